@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flyball/rules.h: facts in, rules decide. A rulebook (YAML or JSON) is loaded into an immutable ruleset;
+ * any number of sessions, each with its own facts, run it.
+ *
+ *   fb_ruleset_read  →  fb_session_new  →  fb_session_assert…  →  fb_session_fire  →  decisions
+ *
+ * A cycle: of all activations (a rule with the facts that satisfy its conditions) the first of the agenda
+ * fires, its actions change the facts, and so on until none is left. Order of the agenda: higher salience,
+ * then the activation made by the later change (depth), then the rule that stands first in the
+ * rulebook, then the facts asserted later, compared condition by condition. Nothing else has a say, so
+ * the same calls give the same firings. An activation fires once (refraction); it comes anew only when a fact in it is
+ * modified in a field that the rule's conditions read, or when a `not` of it was broken and holds again.
+ *
+ * Threads: a ruleset may be used by any number of threads; a session by one at a time.
+ */
+#ifndef FLYBALL_RULES_H
+#define FLYBALL_RULES_H
+
+#include <flyball/data.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ── Ruleset: a rulebook, checked and compiled ───────────────────────────────────────────────── */
+
+typedef struct fb_ruleset fb_ruleset;
+
+/* Reads, checks and compiles a rulebook. `name` is the file for messages; its ending tells JSON from YAML.
+ * Every error found goes into `errors`, every doubt (a variable that nothing uses, a type that nothing
+ * makes or declares) into `warnings` (nullable); the return is the first error's code. */
+FB_API fb_status fb_ruleset_read(fb_slice text, const char *name, const fb_allocator *allocator,
+                                 fb_ruleset **ret_ruleset, fb_errors *errors, fb_errors *warnings);
+/* The same from a part of a document: `node` is the map with `rules:`; NULL is the root. The document is
+ * borrowed and must outlive the ruleset. */
+FB_API fb_status fb_ruleset_load(const fb_doc *doc, const fb_node *node,
+                                 const fb_allocator *allocator, fb_ruleset **ret_ruleset,
+                                 fb_errors *errors, fb_errors *warnings);
+/* No session of it may be left. */
+FB_API void fb_ruleset_free(fb_ruleset *ruleset);
+/* The file it was read from. */
+FB_API const char *fb_ruleset_name(const fb_ruleset *ruleset);
+/* Rules, those with `enabled: false` included. */
+FB_API size_t fb_ruleset_count(const fb_ruleset *ruleset);
+
+/* What a rule says of itself. Texts belong to the ruleset. */
+typedef struct fb_rule_info {
+  fb_slice name;
+  fb_slice description; /* "" when it has none */
+  uint32_t line;        /* where the rule starts */
+  int32_t salience;
+  bool enabled;
+} fb_rule_info;
+
+/* `number` counts from 0 in the order of the rulebook and is less than fb_ruleset_count. */
+FB_API fb_rule_info fb_ruleset_rule(const fb_ruleset *ruleset, size_t number);
+/* For people: the plan of every rule, one condition a line with what finds its facts. */
+FB_API void fb_ruleset_dump(const fb_ruleset *ruleset, fb_buf *out);
+
+/* ── Session ─────────────────────────────────────────────────────────────────────────────────── */
+
+typedef struct fb_session fb_session;
+
+/* A fact's name within its session; never 0. The low 32 bits number its place, from 1; a place is used
+ * again after its fact is gone, and the high 32 bits count how often. */
+typedef uint64_t fb_fact_id;
+
+/* What `emit` hands out. Good during the callback only. */
+typedef struct fb_decision {
+  fb_slice type;        /* what stands after `emit:` */
+  const fb_map *fields; /* `with`; keys are text, in the order written */
+  fb_slice rule;
+  uint32_t rule_number;
+  uint32_t line;   /* of the emit in the rulebook */
+  uint64_t firing; /* from 1 within the session */
+} fb_decision;
+
+/* Where a session's output goes. A callback may read the session (facts, why) but not change it. Each
+ * may be NULL. */
+typedef struct fb_session_output {
+  /* Returning anything but FB_OK ends fb_session_fire with that code, after this firing. */
+  fb_status (*decision)(void *context, fb_session *session, const fb_decision *decision);
+  void (*log)(void *context, fb_session *session,
+              const fb_decision *line); /* fields: "message" and `with` */
+  /* A condition or an action that failed. It counts as a condition that does not hold, or as a firing
+   * without effect; the session goes on. Not called for a field that the fact lacks. */
+  void (*error)(void *context, fb_session *session, const fb_error *err);
+  /* After each firing. */
+  void (*fired)(void *context, fb_session *session, uint32_t rule_number, uint64_t firing);
+  void *context;
+} fb_session_output;
+
+typedef struct fb_session_options {
+  uint64_t
+      max_firings; /* of one fb_session_fire; 0: 10 million more than the agenda holds at its start */
+  uint64_t max_facts;       /* held at once; 0: no limit but memory (and 2^32 - 2) */
+  uint64_t max_activations; /* waiting at once; 0: no limit but memory */
+  uint64_t max_errors;      /* handed to `error`; further ones are only counted; 0: 100 */
+  uint64_t max_steps;       /* of one expression; 0: 10 million */
+  const fb_clock *clock;    /* for `deadline` and the times of the statistics; NULL: neither */
+  int64_t deadline;         /* of fb_session_fire, in `clock`'s mono nanoseconds; 0: none */
+  uint64_t hash_seed;       /* of the symbol table; draw it where input is not trusted */
+  bool
+      explain; /* keep the log of firings (24 bytes and 8 a fact each) that fb_session_why needs for chains */
+  fb_session_output output;
+} fb_session_options;
+
+/* options NULL: defaults, and decisions go nowhere. The ruleset must outlive the session. */
+FB_API fb_status fb_session_new(const fb_ruleset *ruleset, const fb_session_options *options,
+                                const fb_allocator *allocator, fb_session **ret_session);
+FB_API void fb_session_free(fb_session *session);
+/* Forgets all facts, activations, statistics; fact numbers and firings start again. Symbols and learned
+ * fields stay. */
+FB_API fb_status fb_session_reset(fb_session *session);
+FB_API const fb_ruleset *fb_session_ruleset(const fb_session *session);
+/* The session's own schema (types as in the rulebook, and open ones that came since) and symbols. Open fact
+ * streams on it; do not declare types in it that the rulebook names. */
+FB_API fb_schema *fb_session_schema(fb_session *session);
+/* As fb_session_options.deadline, for the next fire. */
+FB_API void fb_session_set_deadline(fb_session *session, int64_t deadline);
+
+/* ── Facts in ────────────────────────────────────────────────────────────────────────────────── */
+
+/* Identical facts are different facts: asserting one twice holds two.
+ * On failure nothing was asserted: FB_E_FACT_FIELD, FB_E_FACT_VALUE, FB_E_RULE_LIMIT, FB_E_NOMEM. */
+
+/* From a map with text keys. Learns fields of open types, checks declared ones. An unknown type is open.
+ * `ret_id` is nullable here and below. */
+FB_API fb_status fb_session_assert(fb_session *session, fb_slice type, const fb_map *fields,
+                                   fb_fact_id *ret_id, fb_error *err);
+/* Rows first … first+count-1 of a table over the session's schema (a batch of a stream); copied. On failure the
+ * rows before the one that failed are held; *ret_done (nullable, always set) tells how many. `ids` is nullable or has
+ * room for `count`. */
+FB_API fb_status fb_session_assert_rows(fb_session *session, const fb_facts *facts, uint32_t first,
+                                        uint32_t count, fb_fact_id *ids, uint32_t *ret_done,
+                                        fb_error *err);
+/* Sets the fields that the map has, in place: the id stays. A field set to what it was is no change; rules are
+ * matched anew only where their conditions read a changed field. FB_E_RULE_FACT: no such fact. */
+FB_API fb_status fb_session_modify(fb_session *session, fb_fact_id id, const fb_map *fields,
+                                   fb_error *err);
+FB_API fb_status fb_session_retract(fb_session *session, fb_fact_id id, fb_error *err);
+
+/* ── Fire ────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Fires until the agenda is empty or `halt`: FB_OK. A limit: FB_E_RULE_LIMIT, *err names it and is located at the rule
+ * that was to fire next; nothing is lost, and firing may be continued. `ret_firings` is nullable and always set. */
+FB_API fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *err);
+/* True if the last fire was ended by `halt`. */
+FB_API bool fb_session_halted(const fb_session *session);
+
+/* ── Facts out ───────────────────────────────────────────────────────────────────────────────── */
+
+/* Facts held now; of one type if it is not empty. */
+FB_API uint64_t fb_session_count(const fb_session *session, fb_slice type);
+/* An FB_FACT value, or FB_ABSENT if there is no such fact (any more). Good until the fact changes. */
+FB_API fb_value fb_session_fact(const fb_session *session, fb_fact_id id);
+/* Returning anything but FB_OK ends the query with that code. The session must not be changed. */
+typedef fb_status fb_query_fn(void *context, fb_session *session, fb_fact_id id, fb_value fact);
+/* Calls fn for the facts of the type (empty: of all) in the order of their places; if `condition` is not empty, for those
+ * for which it holds: CEL over the variable `fact`. Facts for which it fails do not count. */
+FB_API fb_status fb_session_query(fb_session *session, fb_slice type, fb_slice condition,
+                                  fb_query_fn *fn, void *context, fb_errors *errors);
+
+/* ── Why ─────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Why a decision was made, as a map in the arena; call it from the decision callback:
+ *   {"rule", "file", "line", "firing",
+ *    "bindings": {variable: {"fact": number, "type", …fields}},
+ *    "chain": [{"firing", "rule", "line", "facts": [numbers], "made": [numbers], "changed": [numbers]}]}
+ * The chain has the firings that made or changed the facts, and those before them, oldest first; it is left out if the
+ * session does not keep them (options.explain), and cut at 1,000. */
+FB_API fb_status fb_session_why(fb_session *session, const fb_decision *decision, fb_arena *arena,
+                                fb_value *ret_why);
+
+/* ── Statistics ──────────────────────────────────────────────────────────────────────────────── */
+
+typedef struct fb_rule_stats {
+  uint64_t activations; /* made */
+  uint64_t firings;
+  uint64_t errors; /* in its conditions and actions */
+  int64_t nanos;   /* spent in its actions and what they changed; 0 without a clock */
+} fb_rule_stats;
+
+typedef struct fb_session_stats {
+  uint64_t facts, facts_peak; /* held now, and at most */
+  uint64_t asserted, modified, retracted;
+  uint64_t activations, firings, decisions, errors;
+  uint64_t agenda;     /* activations waiting */
+  uint64_t candidates; /* facts looked at in joins */
+  uint64_t memory;     /* bytes held by facts, indexes, activations */
+} fb_session_stats;
+
+FB_API fb_session_stats fb_session_statistics(const fb_session *session);
+FB_API fb_rule_stats fb_session_rule_statistics(const fb_session *session, size_t rule_number);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
