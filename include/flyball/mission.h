@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flyball/mission.h: missions. A document becomes an immutable plan (fb_mission); a run (fb_mission_run) is a
+ * state machine over it that starts steps as soon as what they need is done. Whatever touches the
+ * outside (clock, processes, files, threads) goes through the world (fb_world), so that the same run
+ * can be driven by libuv, by a script, or by a simulation.
+ */
+#ifndef FLYBALL_MISSION_H
+#define FLYBALL_MISSION_H
+
+#include <flyball/cel.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fb_mission fb_mission;
+typedef struct fb_mission_run fb_mission_run;
+typedef struct fb_mission_loader fb_mission_loader;
+typedef struct fb_text fb_text;
+
+/* ── The world ───────────────────────────────────────────────────────────────────────────────── */
+
+/* A process to start. Everything is borrowed until `start` returns. */
+typedef struct fb_process_spec {
+  const char *const *argv; /* NULL at the end; argv[0] without a slash is looked up in env's PATH */
+  const char *const *env;  /* "NAME=value", NULL at the end: the whole environment */
+  const char *dir;         /* NULL: the current directory */
+  fb_slice input;          /* its standard input; empty: /dev/null */
+  const char *label;       /* names what is kept of its output: "build", "fix.3" */
+} fb_process_spec;
+
+/* A stream of a process as it was kept. */
+typedef struct fb_kept {
+  const char *path; /* for fb_world.read and for people; NULL when nothing was written */
+  uint64_t size;    /* bytes */
+} fb_kept;
+
+/* How a process ended. Borrowed for the duration of the callback. */
+typedef struct fb_process_end {
+  int code;   /* exit code; -1 when a signal ended it */
+  int signal; /* 0 when it exited */
+  fb_kept out, err;
+} fb_process_end;
+
+typedef struct fb_process fb_process; /* the world's; gone after its exit was delivered */
+typedef struct fb_timer fb_timer;     /* the world's; gone after it fired or was stopped */
+
+/* Callbacks are called from `turn` only, never from within the function that was given them, and on
+ * the thread that calls `turn`. `work`, `read` and `write` excepted, nothing is thread-safe. */
+typedef struct fb_world {
+  const fb_clock *clock;
+  /* FB_E_STEP_SPAWN when the program cannot be started; `exited` is then not called. */
+  fb_status (*start)(void *context, const fb_process_spec *command,
+                     void (*exited)(void *user, const fb_process_end *how), void *user,
+                     fb_process **ret_process, fb_error *err);
+  /* Sends a signal to the process and all of its group. */
+  void (*signal)(void *context, fb_process *process, int number);
+  /* Fires once at `at` (the clock's mono) or soon after. NULL when there is no memory. */
+  fb_timer *(*timer_start)(void *context, int64_t at, void (*fired)(void *user), void *user);
+  void (*timer_stop)(void *context, fb_timer *timer);
+  /* Runs `work` on some thread, then `done` from `turn`. */
+  fb_status (*work)(void *context, void (*work)(void *user), void (*done)(void *user), void *user);
+  /* Appends at most `max` bytes of the file to `out`; *ret_more (nullable) tells whether it has more.
+   * Any thread. */
+  fb_status (*read)(void *context, const char *path, uint64_t max, fb_buf *out, bool *ret_more,
+                    fb_error *err);
+  /* Replaces the file as a whole or not at all, makes missing folders, is on disk when it returns. Any
+   * thread. */
+  fb_status (*write)(void *context, const char *path, fb_slice bytes, unsigned mode, fb_error *err);
+  /* Waits until something happened and delivers it. False: nothing is outstanding. */
+  bool (*turn)(void *context);
+  void *context;
+} fb_world;
+
+typedef struct fb_uv_options {
+  const char *run_dir; /* kept output goes there; made when first needed; copied */
+} fb_uv_options;
+
+/* The real world on a libuv loop of its own. */
+FB_API fb_status fb_world_uv_new(const fb_allocator *allocator, const fb_uv_options *options,
+                                 fb_world **ret_world, fb_error *err);
+FB_API void fb_world_uv_free(fb_world *world);
+/* Calls `caught` from `turn` when this process gets the signal. Until _free. */
+FB_API fb_status fb_world_uv_on_signal(fb_world *world, int number,
+                                       void (*caught)(void *user, int number), void *user);
+/* Calls `tick` from `turn` every `interval` nanoseconds. Does not keep `turn` waiting. */
+FB_API fb_status fb_world_uv_every(fb_world *world, int64_t interval, void (*tick)(void *user),
+                                   void *user);
+
+/* ── Tools: kinds of step ────────────────────────────────────────────────────────────────────── */
+
+/* What expressions are evaluated against: values of the mission's variables, an arena for results. */
+typedef struct fb_scope {
+  const fb_mission *mission;
+  const fb_value *slots;
+  fb_cel_context *cel;
+  fb_arena *arena;
+  const uint64_t *known; /* dry run: bit i set: slots[i] has its value. NULL: all have */
+} fb_scope;
+
+/* One execution of a step (of one item, in a for_each). */
+typedef struct fb_call {
+  fb_scope scope;  /* for `prepare` only */
+  fb_arena *arena; /* the call's own; its result lives there */
+  const fb_world *world;
+  const char *label; /* "build", "fix.3" */
+  fb_process_spec
+      command;     /* process tools: filled by `prepare`; env, dir and input are the engine's */
+  void *state;     /* the tool's, from prepare to work */
+  fb_value output; /* becomes steps.ID.output */
+} fb_call;
+
+/* A tool is an action key of a step ("run", "write", "rules") and what it does. The engine knows the
+ * tools that it is given; wings that do not know each other meet in this table. */
+typedef struct fb_tool {
+  const char *key;
+  bool process; /* it starts a process: takes env, dir, stdin, parse */
+  /* Reads and checks the action's value at load; problems go to fb_loader_errors. */
+  fb_status (*load)(fb_mission_loader *loader, const fb_node *node, void **ret_plan);
+  void (*unload)(void *plan); /* nullable; plan memory from fb_loader_arena needs none */
+  /* Evaluates the texts. On the run's thread. */
+  fb_status (*prepare)(const void *plan, fb_call *call, fb_error *err);
+  /* Does it, for tools without a process. Any thread; only `call` may be written. */
+  fb_status (*work)(const void *plan, fb_call *call, fb_error *err);
+  /* One line for people: what would be done, as far as it is known. */
+  void (*describe)(const void *plan, fb_scope *scope, fb_buf *out);
+} fb_tool;
+
+typedef struct fb_tools {
+  const fb_tool *const *items;
+  size_t count;
+} fb_tools;
+
+FB_API extern const fb_tool fb_tool_run, fb_tool_shell, fb_tool_write;
+
+/* For `load`: */
+FB_API const fb_doc *fb_loader_doc(fb_mission_loader *loader);
+FB_API fb_errors *fb_loader_errors(fb_mission_loader *loader);
+FB_API fb_arena *fb_loader_arena(fb_mission_loader *loader);
+FB_API const fb_allocator *fb_loader_allocator(fb_mission_loader *loader);
+/* Compiles a value: every text in it is a template; the steps it reads become needs. NULL when it
+ * has errors (they are reported). `want` may be NULL. Belongs to the mission. */
+FB_API fb_text *fb_loader_text(fb_mission_loader *loader, const fb_node *node,
+                               const fb_cel_type *want);
+/* A path relative to the mission file's folder. */
+FB_API const char *fb_loader_path(fb_mission_loader *loader, fb_slice path);
+/* Reads a file that the mission refers to (templates, rulebooks); FB_E_IO when it cannot. The text
+ * lives in the loader's arena. */
+FB_API fb_status fb_loader_read(fb_mission_loader *loader, const char *path, fb_slice *ret_text,
+                                fb_error *err);
+
+/* The value when it is the same in every run. */
+FB_API bool fb_text_constant(const fb_text *text, fb_value *ret_value);
+FB_API const fb_node *fb_text_node(const fb_text *text);
+FB_API fb_status fb_scope_value(fb_scope *scope, const fb_text *text, fb_value *ret_value,
+                                fb_error *err);
+/* As text: strings as they are, bytes as they are, null as "", lists and maps as JSON. */
+FB_API fb_status fb_scope_text(fb_scope *scope, const fb_text *text, fb_slice *ret_text,
+                               fb_error *err);
+/* True if all that it reads is known (scope->known). */
+FB_API bool fb_scope_knows(const fb_scope *scope, const fb_text *text);
+/* Its value if known, else its source. */
+FB_API void fb_scope_show(fb_scope *scope, const fb_text *text, fb_buf *out);
+
+/* ── Mission: the plan ───────────────────────────────────────────────────────────────────────── */
+
+typedef struct fb_mission_options {
+  fb_tools tools;        /* items count 0: run, shell, write */
+  const char *folder;    /* of the mission file, for paths in it; NULL: "." */
+  const fb_world *world; /* reads files at load; NULL: a file that is referred to is an error */
+} fb_mission_options;
+
+typedef enum fb_on_error { FB_ON_ERROR_STOP, FB_ON_ERROR_CONTINUE } fb_on_error;
+
+/* What others may know of a step of the plan. */
+typedef struct fb_step_info {
+  fb_slice id;
+  fb_slice description; /* may be empty */
+  const fb_tool *tool;
+  const uint32_t *needs; /* step numbers, ascending: written and inferred */
+  uint32_t need_count;
+  uint32_t level;  /* 0 without needs, else 1 + the highest of theirs */
+  int64_t timeout; /* ns; 0: none */
+  fb_on_error on_error;
+  bool for_each;
+  uint32_t line; /* in the document */
+} fb_step_info;
+
+typedef struct fb_input_info {
+  fb_slice name;
+  const char *type; /* "string", "int", …, "any" */
+  fb_slice description;
+  bool required;
+  fb_value initial; /* FB_ABSENT: none */
+} fb_input_info;
+
+/* Checks and compiles. Every error goes into `errors`; the first one's code is returned. The document must
+ * outlive the mission. Tools must too. */
+FB_API fb_status fb_mission_load(const fb_doc *doc, const fb_mission_options *options,
+                                 const fb_allocator *allocator, fb_mission **ret_mission,
+                                 fb_errors *errors);
+FB_API void fb_mission_free(fb_mission *mission);
+FB_API fb_slice fb_mission_name(const fb_mission *mission);
+FB_API const fb_doc *fb_mission_doc(const fb_mission *mission);
+FB_API uint32_t fb_mission_steps(const fb_mission *mission);
+FB_API void fb_mission_step(const fb_mission *mission, uint32_t number, fb_step_info *ret_info);
+FB_API uint32_t fb_mission_inputs(const fb_mission *mission);
+FB_API void fb_mission_input(const fb_mission *mission, uint32_t number, fb_input_info *ret_info);
+FB_API uint32_t fb_mission_levels(const fb_mission *mission);
+/* Reads an input as it stands on a command line, by its declared type. The value lives in the arena. */
+FB_API fb_status fb_mission_parse_input(const fb_mission *mission, fb_slice name, fb_slice text,
+                                        fb_arena *arena, fb_value *ret_value, fb_error *err);
+
+/* ── Run ─────────────────────────────────────────────────────────────────────────────────────── */
+
+typedef enum fb_step_status {
+  FB_STEP_PENDING,
+  FB_STEP_RUNNING,
+  FB_STEP_OK,
+  FB_STEP_FAILED,
+  FB_STEP_TIMEOUT,
+  FB_STEP_SKIPPED, /* by its condition, or because what it needs failed */
+  FB_STEP_CANCELLED
+} fb_step_status;
+
+/* "pending", "running", "ok", "failed", "timeout", "skipped", "cancelled" */
+FB_API const char *fb_step_status_name(fb_step_status status);
+
+typedef enum fb_mission_status {
+  FB_MISSION_GOING,
+  FB_MISSION_OK,
+  FB_MISSION_FAILED,  /* a step failed that was not allowed to, or an output has no value */
+  FB_MISSION_TIMEOUT, /* limits.timeout */
+  FB_MISSION_CANCELLED
+} fb_mission_status;
+FB_API const char *fb_mission_status_name(fb_mission_status status);
+
+typedef enum fb_mission_event_kind {
+  FB_MISSION_EVENT_RUN_STARTED,
+  FB_MISSION_EVENT_STEP_STARTED,
+  FB_MISSION_EVENT_ITEM_FINISHED, /* of a for_each */
+  FB_MISSION_EVENT_STEP_FINISHED,
+  FB_MISSION_EVENT_RUN_FINISHED
+} fb_mission_event_kind;
+
+/* Borrowed for the duration of the callback. */
+typedef struct fb_mission_event {
+  fb_mission_event_kind kind;
+  int64_t wall;  /* ns since 1970 */
+  uint32_t step; /* number; not of RUN_* */
+  uint32_t item; /* of ITEM_FINISHED */
+  fb_step_status status;
+  int64_t duration; /* ns; of *_FINISHED */
+  int exit_code;    /* of processes; -1: none */
+  int signal;
+  const fb_error *error; /* NULL when there is none */
+} fb_mission_event;
+
+typedef struct fb_mission_run_options {
+  const char *id;         /* names the run; copied */
+  const char *dir;        /* ${{ run.dir }}; NULL: "" */
+  const char *const *env; /* inherited by processes, ${{ env.NAME }}; NULL at the end; borrowed */
+  const fb_map *inputs;   /* name → value; borrowed */
+  uint32_t parallel;      /* overrides limits.parallel; 0: as the mission has it */
+  uint32_t parallel_default; /* when neither says; 0: 4 */
+  int64_t grace;             /* ns between SIGTERM and SIGKILL; 0: 5 s */
+  void (*on_event)(void *context, const fb_mission_event *event); /* may be NULL */
+  void *context;
+} fb_mission_run_options;
+
+/* Takes the inputs, checks them against their types (FB_E_MISSION_INPUT). */
+FB_API fb_status fb_mission_run_new(const fb_mission *mission, const fb_world *world,
+                                    const fb_mission_run_options *options,
+                                    const fb_allocator *allocator, fb_mission_run **ret_run,
+                                    fb_errors *errors);
+/* The run must be finished or never have been started. */
+FB_API void fb_mission_run_free(fb_mission_run *run);
+FB_API void fb_mission_run_start(fb_mission_run *run);
+/* Starts nothing more, ends what runs (SIGTERM, then SIGKILL after the grace; `now`: SIGKILL). */
+FB_API void fb_mission_run_cancel(fb_mission_run *run, bool now);
+FB_API fb_mission_status fb_mission_run_state(const fb_mission_run *run);
+/* Start and turn the world until it is finished. */
+FB_API fb_mission_status fb_mission_run_wait(fb_mission_run *run);
+
+typedef struct fb_step_state {
+  fb_step_status status;
+  int64_t started, duration;                /* ns; started is the clock's mono */
+  int exit_code, signal;                    /* -1, 0: none */
+  uint32_t items, items_done, items_failed; /* of a for_each */
+  const fb_error *error;                    /* NULL when there is none */
+  const char *out_path; /* kept standard output and error; NULL when there was none */
+  const char *err_path;
+} fb_step_state;
+FB_API void fb_mission_run_step(const fb_mission_run *run, uint32_t number,
+                                fb_step_state *ret_state);
+FB_API const fb_mission *fb_mission_run_mission(const fb_mission_run *run);
+FB_API int64_t fb_mission_run_duration(const fb_mission_run *run); /* ns */
+/* The mission's outputs, once finished: a map. After a failure those that have a value. */
+FB_API fb_value fb_mission_run_outputs(const fb_mission_run *run);
+/* The failure that is not a step's (an output without value, limits.timeout); NULL when there is none. */
+FB_API const fb_error *fb_mission_run_error(const fb_mission_run *run);
+/* Before the start: what would run, level by level, with what is known. Touches nothing. */
+FB_API void fb_mission_run_plan(fb_mission_run *run, fb_buf *out);
+/* The same as a value: {name, inputs, levels: [[{id, needs, does, if, for_each}]]}. */
+FB_API fb_status fb_mission_run_plan_value(fb_mission_run *run, fb_arena *arena,
+                                           fb_value *ret_value);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
