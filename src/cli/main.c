@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <flyball/base.h>
+#include "cli/cli.h"
 
-#include <stdio.h>
-
-int main(void) {
-  printf("flyball %s\n", fb_version());
-  return 0;
+int main(int argc, char **argv) {
+  return fb_cli_main(argc, argv);
 }
