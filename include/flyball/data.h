@@ -284,7 +284,8 @@ FB_API size_t fb_symbols_memory(const fb_symbols *symbols); /* bytes held */
 
 /* ── Fact types ──────────────────────────────────────────────────────────────────────────────── */
 
-/* A field's declared type. ANY: whatever comes (all fields of open types). */
+/* A field's declared type. ANY: whatever comes (all fields of open types). A type has at most 4,096
+ * fields, a schema at most 65,536 types (FB_E_LIMIT): input cannot make it grow without end. */
 typedef enum fb_field_type {
   FB_FIELD_ANY,
   FB_FIELD_BOOL,
@@ -342,17 +343,35 @@ FB_API fb_status fb_fact_type_learn(fb_schema *schema, fb_fact_type *type, fb_sl
  * a chunk each field is one column. A column holds one kind as long as it can:
  *   cells: FB_BOOL uint8_t; FB_INT/FB_UINT/FB_DOUBLE 8 bytes; FB_STRING fb_symbol (4 bytes);
  *          anything else, and a mix of kinds: fb_value (16 bytes), `kind` = FB_COLUMN_VALUES.
- *   present: one bit a row; NULL when every row up to chunk->count is present. (FB_COLUMN_VALUES columns
- *          use FB_ABSENT cells instead, present is NULL.) An explicit null is a value, not an absence.
- * A column that does not exist in a chunk (cells NULL) is absent in all its rows. */
+ *   rows [0, dense) are present; a later row is present if its bit in `present` is set (NULL: none is).
+ *          So dense == chunk->count means that no row lacks the field. Bits below dense mean nothing.
+ *          An explicit null is a value of fields of type ANY, not an absence.
+ * A column that does not exist in a chunk (cells NULL) is absent in all its rows.
+ * Pointers to chunks, columns and cells are good until the table next changes. */
 #define FB_CHUNK_ROWS 4096
 #define FB_COLUMN_VALUES 0xff
 
 typedef struct fb_column {
   uint8_t kind; /* fb_kind or FB_COLUMN_VALUES */
+  uint32_t dense;
+  uint32_t rows; /* that `cells` has room for */
   void *cells;
   uint64_t *present;
 } fb_column;
+
+/* Whether row `at` of the chunk has the field. */
+static inline bool fb_column_has(const fb_column *column, uint32_t at) {
+  return FB_LIKELY(at < column->dense) || (column->present && (column->present[at / 64] >> (at % 64) & 1));
+}
+
+/* The same for rows 64 * word … 64 * word + 63, one bit a row. */
+static inline uint64_t fb_column_bits(const fb_column *column, uint32_t word) {
+  uint32_t from = word * 64;
+  uint64_t dense = column->dense >= from + 64 ? ~UINT64_C(0)
+                   : column->dense <= from    ? 0
+                                              : (UINT64_C(1) << (column->dense - from)) - 1;
+  return dense | (column->present ? column->present[word] : 0);
+}
 
 typedef struct fb_chunk {
   uint32_t count;        /* rows in use */
@@ -374,7 +393,8 @@ FB_API const fb_chunk *fb_facts_chunk(const fb_facts *facts, size_t number);
 FB_API fb_status fb_facts_add(fb_facts *facts, uint32_t *ret_row);
 /* Sets one cell; `field` is a number of the type; FB_ABSENT removes it. A declared field takes its type
  * only, with these conversions that lose nothing: int ↔ uint in range, int/uint → double if exact,
- * RFC 3339 text → timestamp, duration text → duration. Else FB_E_FACT_VALUE. */
+ * RFC 3339 text → timestamp, duration text → duration; null leaves it absent, as in JSON of
+ * protobuf. Else FB_E_FACT_VALUE. */
 FB_API fb_status fb_facts_set(fb_facts *facts, uint32_t row, uint32_t field, fb_value value, fb_error *err);
 /* FB_ABSENT when the row does not have it. Strings come back as symbols. */
 FB_API fb_value fb_facts_get(const fb_facts *facts, uint32_t row, uint32_t field);
@@ -387,7 +407,8 @@ FB_API void fb_facts_clear(fb_facts *facts);
 /* The last row only: undoes fb_facts_add. */
 FB_API void fb_facts_drop_last(fb_facts *facts);
 FB_API size_t fb_facts_memory(const fb_facts *facts);
-/* The fields that the row has, as a map in the arena (field order). */
+/* The fields that the row has, as a map in the arena (field order). Names and values are borrowed from
+ * the schema and the table; fb_value_copy of the fact makes a copy that stands alone. */
 FB_API fb_status fb_fact_map(const fb_facts *facts, uint32_t row, fb_arena *arena, fb_map **ret_map);
 /* By name, for FB_FACT values whose type is not known before: FB_ABSENT when it has no such field. */
 FB_API fb_value fb_fact_get(fb_value fact, fb_slice field);

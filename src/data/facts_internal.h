@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Inside of fact tables: for the expression VM and the matcher, which read cells in their innermost
+ * loops, and for streams, which write them. */
+#ifndef FB_DATA_FACTS_INTERNAL_H
+#define FB_DATA_FACTS_INTERNAL_H
+
+#include "data/symbol_internal.h"
+
+struct fb_facts {
+  fb_chunk *chunks; /* all but the last are full; the first stays when the table is cleared */
+  size_t chunk_count, chunk_cap;
+  uint32_t count;
+  fb_symbols *symbols;
+  fb_fact_type *type;
+  fb_schema *schema;
+  fb_arena arena; /* lists, maps, bytes */
+  size_t held;    /* bytes of columns */
+  const fb_allocator *allocator;
+};
+
+static inline const fb_column *fb_facts_column(const fb_facts *facts, uint32_t row, uint32_t field) {
+  const fb_chunk *chunk = &facts->chunks[row / FB_CHUNK_ROWS];
+  return FB_LIKELY(field < chunk->column_count) ? &chunk->columns[field] : NULL;
+}
+
+/* What a present cell holds. */
+static inline fb_value fb_column_value(const fb_column *column, const fb_symbols *symbols, uint32_t at) {
+  switch (column->kind) {
+    case FB_BOOL: return fb_bool(((const uint8_t *)column->cells)[at]);
+    case FB_INT: return fb_int(((const int64_t *)column->cells)[at]);
+    case FB_UINT: return fb_uint(((const uint64_t *)column->cells)[at]);
+    case FB_DOUBLE: return fb_double(((const double *)column->cells)[at]);
+    case FB_STRING: return fb_symbol_value_of(symbols, ((const fb_symbol *)column->cells)[at]);
+    default: return ((const fb_value *)column->cells)[at];
+  }
+}
+
+/* fb_facts_get without a call; `row` is below the count. */
+static inline fb_value fb_facts_cell(const fb_facts *facts, uint32_t row, uint32_t field) {
+  const fb_column *column = fb_facts_column(facts, row, field);
+  uint32_t at = row % FB_CHUNK_ROWS;
+  if (FB_UNLIKELY(!column || !fb_column_has(column, at))) return fb_absent();
+  return fb_column_value(column, facts->symbols, at);
+}
+
+/* What the cells of a value's column are: its kind, or FB_COLUMN_VALUES. */
+static inline uint8_t fb_cell_kind(uint8_t kind) {
+  return kind >= FB_BOOL && kind <= FB_STRING ? kind : FB_COLUMN_VALUES;
+}
+
+/* The chunk that the next row goes into, begun if need be. */
+fb_status fb_facts_last_chunk(fb_facts *facts, fb_chunk **ret_chunk);
+/* Makes `field` of the chunk a column that takes cells of `kind` (a column of another kind becomes one
+ * of values) and has room for row `at`. */
+fb_status fb_facts_column_for(fb_facts *facts, fb_chunk *chunk, uint32_t field, uint8_t kind, uint32_t at,
+                              fb_column **ret_column);
+/* Marks the cells of rows [from, from + rows) present. Once it succeeded for a row, doing it again for
+ * the next needs no memory. */
+fb_status fb_facts_mark(fb_facts *facts, fb_column *column, uint32_t from, uint32_t rows);
+/* fb_facts_set without checks and conversion: strings must be symbols of the table's, compounds must lie
+ * in facts->arena; FB_ABSENT removes. */
+fb_status fb_facts_put(fb_facts *facts, uint32_t row, uint32_t field, fb_value value);
+/* Counts `rows` more rows, whose cells are in the last chunk already. */
+void fb_facts_commit(fb_facts *facts, uint32_t rows);
+/* A value as `type` has it: unchanged if it fits, converted if nothing is lost, absent for null of a
+ * declared field. False when it cannot be. */
+bool fb_field_convert(fb_field_type type, fb_value *value);
+/* FB_E_FACT_VALUE, for what fb_field_convert refused. */
+fb_status fb_field_refuse(const fb_fact_type *type, uint32_t field, fb_value value, fb_error *err);
+/* The error of fb_fact_type_learn, in words. */
+fb_status fb_field_unknown(const fb_fact_type *type, fb_slice name, fb_status status, fb_error *err);
+
+#endif
