@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front door; meson does the work. `make help` lists what there is.
+PREFIX ?= /usr/local
+BUILD ?= build
+FUZZ_SECONDS ?= 60
+CEL_DIR ?= ../shared/conformance/cel
+# The slowest parts of the build need up to 1 GiB each: no more jobs than cores.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+NINJA = ninja -j $(JOBS)
+
+.NOTPARALLEL:
+.PHONY: all help setup demo test asan tsan fuzz bench lint conformance docs install uninstall format clean
+
+all: $(BUILD)/build.ninja ## build the release (build/flyball, build/libflyball.*)
+	@$(NINJA) -C $(BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+# The build needs packages: whoever has not run tools/setup is told what is missing.
+$(BUILD)/build.ninja:
+	@tools/setup --check
+	@meson setup $(BUILD) --prefix=$(PREFIX) >/dev/null
+
+setup: ## install what the build and the tests need (Debian 12)
+	@tools/setup
+
+demo: setup all ## audit this machine and write a report
+	@$(BUILD)/flyball run examples/host-audit/audit.yaml
+
+test: setup all ## build and run all tests; the last line is the total
+	@tools/run-tests $(BUILD)
+
+asan: ## all tests under AddressSanitizer and UBSan
+	@tools/setup
+	@tools/sanitize asan
+
+tsan: ## what has threads, under ThreadSanitizer
+	@tools/setup
+	@tools/sanitize tsan
+
+fuzz: ## fuzz every target for FUZZ_SECONDS (60); FUZZ=NAME takes one
+	@tools/setup
+	@tools/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+bench: ## all benchmarks; `make bench-WING` runs one
+	@tools/setup bench
+	@tools/bench
+
+bench-%:
+	@tools/setup bench
+	@tools/bench $*
+
+lint: ## layers, style, banned functions, clang-format, clang-tidy
+	@tools/setup
+	@tools/lint
+
+conformance: setup all ## CEL conformance tests in CEL_DIR
+	@$(BUILD)/tests/conformance/conformance-cel $(CEL_DIR)
+
+docs: all ## renew the parts of docs/ that are made from tables
+	@$(BUILD)/flyball man --markdown > docs/reference/cli.md
+	@$(BUILD)/flyball explain-error --markdown > docs/reference/errors.md
+
+install: all ## to PREFIX (/usr/local) under DESTDIR
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --strip
+
+uninstall:
+	@$(NINJA) -C $(BUILD) uninstall
+
+format: ## clang-format the tree in place
+	@clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean: ## remove the build directories
+	@rm -rf build build-*
