@@ -175,11 +175,14 @@ typedef struct fb_node fb_node;
 
 typedef struct fb_pair fb_pair;
 
+/* An alias is the node it stands for, with that node's position; its children are shared. */
 struct fb_node {
-  uint8_t kind;      /* fb_kind: FB_NULL, FB_BOOL, FB_INT, FB_UINT, FB_DOUBLE, FB_STRING, FB_LIST, FB_MAP */
+  uint8_t kind;      /* fb_kind: FB_NULL, FB_BOOL, FB_INT, FB_UINT, FB_DOUBLE, FB_STRING, FB_LIST, FB_MAP;
+                      * FB_ERROR: stands where a mistake was reported (with keep_going only) */
   uint8_t style;     /* fb_node_style */
   uint32_t count;    /* items of a list, pairs of a map */
-  uint32_t offset;   /* of its first byte in the document's text (of the opening quote, if quoted) */
+  uint32_t offset;   /* of its first byte in the document's text: of the opening quote, if quoted; of the
+                      * first character that is not blank, if literal or folded */
   uint32_t length;   /* bytes it takes there */
   uint32_t line, column; /* from 1; column in code points */
   union {
@@ -204,14 +207,20 @@ typedef enum fb_node_style {
 } fb_node_style;
 
 typedef struct fb_doc_options {
-  uint32_t max_depth;  /* 0: 128 */
-  uint64_t max_length; /* bytes; 0: 64 MiB */
-  uint32_t max_nodes;  /* 0: 4 million; an alias counts what it expands to */
+  uint32_t max_depth;  /* 0: 128; at most 1024 */
+  uint64_t max_length; /* bytes; 0: 64 MiB; at most 4 GiB - 17 */
+  uint32_t max_nodes;  /* 0: 4 Mi; an alias counts what it expands to */
+  /* True: give the document also when there are errors of meaning, and return FB_OK: whoever checks the
+   * tree can add its errors to `errors`, so that a person sees all of a file at once. Such a document
+   * must not be used further: see fb_errors_total. */
+  bool keep_going;
+  const fb_allocator *allocator; /* of the tree and the text; NULL: the system's */
 } fb_doc_options;
 
 /* Reads a whole document. Every error found goes into `errors` (with position, excerpt and hint); the
- * return is the first one's code. The text is copied. A syntax error ends the reading, errors of
- * meaning (duplicate key, integer too big, key not text, unknown tag) do not. */
+ * return is the first one's code. The text is copied, without a byte order mark. A syntax error ends
+ * the reading, errors of meaning (duplicate key, integer too big, key not text, unknown tag) do not.
+ * A YAML text without a document (empty, only comments) is null. options NULL: defaults. */
 FB_API fb_status fb_doc_read_yaml(fb_slice text, const char *name, const fb_doc_options *options,
                                   fb_doc **ret_doc, fb_errors *errors);
 FB_API fb_status fb_doc_read_json(fb_slice text, const char *name, const fb_doc_options *options,
@@ -234,7 +243,8 @@ FB_API const char *fb_node_describe(const fb_node *node);
 /* The tree as a value; strings are borrowed from the document. */
 FB_API fb_status fb_node_value(const fb_node *node, fb_arena *arena, fb_value *ret_value);
 
-/* An error at a node: text as printf, position, excerpt. The whole node's first line is underlined. */
+/* An error at a node: text as printf, position, excerpt. The whole node's first line is underlined.
+ * hint may be NULL. A node of kind FB_ERROR has been reported: then nothing is added. Returns code. */
 FB_API fb_status fb_doc_fail(const fb_doc *doc, const fb_node *node, fb_errors *errors,
                              fb_status code, const char *hint, const char *format, ...)
     FB_PRINTF(6, 7);
@@ -256,7 +266,7 @@ typedef struct fb_key_spec {
 #define FB_KIND_BIT(kind) (1u << (kind))
 
 /* `what` names the map in messages: "a rule". nodes[i] gets the value of specs[i] or NULL, also NULL
- * if it is of a wrong kind. Returns false if anything was reported. */
+ * if it is of a wrong kind. Specs may be at most 64. Returns false if anything was reported. */
 FB_API bool fb_doc_keys(const fb_doc *doc, const fb_node *map, const char *what,
                         const fb_key_spec *specs, size_t count, const fb_node **nodes,
                         fb_errors *errors);

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The core schema of YAML 1.2 (section 10.3.2): what a plain scalar means. */
+#include "data/doc.h"
+#include "data/json_scan.h"
+
+#include <math.h>
+
+static bool S_is_one_of(fb_slice text, const char *const *words) {
+  for (; *words; words++)
+    if (fb_slice_equal(text, fb_slice_of(*words))) return true;
+  return false;
+}
+
+static bool S_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+static int S_digit_of(char c) {
+  if (S_digit(c)) return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return 99;
+}
+
+/* Digits of `base` and nothing else. False if it is none; *ret_fits tells about 64 bits. */
+static bool S_digits(fb_slice text, unsigned base, uint64_t *ret_value, bool *ret_fits) {
+  uint64_t value = 0;
+  bool fits = true;
+  for (size_t i = 0; i < text.len; i++) {
+    unsigned digit = (unsigned)S_digit_of(text.ptr[i]);
+    if (digit >= base) return false;
+    if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, digit, &value)) fits = false;
+  }
+  *ret_value = value;
+  *ret_fits = fits;
+  return text.len > 0;
+}
+
+/* [-+]?[0-9]+ | 0o[0-7]+ | 0x[0-9a-fA-F]+ */
+static bool S_integer(fb_slice text, fb_value *ret_value, bool *ret_fits) {
+  bool negative = text.ptr[0] == '-', sign = negative || text.ptr[0] == '+';
+  unsigned base = 10;
+  fb_slice digits = {text.ptr + sign, text.len - sign};
+  if (!sign && text.len > 2 && text.ptr[0] == '0' && (text.ptr[1] == 'o' || text.ptr[1] == 'x')) {
+    base = text.ptr[1] == 'o' ? 8 : 16;
+    digits = (fb_slice){text.ptr + 2, text.len - 2};
+  }
+  uint64_t value;
+  if (!S_digits(digits, base, &value, ret_fits)) return false;
+  if (negative && value > (uint64_t)INT64_MAX + 1) *ret_fits = false;
+  if (negative)
+    *ret_value = fb_int((int64_t)(UINT64_C(0) - value));
+  else
+    *ret_value = value > INT64_MAX ? fb_uint(value) : fb_int((int64_t)value);
+  return true;
+}
+
+/* [-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)? */
+static bool S_looks_float(fb_slice text) {
+  size_t i = text.ptr[0] == '-' || text.ptr[0] == '+', digits = 0;
+  for (; i < text.len && S_digit(text.ptr[i]); i++) digits++;
+  if (i < text.len && text.ptr[i] == '.') {
+    size_t before = digits;
+    for (i++; i < text.len && S_digit(text.ptr[i]); i++) digits++;
+    if (!before && !digits) return false;
+  }
+  if (!digits) return false;
+  if (i == text.len) return true;
+  if (text.ptr[i] != 'e' && text.ptr[i] != 'E') return false;
+  i++;
+  if (i < text.len && (text.ptr[i] == '-' || text.ptr[i] == '+')) i++;
+  size_t first = i;
+  while (i < text.len && S_digit(text.ptr[i])) i++;
+  return i == text.len && i > first;
+}
+
+static bool S_special_float(fb_slice text, fb_value *ret_value) {
+  static const char *const nans[] = {".nan", ".NaN", ".NAN", NULL};
+  static const char *const infinities[] = {".inf", ".Inf", ".INF", NULL};
+  if (S_is_one_of(text, nans)) {
+    *ret_value = fb_double((double)NAN);
+    return true;
+  }
+  bool sign = text.ptr[0] == '-' || text.ptr[0] == '+';
+  if (!S_is_one_of((fb_slice){text.ptr + sign, text.len - sign}, infinities)) return false;
+  *ret_value = fb_double(text.ptr[0] == '-' ? -(double)INFINITY : (double)INFINITY);
+  return true;
+}
+
+/* In JSON's form: no `+`, digits on both sides of the point. Never more than 2 bytes longer. */
+static size_t S_as_json(fb_slice text, char *out) {
+  size_t len = 0;
+  for (size_t i = text.ptr[0] == '+'; i < text.len; i++) {
+    char c = text.ptr[i];
+    if (c == '.' && (len == 0 || !S_digit(out[len - 1]))) out[len++] = '0';
+    if (len && out[len - 1] == '.' && !S_digit(c)) out[len++] = '0';
+    /* JSON has no leading zeros */
+    if (S_digit(c) && len && out[len - 1] == '0' && (len == 1 || (len == 2 && out[0] == '-'))) len--;
+    out[len++] = c;
+  }
+  if (out[len - 1] == '.') out[len++] = '0';
+  return len;
+}
+
+/* Through JSON's reader of numbers: correctly rounded, and no locale changes the point. */
+static fb_status S_float(fb_slice text, const fb_allocator *allocator, fb_value *ret_value) {
+  char small[64];
+  size_t size = text.len + 4;
+  char *copy = size <= sizeof small ? small : fb_alloc(allocator, size);
+  if (!copy) return FB_E_NOMEM;
+  size_t len = S_as_json(text, copy);
+  fb_scan_fault fault;
+  const char *end = fb_scan_number(copy, copy + len, ret_value, &fault);
+  bool read = end == copy + len;
+  if (copy != small) fb_free(allocator, copy, size);
+  return read ? FB_OK : FB_E_DOC_NUMBER;
+}
+
+fb_status fb_yaml_resolve(fb_slice text, const fb_allocator *allocator, fb_value *ret_value) {
+  static const char *const nulls[] = {"~", "null", "Null", "NULL", NULL};
+  static const char *const trues[] = {"true", "True", "TRUE", NULL};
+  static const char *const falses[] = {"false", "False", "FALSE", NULL};
+  bool fits;
+  *ret_value = fb_null();
+  if (text.len == 0 || S_is_one_of(text, nulls)) return FB_OK;
+  char c = text.ptr[0];
+  if (S_digit(c) || c == '-' || c == '+' || c == '.') {
+    if (S_integer(text, ret_value, &fits)) return fits ? FB_OK : FB_E_DOC_NUMBER;
+    if (S_special_float(text, ret_value)) return FB_OK;
+    if (S_looks_float(text)) return S_float(text, allocator, ret_value);
+  }
+  *ret_value = fb_string(text);
+  if (S_is_one_of(text, trues)) *ret_value = fb_bool(true);
+  if (S_is_one_of(text, falses)) *ret_value = fb_bool(false);
+  return FB_OK;
+}
