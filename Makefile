@@ -58,7 +58,8 @@ lint: ## layers, style, banned functions, clang-format, clang-tidy
 conformance: setup all ## CEL conformance tests in CEL_DIR
 	@$(BUILD)/tests/conformance/conformance-cel $(CEL_DIR)
 
-docs: all ## renew the parts of docs/ that are made from tables
+docs: all ## put the parts of the reference that are made from tables into docs/reference
+	@mkdir -p docs/reference
 	@$(BUILD)/flyball man --markdown > docs/reference/cli.md
 	@$(BUILD)/flyball explain-error --markdown > docs/reference/errors.md
 

@@ -35,6 +35,8 @@ int fb_cli_no_command(fb_cli *cli, const char *name) {
   for (size_t i = 0; i < COMMAND_COUNT; i++)
     if (!S_commands[i]->hidden) names[count++] = S_commands[i]->name;
   const char *near = fb_nearest(fb_slice_of(name), names, count);
+  for (size_t i = 0; i < count && !near && *name; i++)
+    if (fb_slice_starts(fb_slice_of(names[i]), fb_slice_of(name))) near = names[i];
   char hint[80] = "`flyball help` lists the commands";
   if (near) snprintf(hint, sizeof hint, "did you mean `%s`?", near);
   return fb_cli_usage(cli, hint, "there is no command `%s`", name);

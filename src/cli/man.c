@@ -92,7 +92,7 @@ void fb_man_command(const fb_command *command, fb_buf *out) {
   S_man_head(out, page, command->summary);
   fb_buf_printf(out, ".SH SYNOPSIS\n\\fBflyball ");
   S_roff(out, command->name);
-  fb_buf_text(out, "\\fR ");
+  fb_buf_text(out, *command->usage ? "\\fR " : "\\fR");
   S_roff_line(out, command->usage);
   fb_buf_text(out, ".SH DESCRIPTION\n");
   S_roff_line(out, command->description);
