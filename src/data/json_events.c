@@ -16,7 +16,7 @@ static const char *S_wanted(fb_json_want want) {
     case FB_JSON_WANT_COLON: return "`:` after the key";
     case FB_JSON_WANT_LIST_COMMA: return "`,` or `]`";
     case FB_JSON_WANT_MAP_COMMA: return "`,` or `}`";
-    default: return "nothing more";
+    default: return "the end";
   }
 }
 
@@ -87,7 +87,8 @@ static fb_status S_fail_unexpected(fb_error *err, fb_slice text, size_t offset, 
   }
   char name[32];
   S_name_byte((fb_slice){text.ptr + offset, text.len - offset}, name);
-  fb_fail(err, FB_E_JSON_SYNTAX, "unexpected %s: expected %s", name, S_wanted(want));
+  if (want == FB_JSON_WANT_NOTHING) fb_fail(err, FB_E_JSON_SYNTAX, "unexpected %s after the end of the value", name);
+  else fb_fail(err, FB_E_JSON_SYNTAX, "unexpected %s: expected %s", name, S_wanted(want));
   fb_error_hint(err, "%s", S_hint_unexpected(text, offset, want));
   return FB_E_JSON_SYNTAX;
 }

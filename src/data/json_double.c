@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Doubles as the shortest decimal that reads back the same; of several, the nearest. */
+#include "data/json_scan.h"
+
+#include <math.h>
+
+enum { MOST_DIGITS = 17, LIMBS = 40 };
+
+/* A decimal: 0.d1d2… × 10^point. */
+typedef struct fb_decimal {
+  char digits[MOST_DIGITS + 1];
+  int count, point;
+} fb_decimal;
+
+/* ── Few digits ──────────────────────────────────────────────────────────────────────────────── */
+
+static void S_from_integer(uint64_t whole, int places, fb_decimal *out) {
+  char reversed[20];
+  int count = 0;
+  for (; whole; whole /= 10) reversed[count++] = (char)('0' + whole % 10);
+  out->point = count - places;
+  for (out->count = 0; count > 0;) out->digits[out->count++] = reversed[--count];
+  while (out->count > 1 && out->digits[out->count - 1] == '0') out->count--;
+}
+
+/* Decimals of up to 15 digits are all different as doubles: the first number of places with which d is
+ * such a one is the answer. The product is only a guess, the quotient (both sides exact) the proof. */
+static bool S_few_digits(double d, fb_decimal *out) {
+  if (d >= 1e15 || d < 1e-7) return false;
+  for (int places = 0; places <= 22; places++) {
+    double scaled = d * fb_scan_tens[places];
+    if (scaled >= 1e15) return false;
+    uint64_t whole = (uint64_t)(scaled + 0.5);
+    if ((double)whole / fb_scan_tens[places] == d) {
+      S_from_integer(whole, places, out);
+      return true;
+    }
+  }
+  return false;
+}
+
+/* ── Any number: Steele and White's digits, in big integers ──────────────────────────────────── */
+
+/* At most 2^1075 × 10 and a carry: 34 limbs. */
+typedef struct fb_big {
+  int len; /* the top limb is not 0 */
+  uint32_t limbs[LIMBS];
+} fb_big;
+
+static void S_multiply(fb_big *big, uint32_t by) {
+  uint64_t carry = 0;
+  for (int i = 0; i < big->len; i++) {
+    carry += (uint64_t)big->limbs[i] * by;
+    big->limbs[i] = (uint32_t)carry;
+    carry >>= 32;
+  }
+  if (carry) big->limbs[big->len++] = (uint32_t)carry;
+}
+
+static void S_multiply_tens(fb_big *big, int power) {
+  for (; power >= 9; power -= 9) S_multiply(big, 1000000000);
+  for (; power > 0; power--) S_multiply(big, 10);
+}
+
+/* value << shift */
+static fb_big S_shifted(uint64_t value, int shift) {
+  fb_big big = {0};
+  int at = shift / 32;
+  unsigned __int128 wide = (unsigned __int128)value << (shift % 32);
+  for (big.len = at; wide; wide >>= 32) big.limbs[big.len++] = (uint32_t)wide;
+  return big;
+}
+
+static int S_compare(const fb_big *a, const fb_big *b) {
+  if (a->len != b->len) return a->len < b->len ? -1 : 1;
+  for (int i = a->len - 1; i >= 0; i--)
+    if (a->limbs[i] != b->limbs[i]) return a->limbs[i] < b->limbs[i] ? -1 : 1;
+  return 0;
+}
+
+static fb_big S_sum(const fb_big *a, const fb_big *b) {
+  fb_big sum = {.len = a->len > b->len ? a->len : b->len};
+  uint64_t carry = 0;
+  for (int i = 0; i < sum.len; i++) {
+    carry += (uint64_t)a->limbs[i] + b->limbs[i];
+    sum.limbs[i] = (uint32_t)carry;
+    carry >>= 32;
+  }
+  if (carry) sum.limbs[sum.len++] = (uint32_t)carry;
+  return sum;
+}
+
+/* a -= b, where a ≥ b */
+static void S_subtract(fb_big *a, const fb_big *b) {
+  int64_t borrow = 0;
+  for (int i = 0; i < a->len; i++) {
+    borrow += (int64_t)a->limbs[i] - (i < b->len ? b->limbs[i] : 0);
+    a->limbs[i] = (uint32_t)borrow;
+    borrow >>= 32;
+  }
+  while (a->len && a->limbs[a->len - 1] == 0) a->len--;
+}
+
+/* The number is rest/unit; half the gaps to its neighbours are low/unit and high/unit. */
+typedef struct fb_digit_maker {
+  fb_big rest, unit, low, high;
+  bool even; /* the mantissa: then the bounds themselves round to it */
+} fb_digit_maker;
+
+static void S_start(fb_digit_maker *maker, double d, int *ret_power) {
+  uint64_t bits, mantissa;
+  memcpy(&bits, &d, sizeof bits);
+  int exponent = (int)(bits >> 52 & 0x7ff);
+  mantissa = bits & ((UINT64_C(1) << 52) - 1);
+  bool uneven = mantissa == 0 && exponent > 1; /* the gap below is half the gap above */
+  if (exponent) mantissa |= UINT64_C(1) << 52;
+  else exponent = 1;
+  exponent -= 1075;
+  int up = exponent > 0 ? exponent : 0, down = exponent < 0 ? -exponent : 0;
+  maker->even = (mantissa & 1) == 0;
+  maker->rest = S_shifted(mantissa, up + 1 + uneven);
+  maker->unit = S_shifted(1, down + 1 + uneven);
+  maker->high = S_shifted(1, up + uneven);
+  maker->low = S_shifted(1, up);
+  int power = (int)ceil((exponent + 63 - __builtin_clzll(mantissa)) * 0.30102999566398114 - 1e-10);
+  if (power >= 0) {
+    S_multiply_tens(&maker->unit, power);
+  } else {
+    S_multiply_tens(&maker->rest, -power);
+    S_multiply_tens(&maker->low, -power);
+    S_multiply_tens(&maker->high, -power);
+  }
+  *ret_power = power; /* right, or one too small */
+}
+
+static bool S_reaches_unit(const fb_digit_maker *maker) {
+  fb_big top = S_sum(&maker->rest, &maker->high);
+  int order = S_compare(&top, &maker->unit);
+  return order > 0 || (order == 0 && maker->even);
+}
+
+static void S_times_ten(fb_digit_maker *maker) {
+  S_multiply(&maker->rest, 10);
+  S_multiply(&maker->low, 10);
+  S_multiply(&maker->high, 10);
+}
+
+static void S_all_digits(double d, fb_decimal *out) {
+  fb_digit_maker maker;
+  S_start(&maker, d, &out->point);
+  if (S_reaches_unit(&maker)) out->point++;
+  else S_times_ten(&maker);
+  for (out->count = 0;; S_times_ten(&maker)) {
+    int digit = 0;
+    for (; S_compare(&maker.rest, &maker.unit) >= 0; digit++) S_subtract(&maker.rest, &maker.unit);
+    int below = S_compare(&maker.rest, &maker.low);
+    bool low = below < 0 || (below == 0 && maker.even), high = S_reaches_unit(&maker);
+    if (low || high) {
+      fb_big twice = S_sum(&maker.rest, &maker.rest);
+      int half = S_compare(&twice, &maker.unit);
+      bool up = high && (!low || half > 0 || (half == 0 && (digit & 1)));
+      out->digits[out->count++] = (char)('0' + digit + up);
+      return;
+    }
+    out->digits[out->count++] = (char)('0' + digit);
+  }
+}
+
+/* ── Layout ──────────────────────────────────────────────────────────────────────────────────── */
+
+static char *S_put(char *at, const char *bytes, int len) {
+  memcpy(at, bytes, (size_t)len);
+  return at + len;
+}
+
+static char *S_put_zeros(char *at, int count) {
+  for (; count > 0; count--) *at++ = '0';
+  return at;
+}
+
+static char *S_put_exponent(char *at, int exponent) {
+  *at++ = 'e';
+  if (exponent < 0) {
+    *at++ = '-';
+    exponent = -exponent;
+  }
+  if (exponent >= 100) *at++ = (char)('0' + exponent / 100);
+  if (exponent >= 10) *at++ = (char)('0' + exponent / 10 % 10);
+  *at++ = (char)('0' + exponent % 10);
+  return at;
+}
+
+/* Plain from 1e-7 up to 1e21, as JavaScript does; always with a fraction or an exponent. */
+static char *S_lay_out(char *at, const fb_decimal *decimal) {
+  const char *digits = decimal->digits;
+  int count = decimal->count, point = decimal->point;
+  if (point > 21 || point < -6) {
+    at = S_put(at, digits, 1);
+    if (count > 1) *at++ = '.';
+    at = S_put(at, digits + 1, count - 1);
+    return S_put_exponent(at, point - 1);
+  }
+  if (point <= 0) {
+    at = S_put(at, "0.", 2);
+    at = S_put_zeros(at, -point);
+    return S_put(at, digits, count);
+  }
+  int whole = count < point ? count : point;
+  at = S_put(at, digits, whole);
+  at = S_put_zeros(at, point - whole);
+  *at++ = '.';
+  return count > point ? S_put(at, digits + point, count - point) : S_put(at, "0", 1);
+}
+
+size_t fb_double_format(double d, char out[32]) {
+  char *at = out;
+  if (isnan(d)) return (size_t)(S_put(at, "NaN", 4) - out) - 1;
+  if (signbit(d)) *at++ = '-';
+  d = fabs(d);
+  if (isinf(d)) return (size_t)(S_put(at, "Infinity", 9) - out) - 1;
+  fb_decimal decimal = {.point = 1};
+  if (d == 0) decimal = (fb_decimal){.digits = "0", .count = 1, .point = 1};
+  else if (!S_few_digits(d, &decimal)) S_all_digits(d, &decimal);
+  at = S_lay_out(at, &decimal);
+  *at = 0;
+  return (size_t)(at - out);
+}
