@@ -14,7 +14,8 @@
  *  - jansson 2.14 takes a NUL byte after the value for the end of the text and ignores what follows
  *    (its token for the end is 0), which RFC 8259 does not admit. */
 static inline json_t *fb_oracle_read(fb_slice text, json_error_t *ret_error) {
-  return json_loadb(text.ptr, text.len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, ret_error);
+  return json_loadb(text.ptr, text.len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+                    ret_error);
 }
 
 /* True if a text that this reader refused with `code` may yet be one that jansson admits. */
@@ -32,7 +33,8 @@ static inline bool fb_oracle_maps_equal(const json_t *theirs, const fb_map *ours
   json_object_foreach((json_t *)(uintptr_t)theirs, key, item) { /* both keep the order */
     const fb_entry *entry = &ours->entries[at++];
     fb_slice name = {key, strlen(key)};
-    if (!fb_slice_equal(name, fb_value_text(entry->key)) || !fb_oracle_equal(item, entry->value)) return false;
+    if (!fb_slice_equal(name, fb_value_text(entry->key)) || !fb_oracle_equal(item, entry->value))
+      return false;
     const fb_value *found = fb_map_get_text(ours, name);
     if (found != &entry->value) return false;
   }
@@ -51,7 +53,8 @@ static inline bool fb_oracle_equal(const json_t *theirs, fb_value ours) {
     }
     case JSON_STRING:
       return ours.kind == FB_STRING &&
-             fb_slice_equal(fb_value_text(ours), (fb_slice){json_string_value(theirs), json_string_length(theirs)});
+             fb_slice_equal(fb_value_text(ours),
+                            (fb_slice){json_string_value(theirs), json_string_length(theirs)});
     case JSON_ARRAY:
       if (ours.kind != FB_LIST || ours.as.list->len != json_array_size(theirs)) return false;
       for (uint32_t i = 0; i < ours.as.list->len; i++)

@@ -113,8 +113,10 @@ static void S_start(fb_digit_maker *maker, double d, int *ret_power) {
   int exponent = (int)(bits >> 52 & 0x7ff);
   mantissa = bits & ((UINT64_C(1) << 52) - 1);
   bool uneven = mantissa == 0 && exponent > 1; /* the gap below is half the gap above */
-  if (exponent) mantissa |= UINT64_C(1) << 52;
-  else exponent = 1;
+  if (exponent)
+    mantissa |= UINT64_C(1) << 52;
+  else
+    exponent = 1;
   exponent -= 1075;
   int up = exponent > 0 ? exponent : 0, down = exponent < 0 ? -exponent : 0;
   maker->even = (mantissa & 1) == 0;
@@ -148,8 +150,10 @@ static void S_times_ten(fb_digit_maker *maker) {
 static void S_all_digits(double d, fb_decimal *out) {
   fb_digit_maker maker;
   S_start(&maker, d, &out->point);
-  if (S_reaches_unit(&maker)) out->point++;
-  else S_times_ten(&maker);
+  if (S_reaches_unit(&maker))
+    out->point++;
+  else
+    S_times_ten(&maker);
   for (out->count = 0;; S_times_ten(&maker)) {
     int digit = 0;
     for (; S_compare(&maker.rest, &maker.unit) >= 0; digit++) S_subtract(&maker.rest, &maker.unit);
@@ -219,8 +223,10 @@ size_t fb_double_format(double d, char out[32]) {
   d = fabs(d);
   if (isinf(d)) return (size_t)(S_put(at, "Infinity", 9) - out) - 1;
   fb_decimal decimal = {.point = 1};
-  if (d == 0) decimal = (fb_decimal){.digits = "0", .count = 1, .point = 1};
-  else if (!S_few_digits(d, &decimal)) S_all_digits(d, &decimal);
+  if (d == 0)
+    decimal = (fb_decimal){.digits = "0", .count = 1, .point = 1};
+  else if (!S_few_digits(d, &decimal))
+    S_all_digits(d, &decimal);
   at = S_lay_out(at, &decimal);
   *at = 0;
   return (size_t)(at - out);

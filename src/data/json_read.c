@@ -19,7 +19,8 @@ typedef struct fb_json_builder {
 enum { SMALL_MAP = 8 }; /* up to so many keys are compared one by one, as fb_map does */
 
 static fb_status S_no_memory(fb_json_builder *builder, size_t offset, fb_error *err) {
-  return fb_json_fail(err, builder->name, builder->text, offset, FB_JSON_NO_MEMORY, FB_JSON_WANT_NOTHING);
+  return fb_json_fail(err, builder->name, builder->text, offset, FB_JSON_NO_MEMORY,
+                      FB_JSON_WANT_NOTHING);
 }
 
 /* The arena's limit bounds the stack too. */
@@ -27,7 +28,8 @@ static bool S_grow(fb_json_builder *builder) {
   size_t limit = builder->arena->limit;
   if (limit && builder->cap * sizeof(fb_value) > limit / 2) return false;
   void *items = builder->items;
-  if (!fb_grow(builder->arena->allocator, &items, &builder->cap, builder->count, sizeof(fb_value))) return false;
+  if (!fb_grow(builder->arena->allocator, &items, &builder->cap, builder->count, sizeof(fb_value)))
+    return false;
   builder->items = items;
   return true;
 }
@@ -87,7 +89,8 @@ static size_t S_find_repeated(const fb_value *pairs, size_t len) {
 }
 
 /* Key number `key` of the map at `start` has been there before. The text is read again to find both. */
-static fb_status S_fail_duplicate(fb_json_builder *builder, size_t start, size_t key, fb_value name, fb_error *err) {
+static fb_status S_fail_duplicate(fb_json_builder *builder, size_t start, size_t key, fb_value name,
+                                  fb_error *err) {
   fb_json_events events;
   fb_json_event event = {0};
   fb_slice rest = {builder->text.ptr + start, builder->text.len - start};
@@ -107,8 +110,10 @@ static fb_status S_fail_duplicate(fb_json_builder *builder, size_t start, size_t
   fb_arena_release(&scratch);
   fb_error before = {0};
   fb_error_locate(&before, NULL, builder->text, start + first, 0);
-  fb_fail(err, FB_E_JSON_DUPLICATE, "the key \"%.*s\" is given twice", (int)(name.len < 100 ? name.len : 100), name.as.text);
-  fb_error_hint(err, "it was given before at line %u, column %u: remove one of them", before.line, before.column);
+  fb_fail(err, FB_E_JSON_DUPLICATE, "the key \"%.*s\" is given twice",
+          (int)(name.len < 100 ? name.len : 100), name.as.text);
+  fb_error_hint(err, "it was given before at line %u, column %u: remove one of them", before.line,
+                before.column);
   fb_error_locate(err, builder->name, builder->text, start + event.offset, event.length);
   return FB_E_JSON_DUPLICATE;
 }
@@ -129,7 +134,8 @@ static fb_status S_close_map(fb_json_builder *builder, size_t offset, fb_error *
       bool replaced;
       if (!fb_map_put(map, builder->arena, pairs[2 * i], pairs[2 * i + 1], &replaced))
         return S_no_memory(builder, offset, err);
-      if (replaced && !builder->keep_duplicates) return S_fail_duplicate(builder, start, i, pairs[2 * i], err);
+      if (replaced && !builder->keep_duplicates)
+        return S_fail_duplicate(builder, start, i, pairs[2 * i], err);
     }
   }
   S_close(builder, fb_map_value(map));
@@ -140,7 +146,8 @@ static fb_status S_take(fb_json_builder *builder, const fb_json_event *event, fb
   bool fits = true;
   switch (event->kind) {
     case FB_JSON_SCALAR:
-      fits = event->value.kind == FB_STRING ? S_push_text(builder, event) : S_push(builder, event->value);
+      fits = event->value.kind == FB_STRING ? S_push_text(builder, event)
+                                            : S_push(builder, event->value);
       break;
     case FB_JSON_KEY: fits = S_push_text(builder, event); break;
     case FB_JSON_BEGIN_LIST:
@@ -151,20 +158,25 @@ static fb_status S_take(fb_json_builder *builder, const fb_json_event *event, fb
   return fits ? FB_OK : S_no_memory(builder, event->offset, err);
 }
 
-static fb_status S_fail_length(fb_slice text, uint64_t max_length, const char *name, fb_error *err) {
-  fb_fail(err, FB_E_LIMIT, "the text has %zu bytes, more than the limit of %llu", text.len, (unsigned long long)max_length);
+static fb_status S_fail_length(fb_slice text, uint64_t max_length, const char *name,
+                               fb_error *err) {
+  fb_fail(err, FB_E_LIMIT, "the text has %zu bytes, more than the limit of %llu", text.len,
+          (unsigned long long)max_length);
   fb_error_hint(err, "read it as a stream of facts, or raise the limit");
   fb_error_locate(err, name, (fb_slice){text.ptr, 0}, 0, 0);
   return FB_E_LIMIT;
 }
 
-fb_status fb_json_read(fb_slice text, const char *name, const fb_json_options *options, fb_arena *arena,
-                       fb_value *ret_value, fb_error *err) {
+fb_status fb_json_read(fb_slice text, const char *name, const fb_json_options *options,
+                       fb_arena *arena, fb_value *ret_value, fb_error *err) {
   fb_json_options with = options ? *options : (fb_json_options){0};
   uint64_t max_length = with.max_length ? with.max_length : UINT64_C(1) << 30;
-  if (max_length > UINT32_MAX) max_length = UINT32_MAX; /* so that every count and length fits 32 bits */
+  if (max_length > UINT32_MAX)
+    max_length = UINT32_MAX; /* so that every count and length fits 32 bits */
   if (text.len > max_length) return S_fail_length(text, max_length, name, err);
-  fb_json_builder builder = {.text = {text.ptr ? text.ptr : "", text.len}, .name = name, .arena = arena,
+  fb_json_builder builder = {.text = {text.ptr ? text.ptr : "", text.len},
+                             .name = name,
+                             .arena = arena,
                              .keep_duplicates = with.keep_duplicates};
   fb_arena_mark before = fb_arena_save(arena);
   fb_json_events_init(&builder.events, text, name, with.max_depth, arena);

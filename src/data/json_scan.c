@@ -6,8 +6,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-const double fb_scan_tens[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+const double fb_scan_tens[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                 1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 static bool S_fault(fb_scan_fault *fault, fb_json_fault what, const char *at) {
   *fault = (fb_scan_fault){what, at};
@@ -16,8 +17,9 @@ static bool S_fault(fb_scan_fault *fault, fb_json_fault what, const char *at) {
 
 /* ── Strings ─────────────────────────────────────────────────────────────────────────────────── */
 
-const char *fb_scan_string_rest(const char *at, const char *end, const char *start, fb_slice *ret_raw,
-                                bool *ret_escaped, unsigned high, fb_scan_fault *fault) {
+const char *fb_scan_string_rest(const char *at, const char *end, const char *start,
+                                fb_slice *ret_raw, bool *ret_escaped, unsigned high,
+                                fb_scan_fault *fault) {
   bool escaped = false;
   while (at < end && *at == '\\') {
     escaped = true;
@@ -31,8 +33,10 @@ const char *fb_scan_string_rest(const char *at, const char *end, const char *sta
     return NULL;
   }
   if (at == end || *at != '"') {
-    if (at < end && *at != '\\') S_fault(fault, FB_JSON_CONTROL, at);
-    else S_fault(fault, FB_JSON_OPEN_STRING, start - 1);
+    if (at < end && *at != '\\')
+      S_fault(fault, FB_JSON_CONTROL, at);
+    else
+      S_fault(fault, FB_JSON_OPEN_STRING, start - 1);
     return NULL;
   }
   if (raw.len > UINT32_MAX) {
@@ -50,16 +54,20 @@ static int32_t S_hex4(const char *at, const char *end) {
   int32_t value = 0;
   for (int i = 0; i < 4; i++) {
     unsigned digit = (unsigned char)at[i], letter = (digit | 0x20) - 'a';
-    if (digit - '0' <= 9) digit -= '0';
-    else if (letter <= 5) digit = letter + 10;
-    else return -1;
+    if (digit - '0' <= 9)
+      digit -= '0';
+    else if (letter <= 5)
+      digit = letter + 10;
+    else
+      return -1;
     value = value << 4 | (int32_t)digit;
   }
   return value;
 }
 
 /* `at` is the backslash of a \u. Returns the byte after the escape, or after its pair. */
-static const char *S_unicode(const char *at, const char *end, uint32_t *ret_rune, fb_scan_fault *fault) {
+static const char *S_unicode(const char *at, const char *end, uint32_t *ret_rune,
+                             fb_scan_fault *fault) {
   int32_t rune = S_hex4(at + 2, end);
   if (rune < 0) {
     S_fault(fault, FB_JSON_UNICODE_ESCAPE, at);
@@ -67,7 +75,9 @@ static const char *S_unicode(const char *at, const char *end, uint32_t *ret_rune
   }
   const char *next = at + 6;
   if (rune >= 0xd800 && rune <= 0xdfff) {
-    int32_t low = rune < 0xdc00 && end - next >= 6 && next[0] == '\\' && next[1] == 'u' ? S_hex4(next + 2, end) : -1;
+    int32_t low = rune < 0xdc00 && end - next >= 6 && next[0] == '\\' && next[1] == 'u'
+                      ? S_hex4(next + 2, end)
+                      : -1;
     if (low < 0xdc00 || low > 0xdfff) {
       S_fault(fault, FB_JSON_SURROGATE, at);
       return NULL;
@@ -82,7 +92,9 @@ static const char *S_unicode(const char *at, const char *end, uint32_t *ret_rune
 /* What the letter after a backslash stands for; 0 if nothing. */
 static char S_escape(char letter) {
   switch (letter) {
-    case '"': case '\\': case '/': return letter;
+    case '"':
+    case '\\':
+    case '/': return letter;
     case 'b': return '\b';
     case 'f': return '\f';
     case 'n': return '\n';
@@ -146,7 +158,8 @@ static bool S_digits(const char *at, const char *end, fb_slice *ret_digits, fb_s
   return true;
 }
 
-static bool S_exponent(const char *at, const char *end, fb_number_text *number, fb_scan_fault *fault) {
+static bool S_exponent(const char *at, const char *end, fb_number_text *number,
+                       fb_scan_fault *fault) {
   const int64_t enough = INT64_C(1000000000000000);
   bool negative = at < end && *at == '-';
   fb_slice digits;
@@ -210,8 +223,10 @@ static size_t S_significant(const fb_number_text *number, char *out, size_t cap,
         continue;
       }
       leading = false;
-      if (count < cap) out[count++] = c;
-      else *ret_more |= c != '0';
+      if (count < cap)
+        out[count++] = c;
+      else
+        *ret_more |= c != '0';
     }
   }
   *ret_point = point;
@@ -257,7 +272,8 @@ static double S_round(unsigned __int128 whole, bool sticky, int exponent) {
   int shift = bits - 53;
   if (shift <= 0) return (double)(uint64_t)whole * S_power_of_two(exponent);
   uint64_t mantissa = (uint64_t)(whole >> shift);
-  unsigned __int128 rest = whole & (((unsigned __int128)1 << shift) - 1), half = (unsigned __int128)1 << (shift - 1);
+  unsigned __int128 rest = whole & (((unsigned __int128)1 << shift) - 1),
+                    half = (unsigned __int128)1 << (shift - 1);
   if (rest > half || (rest == half && (sticky || (mantissa & 1)))) mantissa++;
   return (double)mantissa * S_power_of_two(exponent + shift);
 }
@@ -270,7 +286,8 @@ static double S_by_integers(uint64_t digits, int power) {
   if (power >= 0) return S_round((unsigned __int128)digits * fives, false, power);
   int shift = __builtin_clzll(digits) + 64;
   unsigned __int128 whole = (unsigned __int128)digits << shift;
-  unsigned __int128 quotient = whole / fives; /* at least 65 bits: never exact by shift <= 0 with a rest */
+  unsigned __int128 quotient =
+      whole / fives; /* at least 65 bits: never exact by shift <= 0 with a rest */
   return S_round(quotient, quotient * fives != whole, power - shift);
 }
 
@@ -287,7 +304,8 @@ static double S_double(const fb_number_text *number) {
   return S_by_integers(digits, (int)power);
 }
 
-const char *fb_scan_number_any(const char *at, const char *end, fb_value *ret_value, fb_scan_fault *fault) {
+const char *fb_scan_number_any(const char *at, const char *end, fb_value *ret_value,
+                               fb_scan_fault *fault) {
   fb_number_text number;
   if (!S_split(at, end, &number, fault)) return NULL;
   if (!number.is_double) {

@@ -26,7 +26,7 @@ enum {
 
 typedef enum fb_json_fault {
   FB_JSON_FINE,
-  FB_JSON_UNEXPECTED,     /* the byte cannot stand here; depends on what was wanted */
+  FB_JSON_UNEXPECTED, /* the byte cannot stand here; depends on what was wanted */
   FB_JSON_TOO_DEEP,
   FB_JSON_OPEN_STRING,    /* no closing quote; at the opening one */
   FB_JSON_CONTROL,        /* a raw control character in a string */
@@ -34,25 +34,25 @@ typedef enum fb_json_fault {
   FB_JSON_UNICODE_ESCAPE, /* \u without four hexadecimal digits; at the backslash */
   FB_JSON_SURROGATE,      /* half of a surrogate pair; at the backslash */
   FB_JSON_UTF8,
-  FB_JSON_STRING_LENGTH,  /* 4 GiB or more */
+  FB_JSON_STRING_LENGTH, /* 4 GiB or more */
   FB_JSON_LEADING_ZERO,
-  FB_JSON_NUMBER_DIGIT,   /* no digit after the sign, the point or the e: where it is missing */
-  FB_JSON_INTEGER_RANGE,  /* at the number's first byte, as is */
+  FB_JSON_NUMBER_DIGIT,  /* no digit after the sign, the point or the e: where it is missing */
+  FB_JSON_INTEGER_RANGE, /* at the number's first byte, as is */
   FB_JSON_DOUBLE_RANGE,
   FB_JSON_NO_MEMORY
 } fb_json_fault;
 
 /* What may come next: the state of the event reader. */
 typedef enum fb_json_want {
-  FB_JSON_WANT_VALUE,        /* at the start, after `:` */
-  FB_JSON_WANT_ITEM,         /* after a list's comma */
-  FB_JSON_WANT_ITEM_OR_END,  /* after `[` */
-  FB_JSON_WANT_KEY,          /* after a map's comma */
-  FB_JSON_WANT_KEY_OR_END,   /* after `{` */
+  FB_JSON_WANT_VALUE,       /* at the start, after `:` */
+  FB_JSON_WANT_ITEM,        /* after a list's comma */
+  FB_JSON_WANT_ITEM_OR_END, /* after `[` */
+  FB_JSON_WANT_KEY,         /* after a map's comma */
+  FB_JSON_WANT_KEY_OR_END,  /* after `{` */
   FB_JSON_WANT_COLON,
-  FB_JSON_WANT_LIST_COMMA,   /* or `]` */
-  FB_JSON_WANT_MAP_COMMA,    /* or `}` */
-  FB_JSON_WANT_NOTHING       /* after the whole text */
+  FB_JSON_WANT_LIST_COMMA, /* or `]` */
+  FB_JSON_WANT_MAP_COMMA,  /* or `}` */
+  FB_JSON_WANT_NOTHING     /* after the whole text */
 } fb_json_want;
 
 typedef struct fb_scan_fault {
@@ -80,8 +80,9 @@ static inline const char *fb_scan_plain(const char *at, const char *end, unsigne
   const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), last = _mm_set1_epi8(0x1f);
   for (; end - at >= 16; at += 16) {
     __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
-    __m128i stops = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, slash)),
-                                 _mm_cmpeq_epi8(_mm_min_epu8(bytes, last), bytes));
+    __m128i stops =
+        _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, slash)),
+                     _mm_cmpeq_epi8(_mm_min_epu8(bytes, last), bytes));
     unsigned stop = (unsigned)_mm_movemask_epi8(stops), top = (unsigned)_mm_movemask_epi8(bytes);
     if (stop) {
       int n = __builtin_ctz(stop);
@@ -96,7 +97,8 @@ static inline const char *fb_scan_plain(const char *at, const char *end, unsigne
   for (uint64_t word; end - at >= 8; at += 8) {
     memcpy(&word, at, 8);
     uint64_t quote = word ^ ones * '"', slash = word ^ ones * '\\';
-    uint64_t stop = ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((word - ones * 0x20) & ~word);
+    uint64_t stop =
+        ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((word - ones * 0x20) & ~word);
     if (stop & tops) break;
     *high |= (word & tops) != 0;
   }
@@ -111,8 +113,9 @@ static inline const char *fb_scan_plain(const char *at, const char *end, unsigne
 
 /* What comes after the first stop that is not the closing quote: goes on to the end of the string
  * over escapes (which fb_scan_unescape checks). Same contract as fb_scan_string. */
-const char *fb_scan_string_rest(const char *at, const char *end, const char *start, fb_slice *ret_raw,
-                                bool *ret_escaped, unsigned high, fb_scan_fault *fault);
+const char *fb_scan_string_rest(const char *at, const char *end, const char *start,
+                                fb_slice *ret_raw, bool *ret_escaped, unsigned high,
+                                fb_scan_fault *fault);
 
 /* `at` is just after the opening quote. Returns the byte after the closing one, or NULL with the
  * fault. The raw text is valid UTF-8 without control characters. */
@@ -137,7 +140,8 @@ bool fb_scan_unescape(fb_slice raw, char *out, size_t *ret_len, fb_scan_fault *f
 extern const double fb_scan_tens[23]; /* 1e0 … 1e22, each exact */
 
 /* The whole grammar, every size. Same contract as fb_scan_number. */
-const char *fb_scan_number_any(const char *at, const char *end, fb_value *ret_value, fb_scan_fault *fault);
+const char *fb_scan_number_any(const char *at, const char *end, fb_value *ret_value,
+                               fb_scan_fault *fault);
 
 /* `at` < `end` is a `-` or a digit. Returns the byte after the number, or NULL with the fault. The
  * value is int, uint (only above INT64_MAX) or double (with a fraction or exponent). */
@@ -148,7 +152,8 @@ static inline const char *fb_scan_number(const char *at, const char *end, fb_val
   p += negative;
   const char *first = p;
   uint64_t whole = 0;
-  for (; p < end && (unsigned char)(*p - '0') <= 9; p++) whole = whole * 10 + (unsigned char)(*p - '0');
+  for (; p < end && (unsigned char)(*p - '0') <= 9; p++)
+    whole = whole * 10 + (unsigned char)(*p - '0');
   size_t digits = (size_t)(p - first);
   if (FB_UNLIKELY(digits - 1 > 17 || (digits > 1 && *first == '0'))) goto any;
   if (p == end || (*p != '.' && *p != 'e' && *p != 'E')) {
@@ -157,7 +162,8 @@ static inline const char *fb_scan_number(const char *at, const char *end, fb_val
   }
   if (*p++ == '.') {
     const char *point = p;
-    for (; p < end && (unsigned char)(*p - '0') <= 9; p++) whole = whole * 10 + (unsigned char)(*p - '0');
+    for (; p < end && (unsigned char)(*p - '0') <= 9; p++)
+      whole = whole * 10 + (unsigned char)(*p - '0');
     size_t places = (size_t)(p - point);
     /* Up to 2^53 over a power of ten that is exact: one division, rounded once. */
     if (FB_LIKELY(FLT_EVAL_METHOD == 0 && places && digits + places <= 19 &&
@@ -184,7 +190,8 @@ typedef enum fb_json_event_kind {
 
 typedef struct fb_json_event {
   uint8_t kind;
-  bool borrowed;  /* a string whose text lies in the source, since it has no escapes; else in the arena */
+  bool
+      borrowed; /* a string whose text lies in the source, since it has no escapes; else in the arena */
   size_t offset;  /* in the source, of the first byte (of a string: of its opening quote) */
   size_t length;  /* bytes it takes there; of a bracket 1 */
   fb_value value; /* of a scalar or key */
@@ -196,14 +203,14 @@ typedef struct fb_json_events {
   const char *name;
   fb_arena *arena;
   uint32_t depth, max_depth;
-  uint8_t want;                           /* fb_json_want */
-  uint64_t maps[FB_JSON_DEPTH_MAX / 64];  /* bit n: level n is a map */
+  uint8_t want;                          /* fb_json_want */
+  uint64_t maps[FB_JSON_DEPTH_MAX / 64]; /* bit n: level n is a map */
 } fb_json_events;
 
 /* The text is borrowed. arena NULL: texts with escapes are checked and given raw.
  * max_depth 0: FB_JSON_DEPTH_DEFAULT. */
-void fb_json_events_init(fb_json_events *events, fb_slice text, const char *name, uint32_t max_depth,
-                         fb_arena *arena);
+void fb_json_events_init(fb_json_events *events, fb_slice text, const char *name,
+                         uint32_t max_depth, fb_arena *arena);
 /* FB_OK with an event, FB_DONE at the end of the whole text, else the error. */
 fb_status fb_json_events_next(fb_json_events *events, fb_json_event *ret_event, fb_error *err);
 /* Reads to the end: FB_OK or the first error. For fast readers that know only that a text is bad. */

@@ -10,7 +10,8 @@
 /* The letter of a byte's short escape; 0 if it has none. */
 static char S_short_escape(unsigned char c) {
   switch (c) {
-    case '"': case '\\': return (char)c;
+    case '"':
+    case '\\': return (char)c;
     case '\b': return 'b';
     case '\f': return 'f';
     case '\n': return 'n';
@@ -27,7 +28,12 @@ static void S_add_escape(fb_buf *out, uint32_t rune) {
     fb_buf_add(out, (char[]){'\\', letter}, 2);
     return;
   }
-  char text[6] = {'\\', 'u', digits[rune >> 12 & 15], digits[rune >> 8 & 15], digits[rune >> 4 & 15], digits[rune & 15]};
+  char text[6] = {'\\',
+                  'u',
+                  digits[rune >> 12 & 15],
+                  digits[rune >> 8 & 15],
+                  digits[rune >> 4 & 15],
+                  digits[rune & 15]};
   fb_buf_add(out, text, sizeof text);
 }
 
@@ -37,7 +43,9 @@ static size_t S_plain_html(const char *at, size_t len) {
   for (; i < len; i++) {
     unsigned char c = (unsigned char)at[i];
     if (c < 0x20 || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&') break;
-    if (c == 0xe2 && len - i >= 3 && (unsigned char)at[i + 1] == 0x80 && ((unsigned char)at[i + 2] & 0xfe) == 0xa8) break;
+    if (c == 0xe2 && len - i >= 3 && (unsigned char)at[i + 1] == 0x80 &&
+        ((unsigned char)at[i + 2] & 0xfe) == 0xa8)
+      break;
   }
   return i;
 }
@@ -60,9 +68,12 @@ void fb_json_write_text(fb_buf *out, fb_slice text, unsigned style) {
   fb_buf_char(out, '"');
   while (at < end) {
     unsigned high = 0;
-    const char *stop = html ? at + S_plain_html(at, (size_t)(end - at)) : fb_scan_plain(at, end, &high);
-    if (html || high) S_add_valid(out, at, (size_t)(stop - at));
-    else fb_buf_add(out, at, (size_t)(stop - at));
+    const char *stop =
+        html ? at + S_plain_html(at, (size_t)(end - at)) : fb_scan_plain(at, end, &high);
+    if (html || high)
+      S_add_valid(out, at, (size_t)(stop - at));
+    else
+      fb_buf_add(out, at, (size_t)(stop - at));
     if (stop == end) break;
     uint32_t rune = 0;
     at = stop + fb_utf8_decode(stop, (size_t)(end - stop), &rune);
@@ -109,7 +120,8 @@ static size_t S_format_scalar(fb_value value, char out[SCALAR_MAX], bool *ret_qu
   switch (value.kind) {
     case FB_NULL: memcpy(out, "null", 4); return 4;
     case FB_BOOL: memcpy(out, value.as.b ? "true" : "false", 5); return value.as.b ? 4 : 5;
-    case FB_INT: return S_format_integer(out, value.as.i < 0 ? 0 - value.as.u : value.as.u, value.as.i < 0);
+    case FB_INT:
+      return S_format_integer(out, value.as.i < 0 ? 0 - value.as.u : value.as.u, value.as.i < 0);
     case FB_UINT: return S_format_integer(out, value.as.u, false);
     case FB_DOUBLE: *ret_quoted = !isfinite(value.as.d); return fb_double_format(value.as.d, out);
     case FB_TIMESTAMP: *ret_quoted = true; return fb_time_format(value.as.i, value.len, out);
@@ -123,8 +135,10 @@ static void S_add_base64(fb_buf *out, fb_slice bytes) {
   const unsigned char *at = (const unsigned char *)bytes.ptr;
   for (size_t i = 0; i < bytes.len; i += 3) {
     size_t left = bytes.len - i;
-    uint32_t three = (uint32_t)at[i] << 16 | (left > 1 ? (uint32_t)at[i + 1] << 8 : 0) | (left > 2 ? at[i + 2] : 0u);
-    char four[4] = {letters[three >> 18], letters[three >> 12 & 63], left > 1 ? letters[three >> 6 & 63] : '=',
+    uint32_t three = (uint32_t)at[i] << 16 | (left > 1 ? (uint32_t)at[i + 1] << 8 : 0) |
+                     (left > 2 ? at[i + 2] : 0u);
+    char four[4] = {letters[three >> 18], letters[three >> 12 & 63],
+                    left > 1 ? letters[three >> 6 & 63] : '=',
                     left > 2 ? letters[three & 63] : '='};
     fb_buf_add(out, four, sizeof four);
   }
@@ -187,8 +201,10 @@ static void S_write_odd_key(fb_json_writer *writer, fb_value key) {
 /* The text of a key that has one; `buffer` holds it if it is not in the value itself. */
 static bool S_key_text(fb_value key, char buffer[SCALAR_MAX], fb_slice *ret_text) {
   bool quoted;
-  if (key.kind == FB_STRING || key.kind == FB_TYPE) *ret_text = fb_value_text(key);
-  else *ret_text = (fb_slice){buffer, S_format_scalar(key, buffer, &quoted)};
+  if (key.kind == FB_STRING || key.kind == FB_TYPE)
+    *ret_text = fb_value_text(key);
+  else
+    *ret_text = (fb_slice){buffer, S_format_scalar(key, buffer, &quoted)};
   return ret_text->ptr != buffer || ret_text->len > 0;
 }
 
@@ -196,8 +212,10 @@ static void S_write_entry(fb_json_writer *writer, const fb_entry *entry) {
   char buffer[SCALAR_MAX];
   fb_slice key;
   S_break_line(writer);
-  if (S_key_text(entry->key, buffer, &key)) fb_json_write_text(writer->out, key, writer->style);
-  else S_write_odd_key(writer, entry->key);
+  if (S_key_text(entry->key, buffer, &key))
+    fb_json_write_text(writer->out, key, writer->style);
+  else
+    S_write_odd_key(writer, entry->key);
   fb_buf_char(writer->out, ':');
   if (writer->style & FB_JSON_PRETTY) fb_buf_char(writer->out, ' ');
   S_write(writer, entry->value);
@@ -266,8 +284,10 @@ static void S_write_fact(fb_json_writer *writer, fb_value fact) {
   fb_arena arena;
   fb_map *map;
   fb_arena_init(&arena, writer->out->allocator, 0);
-  if (fb_fact_map(fact.as.facts, fact.len, &arena, &map) == FB_OK) S_write_map(writer, map);
-  else writer->out->failed = true;
+  if (fb_fact_map(fact.as.facts, fact.len, &arena, &map) == FB_OK)
+    S_write_map(writer, map);
+  else
+    writer->out->failed = true;
   fb_arena_release(&arena);
 }
 
@@ -280,8 +300,10 @@ static void S_write_scalar(fb_json_writer *writer, fb_value value) {
     return;
   }
   text[len + 1] = '"';
-  if (quoted) fb_buf_add(writer->out, text, len + 2);
-  else fb_buf_add(writer->out, text + 1, len);
+  if (quoted)
+    fb_buf_add(writer->out, text, len + 2);
+  else
+    fb_buf_add(writer->out, text + 1, len);
 }
 
 static void S_write(fb_json_writer *writer, fb_value value) {
@@ -291,7 +313,8 @@ static void S_write(fb_json_writer *writer, fb_value value) {
       break;
     }
   switch (value.kind) {
-    case FB_STRING: case FB_TYPE: fb_json_write_text(writer->out, fb_value_text(value), writer->style); break;
+    case FB_STRING:
+    case FB_TYPE: fb_json_write_text(writer->out, fb_value_text(value), writer->style); break;
     case FB_BYTES:
       fb_buf_char(writer->out, '"');
       S_add_base64(writer->out, fb_value_text(value));

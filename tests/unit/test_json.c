@@ -24,20 +24,49 @@ static void S_check_double(const char *text) {
   }
   assert_int_equal(S_number(text, &value), FB_OK);
   assert_int_equal(value.kind, FB_DOUBLE);
-  if (memcmp(&value.as.d, &expected, sizeof expected) != 0) fail_msg("%s: %.17g, not %.17g", text, value.as.d, expected);
+  if (memcmp(&value.as.d, &expected, sizeof expected) != 0)
+    fail_msg("%s: %.17g, not %.17g", text, value.as.d, expected);
 }
 
 static void test_doubles_are_rounded_as_the_c_library_does(void **state) {
-  static const char *const hard[] = {
-      "0.0", "-0.0", "0e0", "-0e-999", "1e-400", "4.9e-324", "2.4703282292062327e-324", "2.4703282292062328e-324",
-      "2.2250738585072011e-308", "1.7976931348623157e308", "1.7976931348623158e308", "1.7976931348623159e308", "1e309",
-      "9007199254740993.0", "9007199254740992.5", "9007199254740993e0", "0.1", "0.3", "1e22", "1e23", "8.5e22",
-      "123456789012345678901234567890.0", "0.000000000000000000000000000000000000001", "1.5e300",
-      "9223372036854775807.0", "18446744073709551615.0", "1e27", "1e28", "1e-27", "1e-28",
-      "5708990770823839524233143877797980545530986496.0", "0.500000000000000166533453693773481063544750213623046875",
-      "3.518437208883201171875e13", "1.00000000000000011102230246251565404236316680908203125",
-      "1.00000000000000011102230246251565404236316680908203124",
-      "1.00000000000000011102230246251565404236316680908203126", "6.02214076e23", "1e-999999999999999999999"};
+  static const char *const hard[] = {"0.0",
+                                     "-0.0",
+                                     "0e0",
+                                     "-0e-999",
+                                     "1e-400",
+                                     "4.9e-324",
+                                     "2.4703282292062327e-324",
+                                     "2.4703282292062328e-324",
+                                     "2.2250738585072011e-308",
+                                     "1.7976931348623157e308",
+                                     "1.7976931348623158e308",
+                                     "1.7976931348623159e308",
+                                     "1e309",
+                                     "9007199254740993.0",
+                                     "9007199254740992.5",
+                                     "9007199254740993e0",
+                                     "0.1",
+                                     "0.3",
+                                     "1e22",
+                                     "1e23",
+                                     "8.5e22",
+                                     "123456789012345678901234567890.0",
+                                     "0.000000000000000000000000000000000000001",
+                                     "1.5e300",
+                                     "9223372036854775807.0",
+                                     "18446744073709551615.0",
+                                     "1e27",
+                                     "1e28",
+                                     "1e-27",
+                                     "1e-28",
+                                     "5708990770823839524233143877797980545530986496.0",
+                                     "0.500000000000000166533453693773481063544750213623046875",
+                                     "3.518437208883201171875e13",
+                                     "1.00000000000000011102230246251565404236316680908203125",
+                                     "1.00000000000000011102230246251565404236316680908203124",
+                                     "1.00000000000000011102230246251565404236316680908203126",
+                                     "6.02214076e23",
+                                     "1e-999999999999999999999"};
   for (size_t i = 0; i < sizeof hard / sizeof *hard; i++) S_check_double(hard[i]);
   fb_random random;
   fb_random_seed(&random, 1);
@@ -50,9 +79,11 @@ static void test_doubles_are_rounded_as_the_c_library_does(void **state) {
     snprintf(text, sizeof text, "%.*e", (int)fb_random_below(&random, 21), d);
     S_check_double(text);
     d = (double)fb_random_u64(&random) / (double)(fb_random_below(&random, 1000000000) + 1);
-    snprintf(text, sizeof text, "%.*f", (int)fb_random_below(&random, 20) + 1, d / (double)(fb_random_u64(&random) >> fb_random_below(&random, 63)));
+    snprintf(text, sizeof text, "%.*f", (int)fb_random_below(&random, 20) + 1,
+             d / (double)(fb_random_u64(&random) >> fb_random_below(&random, 63)));
     S_check_double(text);
-    snprintf(text, sizeof text, "%llue%d", (unsigned long long)fb_random_u64(&random) >> fb_random_below(&random, 63),
+    snprintf(text, sizeof text, "%llue%d",
+             (unsigned long long)fb_random_u64(&random) >> fb_random_below(&random, 63),
              (int)fb_random_below(&random, 60) - 30);
     S_check_double(text);
   }
@@ -120,11 +151,14 @@ static void test_plain_scan_stops_where_it_must(void **state) {
 
 static void test_events_tell_kinds_and_places(void **state) {
   static const char text[] = " {\"a\": [1, -2.5e1, \"x\\ny\"], \"b\":{}, \"c\" : true}\n";
-  static const struct { uint8_t kind; size_t offset, length; } expected[] = {
-      {FB_JSON_BEGIN_MAP, 1, 1}, {FB_JSON_KEY, 2, 3}, {FB_JSON_BEGIN_LIST, 7, 1}, {FB_JSON_SCALAR, 8, 1},
-      {FB_JSON_SCALAR, 11, 6}, {FB_JSON_SCALAR, 19, 6}, {FB_JSON_END_LIST, 25, 1}, {FB_JSON_KEY, 28, 3},
-      {FB_JSON_BEGIN_MAP, 32, 1}, {FB_JSON_END_MAP, 33, 1}, {FB_JSON_KEY, 36, 3}, {FB_JSON_SCALAR, 42, 4},
-      {FB_JSON_END_MAP, 46, 1}};
+  static const struct {
+    uint8_t kind;
+    size_t offset, length;
+  } expected[] = {{FB_JSON_BEGIN_MAP, 1, 1}, {FB_JSON_KEY, 2, 3},     {FB_JSON_BEGIN_LIST, 7, 1},
+                  {FB_JSON_SCALAR, 8, 1},    {FB_JSON_SCALAR, 11, 6}, {FB_JSON_SCALAR, 19, 6},
+                  {FB_JSON_END_LIST, 25, 1}, {FB_JSON_KEY, 28, 3},    {FB_JSON_BEGIN_MAP, 32, 1},
+                  {FB_JSON_END_MAP, 33, 1},  {FB_JSON_KEY, 36, 3},    {FB_JSON_SCALAR, 42, 4},
+                  {FB_JSON_END_MAP, 46, 1}};
   fb_arena arena;
   fb_arena_init(&arena, NULL, 0);
   fb_json_events events;
@@ -136,8 +170,10 @@ static void test_events_tell_kinds_and_places(void **state) {
     assert_int_equal(event.kind, expected[i].kind);
     assert_int_equal(event.offset, expected[i].offset);
     assert_int_equal(event.length, expected[i].length);
-    if (i == 5) assert_true(!event.borrowed && fb_slice_equal(fb_value_text(event.value), FB_SLICE("x\ny")));
-    if (i == 1) assert_true(event.borrowed && fb_slice_equal(fb_value_text(event.value), FB_SLICE("a")));
+    if (i == 5)
+      assert_true(!event.borrowed && fb_slice_equal(fb_value_text(event.value), FB_SLICE("x\ny")));
+    if (i == 1)
+      assert_true(event.borrowed && fb_slice_equal(fb_value_text(event.value), FB_SLICE("a")));
   }
   assert_int_equal(fb_json_events_next(&events, &event, &err), FB_DONE);
   fb_arena_release(&arena);
@@ -215,7 +251,8 @@ static void S_accept(char *line, size_t len) {
   json_error_t why;
   json_t *theirs = fb_oracle_read(text, &why);
   if (!theirs) fail_msg("jansson refuses %.*s: %s", (int)text.len, text.ptr, why.text);
-  if (!fb_oracle_equal(theirs, value)) fail_msg("jansson reads %.*s otherwise", (int)text.len, text.ptr);
+  if (!fb_oracle_equal(theirs, value))
+    fail_msg("jansson reads %.*s otherwise", (int)text.len, text.ptr);
   json_decref(theirs);
   fb_arena_release(&arena);
   free((void *)(uintptr_t)text.ptr);
@@ -224,17 +261,20 @@ static void S_accept(char *line, size_t len) {
 static void S_reject(char *line, size_t len) {
   unsigned code, at_line, at_column;
   int from;
-  if (sscanf(line, "%u %u:%u%n", &code, &at_line, &at_column, &from) != 3) fail_msg("malformed line: %s", line);
+  if (sscanf(line, "%u %u:%u%n", &code, &at_line, &at_column, &from) != 3)
+    fail_msg("malformed line: %s", line);
   from++;
   fb_slice text = S_exact(line + from, S_unescape(line + from, len - (size_t)from));
   fb_arena arena;
   fb_value value = fb_absent();
   fb_error err = {0};
   fb_arena_init(&arena, NULL, 0);
-  if (S_read(text, &arena, &value, &err) == FB_OK) fail_msg("accepted: %.*s", (int)text.len, text.ptr);
+  if (S_read(text, &arena, &value, &err) == FB_OK)
+    fail_msg("accepted: %.*s", (int)text.len, text.ptr);
   assert_int_equal(value.kind, FB_ABSENT);
   if (err.code != (fb_status)code || err.line != at_line || err.column != at_column)
-    fail_msg("%.*s: %d %u:%u, not %u %u:%u", (int)text.len, text.ptr, err.code, err.line, err.column, code, at_line, at_column);
+    fail_msg("%.*s: %d %u:%u, not %u %u:%u", (int)text.len, text.ptr, err.code, err.line,
+             err.column, code, at_line, at_column);
   if (code != FB_E_JSON_DUPLICATE) assert_int_equal(fb_json_check(text, NULL, 0, NULL), code);
   json_error_t why;
   json_t *theirs = fb_oracle_read(text, &why);
@@ -272,7 +312,9 @@ static void test_corpus_rejected(void **state) {
 
 /* Every prefix of a text, and every text with one byte changed: the two readers agree. */
 static void test_damaged_texts_as_jansson_sees_them(void **state) {
-  static const char whole[] = "{\"a\":[1,-2.5e-3,true,null],\"b\\u00e9\\n\":{\"\xc3\xa9\":\"\\ud83d\\ude00\",\"\":[[],{}]} ,\"c\": 0.10}";
+  static const char whole[] =
+      "{\"a\":[1,-2.5e-3,true,null],\"b\\u00e9\\n\":{\"\xc3\xa9\":\"\\ud83d\\ude00\",\"\":[[],{}]} "
+      ",\"c\": 0.10}";
   static const char bytes[] = "\"\\{}[]:,0-+.eEtu \n\t/'\x01\x7f\x80\xc3\xed\xff"; /* its NUL too */
   size_t len = sizeof whole - 1;
   for (size_t at = 0; at <= len; at++)
@@ -288,8 +330,10 @@ static void test_damaged_texts_as_jansson_sees_them(void **state) {
       json_error_t why;
       json_t *theirs = fb_oracle_read(slice, &why);
       if ((status == FB_OK) != (theirs != NULL) && !(theirs && fb_oracle_may_admit(slice, status)))
-        fail_msg("%d, but jansson: %s: %.*s", status, theirs ? "fine" : why.text, (int)slice.len, slice.ptr);
-      if (theirs && status == FB_OK && !fb_oracle_equal(theirs, value)) fail_msg("other values: %.*s", (int)slice.len, slice.ptr);
+        fail_msg("%d, but jansson: %s: %.*s", status, theirs ? "fine" : why.text, (int)slice.len,
+                 slice.ptr);
+      if (theirs && status == FB_OK && !fb_oracle_equal(theirs, value))
+        fail_msg("other values: %.*s", (int)slice.len, slice.ptr);
       json_decref(theirs);
       fb_arena_release(&arena);
       free((void *)(uintptr_t)slice.ptr);
@@ -297,7 +341,8 @@ static void test_damaged_texts_as_jansson_sees_them(void **state) {
 }
 
 static void test_what_jansson_cannot_read(void **state) {
-  static const char *const texts[] = {"9223372036854775808", "18446744073709551615", "{\"\\u0000\":1}", "{\"a\\u0000b\":1,\"a\":2}"};
+  static const char *const texts[] = {"9223372036854775808", "18446744073709551615",
+                                      "{\"\\u0000\":1}", "{\"a\\u0000b\":1,\"a\":2}"};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     fb_arena arena;
     fb_value value;
@@ -313,23 +358,44 @@ static void test_what_jansson_cannot_read(void **state) {
 /* ── Errors and options ──────────────────────────────────────────────────────────────────────── */
 
 static void test_hints_name_the_cause(void **state) {
-  static const struct { const char *text, *hint; } cases[] = {
-      {"[1,]", "remove the comma before `]`"}, {"{\"a\":1,}", "remove the comma before `}`"},
-      {"{'a':1}", "strings are written in double quotes"}, {"['a']", "strings are written in double quotes"},
-      {"{a:1}", "keys are written in double quotes"}, {"{1:1}", "keys are text"},
-      {"// x\n1", "no comments"}, {"[1] # x", "no comments"}, {"[NaN]", "neither NaN nor infinity"},
-      {"-Infinity", "neither NaN nor infinity"}, {"True", "small letters"}, {"None", "written null"},
-      {"\xef\xbb\xbf{}", "byte order mark"}, {"+1", "without `+`"}, {"[.5]", "before the point"}, {"[007]", "remove the zeros"},
-      {"[1,,2]", "remove the comma"}, {"{\"a\":1 \"b\":2}", "a comma is missing"}, {"{}\n{}", "NDJSON"}, {"{\"a\"=1}", "joined by `:`"},
-      {"[1", "not closed"}, {"\"\\ud800\"", "two escapes"}, {"\"\\x41\"", "escapes are"}, {"\"a\nb\"", "as an escape"},
-      {"\"\xe9\"", "UTF-8"}, {"[abc]", "in double quotes"}, {"99999999999999999999", "as text"}, {"{\"a\":1,\n\"a\":2}", "line 1, column 2"}};
+  static const struct {
+    const char *text, *hint;
+  } cases[] = {{"[1,]", "remove the comma before `]`"},
+               {"{\"a\":1,}", "remove the comma before `}`"},
+               {"{'a':1}", "strings are written in double quotes"},
+               {"['a']", "strings are written in double quotes"},
+               {"{a:1}", "keys are written in double quotes"},
+               {"{1:1}", "keys are text"},
+               {"// x\n1", "no comments"},
+               {"[1] # x", "no comments"},
+               {"[NaN]", "neither NaN nor infinity"},
+               {"-Infinity", "neither NaN nor infinity"},
+               {"True", "small letters"},
+               {"None", "written null"},
+               {"\xef\xbb\xbf{}", "byte order mark"},
+               {"+1", "without `+`"},
+               {"[.5]", "before the point"},
+               {"[007]", "remove the zeros"},
+               {"[1,,2]", "remove the comma"},
+               {"{\"a\":1 \"b\":2}", "a comma is missing"},
+               {"{}\n{}", "NDJSON"},
+               {"{\"a\"=1}", "joined by `:`"},
+               {"[1", "not closed"},
+               {"\"\\ud800\"", "two escapes"},
+               {"\"\\x41\"", "escapes are"},
+               {"\"a\nb\"", "as an escape"},
+               {"\"\xe9\"", "UTF-8"},
+               {"[abc]", "in double quotes"},
+               {"99999999999999999999", "as text"},
+               {"{\"a\":1,\n\"a\":2}", "line 1, column 2"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     fb_arena arena;
     fb_value value;
     fb_error err = {0};
     fb_arena_init(&arena, NULL, 0);
     assert_int_not_equal(S_read(fb_slice_of(cases[i].text), &arena, &value, &err), FB_OK);
-    if (!strstr(err.hint, cases[i].hint)) fail_msg("%s: %s (hint: %s)", cases[i].text, err.text, err.hint);
+    if (!strstr(err.hint, cases[i].hint))
+      fail_msg("%s: %s (hint: %s)", cases[i].text, err.text, err.hint);
     assert_string_equal(err.file, "t.json");
     fb_arena_release(&arena);
   }
@@ -340,21 +406,28 @@ static void test_options(void **state) {
   fb_value value;
   fb_arena_init(&arena, NULL, 0);
   fb_json_options options = {.keep_duplicates = true};
-  assert_int_equal(fb_json_read(FB_SLICE("{\"a\":1,\"b\":2,\"a\":3}"), NULL, &options, &arena, &value, NULL), FB_OK);
+  assert_int_equal(
+      fb_json_read(FB_SLICE("{\"a\":1,\"b\":2,\"a\":3}"), NULL, &options, &arena, &value, NULL),
+      FB_OK);
   assert_int_equal(value.as.map->len, 2);
   assert_int_equal(fb_map_get_text(value.as.map, FB_SLICE("a"))->as.i, 3);
   options = (fb_json_options){.max_depth = 2};
   assert_int_equal(fb_json_read(FB_SLICE("[[1],{}]"), NULL, &options, &arena, &value, NULL), FB_OK);
-  assert_int_equal(fb_json_read(FB_SLICE("[[[]]]"), NULL, &options, &arena, &value, NULL), FB_E_JSON_DEPTH);
+  assert_int_equal(fb_json_read(FB_SLICE("[[[]]]"), NULL, &options, &arena, &value, NULL),
+                   FB_E_JSON_DEPTH);
   options = (fb_json_options){.max_length = 3};
   assert_int_equal(fb_json_read(FB_SLICE("123"), NULL, &options, &arena, &value, NULL), FB_OK);
-  assert_int_equal(fb_json_read(FB_SLICE("1234"), NULL, &options, &arena, &value, NULL), FB_E_LIMIT);
+  assert_int_equal(fb_json_read(FB_SLICE("1234"), NULL, &options, &arena, &value, NULL),
+                   FB_E_LIMIT);
   fb_arena_release(&arena);
 }
 
 static bool S_torture(const fb_allocator *allocator) {
-  static const char text[] = "{\"a\":[1,2,3,[4,[5,{\"b\":\"x\\ny\"}]]],\"c\":\"plain\",\"d\":{\"1\":1,\"2\":2,\"3\":3,\"4\":4,\"5\":5,"
-                             "\"6\":6,\"7\":7,\"8\":8,\"9\":9,\"10\":10,\"11\":11},\"e\":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}";
+  static const char text[] =
+      "{\"a\":[1,2,3,[4,[5,{\"b\":\"x\\ny\"}]]],\"c\":\"plain\",\"d\":{\"1\":1,\"2\":2,\"3\":3,"
+      "\"4\":4,\"5\":5,"
+      "\"6\":6,\"7\":7,\"8\":8,\"9\":9,\"10\":10,\"11\":11},\"e\":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,"
+      "0,0]}";
   fb_arena arena;
   fb_buf out;
   fb_value value = fb_absent();
@@ -370,18 +443,44 @@ static bool S_torture(const fb_allocator *allocator) {
   return through;
 }
 
-static void test_every_allocation_may_fail(void **state) { fb_test_each_failure(S_torture); }
+static void test_every_allocation_may_fail(void **state) {
+  fb_test_each_failure(S_torture);
+}
 
 /* ── Writing ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void test_doubles_are_shortest(void **state) {
-  static const struct { double d; const char *text; } cases[] = {
-      {0, "0.0"}, {-0.0, "-0.0"}, {1, "1.0"}, {-1.5, "-1.5"}, {0.1, "0.1"}, {0.1 + 0.2, "0.30000000000000004"},
-      {1e21, "1e21"}, {1e20, "100000000000000000000.0"}, {123456789012345678, "123456789012345680.0"}, {1e-7, "0.0000001"}, {1e-8, "1e-8"},
-      {1.25e-9, "1.25e-9"}, {5e-324, "5e-324"}, {1.7976931348623157e308, "1.7976931348623157e308"},
-      {2.2250738585072014e-308, "2.2250738585072014e-308"}, {9007199254740993, "9007199254740992.0"}, {1.0 / 3, "0.3333333333333333"},
-      {2.0 / 3, "0.6666666666666666"}, {1e23, "1e23"}, {9.5e-300, "9.5e-300"}, {4.35, "4.35"}, {999999999999999, "999999999999999.0"},
-      {1e15, "1000000000000000.0"}, {0x1p-1074, "5e-324"}, {0x1p60, "1152921504606847000.0"}, {NAN, "NaN"}, {INFINITY, "Infinity"}, {-INFINITY, "-Infinity"}};
+  static const struct {
+    double d;
+    const char *text;
+  } cases[] = {{0, "0.0"},
+               {-0.0, "-0.0"},
+               {1, "1.0"},
+               {-1.5, "-1.5"},
+               {0.1, "0.1"},
+               {0.1 + 0.2, "0.30000000000000004"},
+               {1e21, "1e21"},
+               {1e20, "100000000000000000000.0"},
+               {123456789012345678, "123456789012345680.0"},
+               {1e-7, "0.0000001"},
+               {1e-8, "1e-8"},
+               {1.25e-9, "1.25e-9"},
+               {5e-324, "5e-324"},
+               {1.7976931348623157e308, "1.7976931348623157e308"},
+               {2.2250738585072014e-308, "2.2250738585072014e-308"},
+               {9007199254740993, "9007199254740992.0"},
+               {1.0 / 3, "0.3333333333333333"},
+               {2.0 / 3, "0.6666666666666666"},
+               {1e23, "1e23"},
+               {9.5e-300, "9.5e-300"},
+               {4.35, "4.35"},
+               {999999999999999, "999999999999999.0"},
+               {1e15, "1000000000000000.0"},
+               {0x1p-1074, "5e-324"},
+               {0x1p60, "1152921504606847000.0"},
+               {NAN, "NaN"},
+               {INFINITY, "Infinity"},
+               {-INFINITY, "-Infinity"}};
   char text[32];
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     size_t len = fb_double_format(cases[i].d, text);
@@ -460,15 +559,20 @@ static void test_styles_of_maps(void **state) {
   fb_map_put(map, &arena, fb_bool(true), fb_null(), NULL);
   fb_map_put(map, &arena, fb_list_value(list), fb_int(1), NULL);
   fb_value value = fb_map_value(map);
-  S_check_written(value, FB_JSON_COMPACT, FB_SLICE("{\"z\":[],\"7\":\"</script>&\xe2\x80\xa8\",\"true\":null,\"[]\":1}"));
-  S_check_written(value, FB_JSON_CANONICAL, FB_SLICE("{\"7\":\"</script>&\xe2\x80\xa8\",\"true\":null,\"z\":[],\"[]\":1}"));
-  S_check_written(value, FB_JSON_HTML_SAFE, FB_SLICE("{\"z\":[],\"7\":\"\\u003c/script\\u003e\\u0026\\u2028\",\"true\":null,\"[]\":1}"));
+  S_check_written(value, FB_JSON_COMPACT,
+                  FB_SLICE("{\"z\":[],\"7\":\"</script>&\xe2\x80\xa8\",\"true\":null,\"[]\":1}"));
+  S_check_written(value, FB_JSON_CANONICAL,
+                  FB_SLICE("{\"7\":\"</script>&\xe2\x80\xa8\",\"true\":null,\"z\":[],\"[]\":1}"));
+  S_check_written(
+      value, FB_JSON_HTML_SAFE,
+      FB_SLICE("{\"z\":[],\"7\":\"\\u003c/script\\u003e\\u0026\\u2028\",\"true\":null,\"[]\":1}"));
   fb_list_push(list, &arena, fb_int(1));
   fb_list_push(list, &arena, fb_map_value(fb_map_new(&arena, 0)));
   S_check_written(fb_list_value(list), FB_JSON_PRETTY, FB_SLICE("[\n  1,\n  {}\n]"));
   fb_map *outer = fb_map_new(&arena, 0);
   fb_map_put(outer, &arena, fb_string(FB_SLICE("a")), fb_list_value(list), NULL);
-  S_check_written(fb_map_value(outer), FB_JSON_PRETTY, FB_SLICE("{\n  \"a\": [\n    1,\n    {}\n  ]\n}"));
+  S_check_written(fb_map_value(outer), FB_JSON_PRETTY,
+                  FB_SLICE("{\n  \"a\": [\n    1,\n    {}\n  ]\n}"));
   fb_arena_release(&arena);
 }
 
@@ -477,7 +581,8 @@ static void test_text_that_is_not_utf8_is_mended(void **state) {
   fb_buf_init(&out, NULL, 0);
   fb_json_write_text(&out, FB_SLICE("a\xff\"\xc3"), 0);
   fb_json_write_text(&out, FB_SLICE("\xe2\x80<"), FB_JSON_HTML_SAFE);
-  assert_string_equal(out.ptr, "\"a\xef\xbf\xbd\\\"\xef\xbf\xbd\"\"\xef\xbf\xbd\xef\xbf\xbd\\u003c\"");
+  assert_string_equal(out.ptr,
+                      "\"a\xef\xbf\xbd\\\"\xef\xbf\xbd\"\"\xef\xbf\xbd\xef\xbf\xbd\\u003c\"");
   fb_buf_release(&out);
 }
 
