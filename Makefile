@@ -2,6 +2,7 @@
 # The front door; meson does the work. `make help` lists what there is.
 PREFIX ?= /usr/local
 BUILD ?= build
+WERROR ?= false
 FUZZ_SECONDS ?= 60
 CEL_DIR ?= ../shared/conformance/cel
 # The slowest parts of the build need up to 1 GiB each: no more jobs than cores.
@@ -20,7 +21,7 @@ help: ## this list
 # The build needs packages: whoever has not run tools/setup is told what is missing.
 $(BUILD)/build.ninja:
 	@tools/setup --check
-	@meson setup $(BUILD) --prefix=$(PREFIX) >/dev/null
+	@meson setup $(BUILD) --prefix=$(PREFIX) -Dwerror=$(WERROR) >/dev/null
 
 setup: ## install what the build and the tests need (Debian 12)
 	@tools/setup

@@ -231,7 +231,7 @@ static fb_status S_read_fd(int fd, const char *path, size_t max, fb_buf *out, fb
 }
 
 fb_status fb_cli_read(const char *path, size_t max, fb_buf *out, fb_error *err) {
-  int fd;
+  int fd = -1;
   fb_status status = fb_cli_open(path, &fd, err);
   if (status) return status;
   status = S_read_fd(fd, path, max, out, err);
