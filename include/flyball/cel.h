@@ -102,8 +102,13 @@ FB_API void fb_cel_program_dump(const fb_cel_program *program, fb_buf *out);
 
 /* Finds the UTC offset in force in a time zone ("Europe/Berlin") at an instant. False: no such zone. */
 typedef bool fb_cel_zone(void *context, fb_slice name, int64_t unix_seconds, int32_t *ret_offset_seconds);
-/* Reads the system's zone files (/usr/share/zoneinfo), each once; thread-safe. */
+/* Reads the system's zone files. `context` is a fb_zones, which keeps each file once read, or NULL: then the
+ * file is read at every call. Thread-safe. */
 FB_API bool fb_zone_system(void *context, fb_slice name, int64_t unix_seconds, int32_t *ret_offset_seconds);
+typedef struct fb_zones fb_zones;
+/* directory NULL: /usr/share/zoneinfo; it is borrowed. Keeps at most 256 zones. */
+FB_API fb_status fb_zones_new(const fb_allocator *allocator, const char *directory, fb_zones **ret_zones);
+FB_API void fb_zones_free(fb_zones *zones);
 
 /* One a thread. Results live in `arena`, which the caller resets. The step budget counts executed
  * instructions and the work of library calls; it is counted down and refilled by the caller. */
@@ -115,6 +120,7 @@ typedef struct fb_cel_context {
   void *zone_context;
   void *scratch;       /* the VM's registers, kept between evaluations; freed by _release */
   size_t scratch_size;
+  struct fb_regex_cache *regexes; /* compiled patterns, at most 64; freed by _release */
 } fb_cel_context;
 
 FB_API void fb_cel_context_init(fb_cel_context *context, fb_arena *arena);
