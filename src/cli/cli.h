@@ -10,7 +10,7 @@
 #ifndef FB_CLI_H
 #define FB_CLI_H
 
-#include <flyball/base.h>
+#include <flyball/data.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -151,8 +151,6 @@ void fb_cli_note(fb_cli *cli, const char *format, ...) FB_PRINTF(2, 3);
 int fb_exit_of(fb_status code);
 /* One JSON object without a newline: {"type":"flyball.error.v1","code":"FB2001",…}. */
 void fb_error_json(const fb_error *err, fb_buf *out);
-/* Appends `text` as a JSON string, quotes included. */
-void fb_json_text(fb_buf *out, const char *text);
 
 /* ── Files ───────────────────────────────────────────────────────────────────────────────────── */
 

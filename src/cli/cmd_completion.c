@@ -14,7 +14,7 @@ static int S_run(fb_cli *cli) {
   fb_completion(shell, &text);
   if (cli->json && !text.failed) {
     fb_buf_printf(&json, "{\"type\":\"flyball.completion.v1\",\"shell\":\"%s\",\"script\":", shell);
-    fb_json_text(&json, text.ptr);
+    fb_json_write_text(&json, fb_slice_of(text.ptr), FB_JSON_COMPACT);
     fb_buf_text(&json, "}\n");
   }
   fb_status status = text.failed ? FB_E_NOMEM : fb_out_buf(cli, cli->json ? &json : &text);

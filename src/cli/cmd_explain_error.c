@@ -15,9 +15,9 @@ static void S_explain(fb_cli *cli, const fb_error_info *info, fb_buf *out) {
     return;
   }
   fb_buf_printf(out, "{\"type\":\"flyball.error_info.v1\",\"code\":\"FB%04d\",\"name\":\"%s\",\"title\":", (int)info->code, info->name);
-  fb_json_text(out, info->title);
+  fb_json_write_text(out, fb_slice_of(info->title), FB_JSON_COMPACT);
   fb_buf_text(out, ",\"explanation\":");
-  fb_json_text(out, info->explanation);
+  fb_json_write_text(out, fb_slice_of(info->explanation), FB_JSON_COMPACT);
   fb_buf_text(out, "}\n");
 }
 

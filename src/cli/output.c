@@ -98,30 +98,17 @@ int fb_exit_of(fb_status code) {
   }
 }
 
-void fb_json_text(fb_buf *out, const char *text) {
-  fb_buf_char(out, '"');
-  for (const char *p = text; *p; p++) {
-    unsigned char c = (unsigned char)*p;
-    if (c == '"' || c == '\\') fb_buf_printf(out, "\\%c", c);
-    else if (c == '\n') fb_buf_text(out, "\\n");
-    else if (c == '\t') fb_buf_text(out, "\\t");
-    else if (c < 0x20 || c == 0x7f) fb_buf_printf(out, "\\u%04x", c);
-    else fb_buf_char(out, (char)c);
-  }
-  fb_buf_char(out, '"');
-}
-
 void fb_error_json(const fb_error *err, fb_buf *out) {
   fb_buf_printf(out, "{\"type\":\"flyball.error.v1\",\"code\":\"FB%04d\",\"text\":", (int)err->code);
-  fb_json_text(out, err->text);
+  fb_json_write_text(out, fb_slice_of(err->text), FB_JSON_COMPACT);
   if (err->file[0]) {
     fb_buf_text(out, ",\"file\":");
-    fb_json_text(out, err->file);
+    fb_json_write_text(out, fb_slice_of(err->file), FB_JSON_COMPACT);
   }
   if (err->line) fb_buf_printf(out, ",\"line\":%u,\"column\":%u,\"length\":%u", err->line, err->column, err->length ? err->length : 1);
   if (err->hint[0]) {
     fb_buf_text(out, ",\"hint\":");
-    fb_json_text(out, err->hint);
+    fb_json_write_text(out, fb_slice_of(err->hint), FB_JSON_COMPACT);
   }
   fb_buf_char(out, '}');
 }

@@ -66,7 +66,7 @@ static void S_stays_text(const char *text) {
 }
 
 static void test_core_schema(void **state) {
-  static const char *const nulls[] = {"~", "null", "Null", "NULL", "", "# only a comment", "---", "!!null x" + 7};
+  static const char *const nulls[] = {"~", "null", "Null", "NULL", "", "# only a comment", "---"};
   for (size_t i = 0; i < 7; i++) S_scalar(nulls[i], fb_null());
   S_scalar("true", fb_bool(true));
   S_scalar("True", fb_bool(true));
@@ -104,7 +104,7 @@ static void test_core_schema(void **state) {
   static const char *const texts[] = {
       "no", "yes", "on", "off", "y", "n", "nULL", "tRUE", "1_000", "0b1", "0o8", "0o", "0x", "0xg", "-0x1", "+0o7", "1e",
       "1e+", "e3", ".", "-", "+", "-.", ".e3", "1.2.3", "12:30", "2024-01-01", ".Nan", "inf", "nan", "-.nan", "1 2",
-      "- " + 2, "0X1F", "0O7", "1,5", "١"};
+      "0X1F", "0O7", "1,5", "١"};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
     if (*texts[i] && strcmp(texts[i], "-") != 0) S_stays_text(texts[i]);
   S_scalar("'1'", fb_string(FB_SLICE("1")));
