@@ -2,12 +2,21 @@
  * Flyball's own: JSON and HTML texts. */
 #include "cel/lib.h"
 
-FB_LIB_FUNCTION(fb_lib_json_encode) {
-  if (!fb_lib_spend_value(context, args[0])) return fb_cel_over_budget(context);
+static fb_value S_encode(fb_cel_context *context, fb_value value, unsigned style) {
+  if (!fb_lib_spend_value(context, value)) return fb_cel_over_budget(context);
   fb_buf buf;
   fb_lib_begin(context, &buf);
-  fb_json_write(&buf, args[0], FB_JSON_COMPACT);
+  fb_json_write(&buf, value, style);
   return fb_lib_finish(context, &buf);
+}
+
+FB_LIB_FUNCTION(fb_lib_json_encode) {
+  return S_encode(context, args[0], FB_JSON_COMPACT);
+}
+
+/* May stand inside a <script> element: nothing in it can end the element or open a comment. */
+FB_LIB_FUNCTION(fb_lib_html_json) {
+  return S_encode(context, args[0], FB_JSON_COMPACT | FB_JSON_HTML_SAFE);
 }
 
 FB_LIB_FUNCTION(fb_lib_json_decode) {

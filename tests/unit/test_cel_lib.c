@@ -373,6 +373,7 @@ static void S_encodings(void **state) {
   GIVES("{\"a\":[1]}", "json.decode", "(string) -> dyn", T(" {\"a\":[1]} "));
   assert_int_equal(CALL("json.decode", "(string) -> dyn", T("[1,")).kind, FB_ERROR);
   GIVES("\"&lt;a b=&#34;&#39;&amp;&#34;&gt;\"", "html.escape", "(string) -> string", T("<a b=\"'&\">"));
+  GIVES("\"[\\\"\\\\u003c/script\\\\u003e\\\"]\"", "html.json", "(dyn) -> string", J("[\"</script>\"]"));
   GIVES("\"plain\"", "html.escape", "(string) -> string", T("plain"));
 }
 
