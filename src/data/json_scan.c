@@ -264,9 +264,8 @@ static double S_power_of_two(int exponent) { /* of a normal double */
   return d;
 }
 
-/* whole × 2^exponent to the nearest double, ties to even; `sticky`: the true value is a little more.
- * whole is not 0 and the result is a normal double. */
-static double S_round(unsigned __int128 whole, bool sticky, int exponent) {
+/* whole × 2^exponent to the nearest double, ties to even. whole is not 0, the result is a normal double. */
+static double S_round(unsigned __int128 whole, int exponent) {
   uint64_t top = (uint64_t)(whole >> 64);
   int bits = top ? 128 - __builtin_clzll(top) : 64 - __builtin_clzll((uint64_t)whole);
   int shift = bits - 53;
@@ -274,21 +273,60 @@ static double S_round(unsigned __int128 whole, bool sticky, int exponent) {
   uint64_t mantissa = (uint64_t)(whole >> shift);
   unsigned __int128 rest = whole & (((unsigned __int128)1 << shift) - 1),
                     half = (unsigned __int128)1 << (shift - 1);
-  if (rest > half || (rest == half && (sticky || (mantissa & 1)))) mantissa++;
+  if (rest > half || (rest == half && (mantissa & 1))) mantissa++;
   return (double)mantissa * S_power_of_two(exponent + shift);
 }
 
-/* digits × 10^power, exactly rounded, for |power| ≤ 27: 5^27 fits 64 bits, so that the product, or the
- * quotient with its remainder, is exact in 128. */
+static const uint64_t S_fives[28] = {
+    UINT64_C(1),
+    UINT64_C(5),
+    UINT64_C(25),
+    UINT64_C(125),
+    UINT64_C(625),
+    UINT64_C(3125),
+    UINT64_C(15625),
+    UINT64_C(78125),
+    UINT64_C(390625),
+    UINT64_C(1953125),
+    UINT64_C(9765625),
+    UINT64_C(48828125),
+    UINT64_C(244140625),
+    UINT64_C(1220703125),
+    UINT64_C(6103515625),
+    UINT64_C(30517578125),
+    UINT64_C(152587890625),
+    UINT64_C(762939453125),
+    UINT64_C(3814697265625),
+    UINT64_C(19073486328125),
+    UINT64_C(95367431640625),
+    UINT64_C(476837158203125),
+    UINT64_C(2384185791015625),
+    UINT64_C(11920928955078125),
+    UINT64_C(59604644775390625),
+    UINT64_C(298023223876953125),
+    UINT64_C(1490116119384765625),
+    UINT64_C(7450580596923828125),
+};
+
+/* 5^27 fits 64 bits, so that the quotient with its remainder is exact in 128. Both are shifted to the
+ * top of their words: then the quotient fits one word, which is one division of the machine. */
+double fb_scan_decimal(uint64_t digits, unsigned places) {
+  if (digits == 0) return 0;
+  int up = __builtin_clzll(digits), by = __builtin_clzll(S_fives[places]);
+  uint64_t fives = S_fives[places] << by;
+  unsigned __int128 whole = (unsigned __int128)(digits << up) << 63;
+  uint64_t quotient = (uint64_t)(whole / fives);
+  bool rest = (uint64_t)whole != quotient * fives;
+  int shift = 11 - __builtin_clzll(quotient); /* to 53 bits; 10 or 11 */
+  uint64_t mantissa = quotient >> shift, half = UINT64_C(1) << (shift - 1), cut = quotient & (2 * half - 1);
+  mantissa += cut > half || (cut == half && (rest || (mantissa & 1)));
+  return (double)mantissa * S_power_of_two(shift + by - up - 63 - (int)places);
+}
+
+/* digits × 10^power, exactly rounded, for |power| ≤ 27. */
 static double S_by_integers(uint64_t digits, int power) {
-  uint64_t fives = 1;
-  for (int i = power < 0 ? -power : power; i > 0; i--) fives *= 5;
-  if (power >= 0) return S_round((unsigned __int128)digits * fives, false, power);
-  int shift = __builtin_clzll(digits) + 64;
-  unsigned __int128 whole = (unsigned __int128)digits << shift;
-  unsigned __int128 quotient =
-      whole / fives; /* at least 65 bits: never exact by shift <= 0 with a rest */
-  return S_round(quotient, quotient * fives != whole, power - shift);
+  if (power < 0) return fb_scan_decimal(digits, (unsigned)-power);
+  return S_round((unsigned __int128)digits * S_fives[power], power);
 }
 
 static double S_double(const fb_number_text *number) {

@@ -139,9 +139,16 @@ bool fb_scan_unescape(fb_slice raw, char *out, size_t *ret_len, fb_scan_fault *f
 
 extern const double fb_scan_tens[23]; /* 1e0 … 1e22, each exact */
 
+/* digits × 10^-places to the nearest double, for places ≤ 27. */
+double fb_scan_decimal(uint64_t digits, unsigned places);
+
 /* The whole grammar, every size. Same contract as fb_scan_number. */
 const char *fb_scan_number_any(const char *at, const char *end, fb_value *ret_value,
                                fb_scan_fault *fault);
+
+static inline bool fb_scan_is_exponent(const char *at, const char *end) {
+  return at < end && (*at == 'e' || *at == 'E');
+}
 
 /* `at` < `end` is a `-` or a digit. Returns the byte after the number, or NULL with the fault. The
  * value is int, uint (only above INT64_MAX) or double (with a fraction or exponent). */
@@ -151,27 +158,26 @@ static inline const char *fb_scan_number(const char *at, const char *end, fb_val
   bool negative = *p == '-';
   p += negative;
   const char *first = p;
-  uint64_t whole = 0;
-  for (; p < end && (unsigned char)(*p - '0') <= 9; p++)
-    whole = whole * 10 + (unsigned char)(*p - '0');
-  size_t digits = (size_t)(p - first);
-  if (FB_UNLIKELY(digits - 1 > 17 || (digits > 1 && *first == '0'))) goto any;
+  uint64_t digits = 0;
+  unsigned digit;
+  for (; p < end && (digit = (unsigned char)(*p - '0')) <= 9; p++) digits = digits * 10 + digit;
+  size_t count = (size_t)(p - first);
+  if (FB_UNLIKELY(count - 1 > 17 || (count > 1 && *first == '0'))) goto any;
   if (p == end || (*p != '.' && *p != 'e' && *p != 'E')) {
-    *ret_value = fb_int(negative ? -(int64_t)whole : (int64_t)whole);
+    *ret_value = fb_int(negative ? -(int64_t)digits : (int64_t)digits);
     return p;
   }
   if (*p++ == '.') {
     const char *point = p;
-    for (; p < end && (unsigned char)(*p - '0') <= 9; p++)
-      whole = whole * 10 + (unsigned char)(*p - '0');
+    for (; p < end && (digit = (unsigned char)(*p - '0')) <= 9; p++) digits = digits * 10 + digit;
     size_t places = (size_t)(p - point);
+    if (FB_UNLIKELY(!places || count + places > 19 || fb_scan_is_exponent(p, end))) goto any;
     /* Up to 2^53 over a power of ten that is exact: one division, rounded once. */
-    if (FB_LIKELY(FLT_EVAL_METHOD == 0 && places && digits + places <= 19 &&
-                  whole <= UINT64_C(1) << 53 && (p == end || (*p != 'e' && *p != 'E')))) {
-      double d = (double)whole / fb_scan_tens[places];
-      *ret_value = fb_double(negative ? -d : d);
-      return p;
-    }
+    double d = FLT_EVAL_METHOD == 0 && digits <= UINT64_C(1) << 53
+                   ? (double)digits / fb_scan_tens[places]
+                   : fb_scan_decimal(digits, (unsigned)places);
+    *ret_value = fb_double(negative ? -d : d);
+    return p;
   }
 any:
   return fb_scan_number_any(at, end, ret_value, fault);
