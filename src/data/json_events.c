@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * JSON as a stream of events, and the errors of a text for people. */
-#include "data/json_scan.h"
+#include "data/json_step.h"
 
 #include <stdio.h>
 
@@ -183,8 +183,6 @@ fb_status fb_json_fail(fb_error *err, const char *name, fb_slice text, size_t of
   return what.code;
 }
 
-/* ── Events ──────────────────────────────────────────────────────────────────────────────────── */
-
 void fb_json_events_init(fb_json_events *events, fb_slice text, const char *name,
                          uint32_t max_depth, fb_arena *arena) {
   if (max_depth == 0) max_depth = FB_JSON_DEPTH_DEFAULT;
@@ -196,60 +194,26 @@ void fb_json_events_init(fb_json_events *events, fb_slice text, const char *name
                        .name = name,
                        .arena = arena,
                        .max_depth = max_depth < FB_JSON_DEPTH_MAX ? max_depth : FB_JSON_DEPTH_MAX,
-                       .want = FB_JSON_WANT_VALUE};
+                       .want = FB_JSON_WANT_VALUE,
+                       .after = FB_JSON_WANT_NOTHING};
 }
 
-static fb_status S_fail(const fb_json_events *events, fb_error *err, fb_json_fault fault,
-                        const char *at) {
+fb_status fb_json_events_fail(const fb_json_events *events, fb_error *err, fb_json_fault fault,
+                              const char *at) {
   fb_slice text = {events->start, (size_t)(events->end - events->start)};
   return fb_json_fail(err, events->name, text, (size_t)(at - events->start), fault,
                       (fb_json_want)events->want);
 }
 
-static bool S_in_map(const fb_json_events *events) {
-  uint32_t level = events->depth - 1;
-  return events->maps[level / 64] >> (level % 64) & 1;
-}
-
-/* After a value: what the list or map around it, if any, expects. */
-static void S_value_done(fb_json_events *events) {
-  events->want = events->depth == 0 ? FB_JSON_WANT_NOTHING
-                 : S_in_map(events) ? FB_JSON_WANT_MAP_COMMA
-                                    : FB_JSON_WANT_LIST_COMMA;
-}
-
-static fb_status S_begin(fb_json_events *events, bool map, fb_json_event *ret_event,
-                         fb_error *err) {
-  if (events->depth >= events->max_depth) return S_fail(events, err, FB_JSON_TOO_DEEP, events->at);
-  uint32_t level = events->depth++;
-  uint64_t bit = UINT64_C(1) << (level % 64);
-  events->maps[level / 64] = map ? events->maps[level / 64] | bit : events->maps[level / 64] & ~bit;
-  events->want = map ? FB_JSON_WANT_KEY_OR_END : FB_JSON_WANT_ITEM_OR_END;
-  ret_event->kind = map ? FB_JSON_BEGIN_MAP : FB_JSON_BEGIN_LIST;
-  ret_event->length = 1;
-  events->at++;
-  return FB_OK;
-}
-
-static fb_status S_end(fb_json_events *events, fb_json_event *ret_event) {
-  ret_event->kind = *events->at == '}' ? FB_JSON_END_MAP : FB_JSON_END_LIST;
-  ret_event->offset = (size_t)(events->at - events->start);
-  ret_event->length = 1;
-  events->at++;
-  events->depth--;
-  S_value_done(events);
-  return FB_OK;
-}
-
-/* The meaning of an escaped string, in the arena. */
-static fb_status S_unescape(fb_json_events *events, fb_slice raw, fb_json_event *ret_event,
-                            fb_error *err) {
+fb_status fb_json_events_unescape(fb_json_events *events, fb_slice raw, fb_json_event *ret_event,
+                                  fb_error *err) {
   char *out = NULL;
   size_t len = 0;
   if (events->arena && !(out = fb_arena_alloc_aligned(events->arena, raw.len + 1, 1)))
-    return S_fail(events, err, FB_JSON_NO_MEMORY, raw.ptr);
+    return fb_json_events_fail(events, err, FB_JSON_NO_MEMORY, raw.ptr);
   fb_scan_fault fault;
-  if (!fb_scan_unescape(raw, out, &len, &fault)) return S_fail(events, err, fault.fault, fault.at);
+  if (!fb_scan_unescape(raw, out, &len, &fault))
+    return fb_json_events_fail(events, err, fault.fault, fault.at);
   if (out) {
     out[len] = 0;
     ret_event->borrowed = false;
@@ -258,127 +222,8 @@ static fb_status S_unescape(fb_json_events *events, fb_slice raw, fb_json_event 
   return FB_OK;
 }
 
-/* events->at is the opening quote. */
-static inline fb_status S_string(fb_json_events *events, fb_json_event *ret_event, fb_error *err) {
-  fb_slice raw;
-  bool escaped;
-  fb_scan_fault fault;
-  const char *next = fb_scan_string(events->at + 1, events->end, &raw, &escaped, &fault);
-  if (FB_UNLIKELY(!next)) return S_fail(events, err, fault.fault, fault.at);
-  ret_event->value = fb_string(raw);
-  ret_event->borrowed = true;
-  ret_event->length = (size_t)(next - events->at);
-  if (escaped) {
-    fb_status status = S_unescape(events, raw, ret_event, err);
-    if (status) return status;
-  }
-  events->at = next;
-  return FB_OK;
-}
-
-static fb_status S_word(fb_json_events *events, fb_slice word, fb_value value,
-                        fb_json_event *ret_event, fb_error *err) {
-  fb_slice rest = {events->at, (size_t)(events->end - events->at)};
-  if (!fb_slice_starts(rest, word)) return S_fail(events, err, FB_JSON_UNEXPECTED, events->at);
-  ret_event->value = value;
-  ret_event->length = word.len;
-  events->at += word.len;
-  return FB_OK;
-}
-
-static fb_status S_number(fb_json_events *events, fb_json_event *ret_event, fb_error *err) {
-  fb_scan_fault fault;
-  const char *next = fb_scan_number(events->at, events->end, &ret_event->value, &fault);
-  if (FB_UNLIKELY(!next)) {
-    bool bare = fault.fault == FB_JSON_NUMBER_DIGIT &&
-                fault.at == events->at + 1; /* `-x`: the hint knows -Infinity */
-    if (bare && fault.at < events->end && *fault.at == 'I')
-      return S_fail(events, err, FB_JSON_UNEXPECTED, events->at);
-    return S_fail(events, err, fault.fault, fault.at);
-  }
-  ret_event->length = (size_t)(next - events->at);
-  events->at = next;
-  return FB_OK;
-}
-
-/* events->at < events->end is the first byte of what should be a value. */
-static fb_status S_value(fb_json_events *events, fb_json_event *ret_event, fb_error *err) {
-  fb_status status;
-  ret_event->kind = FB_JSON_SCALAR;
-  ret_event->borrowed = false;
-  ret_event->offset = (size_t)(events->at - events->start);
-  switch (*events->at) {
-    case '"': status = S_string(events, ret_event, err); break;
-    case '{': return S_begin(events, true, ret_event, err);
-    case '[': return S_begin(events, false, ret_event, err);
-    case 't': status = S_word(events, FB_SLICE("true"), fb_bool(true), ret_event, err); break;
-    case 'f': status = S_word(events, FB_SLICE("false"), fb_bool(false), ret_event, err); break;
-    case 'n': status = S_word(events, FB_SLICE("null"), fb_null(), ret_event, err); break;
-    case '-':
-    case '0':
-    case '1':
-    case '2':
-    case '3':
-    case '4':
-    case '5':
-    case '6':
-    case '7':
-    case '8':
-    case '9': status = S_number(events, ret_event, err); break;
-    default: return S_fail(events, err, FB_JSON_UNEXPECTED, events->at);
-  }
-  if (!status) S_value_done(events);
-  return status;
-}
-
-/* A key and its colon. */
-static fb_status S_key(fb_json_events *events, fb_json_event *ret_event, fb_error *err) {
-  if (*events->at != '"') return S_fail(events, err, FB_JSON_UNEXPECTED, events->at);
-  ret_event->kind = FB_JSON_KEY;
-  ret_event->offset = (size_t)(events->at - events->start);
-  fb_status status = S_string(events, ret_event, err);
-  if (status) return status;
-  events->at = fb_scan_blank(events->at, events->end);
-  events->want = FB_JSON_WANT_COLON;
-  if (events->at == events->end || *events->at != ':')
-    return S_fail(events, err, FB_JSON_UNEXPECTED, events->at);
-  events->at++;
-  events->want = FB_JSON_WANT_VALUE;
-  return FB_OK;
-}
-
 fb_status fb_json_events_next(fb_json_events *events, fb_json_event *ret_event, fb_error *err) {
-  for (;;) {
-    events->at = fb_scan_blank(events->at, events->end);
-    if (FB_UNLIKELY(events->at == events->end)) {
-      if (events->want == FB_JSON_WANT_NOTHING) return FB_DONE;
-      return S_fail(events, err, FB_JSON_UNEXPECTED, events->at);
-    }
-    char c = *events->at;
-    switch ((fb_json_want)events->want) {
-      case FB_JSON_WANT_ITEM_OR_END:
-        if (c == ']') return S_end(events, ret_event);
-        return S_value(events, ret_event, err);
-      case FB_JSON_WANT_VALUE:
-      case FB_JSON_WANT_ITEM: return S_value(events, ret_event, err);
-      case FB_JSON_WANT_KEY_OR_END:
-        if (c == '}') return S_end(events, ret_event);
-        return S_key(events, ret_event, err);
-      case FB_JSON_WANT_KEY: return S_key(events, ret_event, err);
-      case FB_JSON_WANT_LIST_COMMA:
-        if (c == ']') return S_end(events, ret_event);
-        if (c != ',') return S_fail(events, err, FB_JSON_UNEXPECTED, events->at);
-        events->want = FB_JSON_WANT_ITEM;
-        break;
-      case FB_JSON_WANT_MAP_COMMA:
-        if (c == '}') return S_end(events, ret_event);
-        if (c != ',') return S_fail(events, err, FB_JSON_UNEXPECTED, events->at);
-        events->want = FB_JSON_WANT_KEY;
-        break;
-      default: return S_fail(events, err, FB_JSON_UNEXPECTED, events->at);
-    }
-    events->at++;
-  }
+  return fb_step_next(events, ret_event, err);
 }
 
 fb_status fb_json_check(fb_slice text, const char *name, uint32_t max_depth, fb_error *err) {

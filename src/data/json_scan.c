@@ -318,7 +318,8 @@ double fb_scan_decimal(uint64_t digits, unsigned places) {
   uint64_t quotient = (uint64_t)(whole / fives);
   bool rest = (uint64_t)whole != quotient * fives;
   int shift = 11 - __builtin_clzll(quotient); /* to 53 bits; 10 or 11 */
-  uint64_t mantissa = quotient >> shift, half = UINT64_C(1) << (shift - 1), cut = quotient & (2 * half - 1);
+  uint64_t mantissa = quotient >> shift, half = UINT64_C(1) << (shift - 1),
+           cut = quotient & (2 * half - 1);
   mantissa += cut > half || (cut == half && (rest || (mantissa & 1)));
   return (double)mantissa * S_power_of_two(shift + by - up - 63 - (int)places);
 }

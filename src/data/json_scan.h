@@ -17,6 +17,8 @@
 #include <emmintrin.h>
 #endif
 
+#define FB_SCAN_LITTLE_ENDIAN (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+
 enum {
   FB_JSON_DEPTH_DEFAULT = 256,
   FB_JSON_DEPTH_MAX = 1024 /* no option goes beyond: what walks values is recursive */
@@ -67,6 +69,7 @@ fb_status fb_json_fail(fb_error *err, const char *name, fb_slice text, size_t of
 /* ── White space ─────────────────────────────────────────────────────────────────────────────── */
 
 static inline const char *fb_scan_blank(const char *at, const char *end) {
+  if (FB_LIKELY(at < end && (unsigned char)*at > ' ')) return at;
   while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t')) at++;
   return at;
 }
@@ -146,6 +149,19 @@ double fb_scan_decimal(uint64_t digits, unsigned places);
 const char *fb_scan_number_any(const char *at, const char *end, fb_value *ret_value,
                                fb_scan_fault *fault);
 
+/* Eight digits at once: tells whether text[0 .. 8) are, and their value. */
+static inline bool fb_scan_eight_digits(const char *text, uint32_t *ret_value) {
+  uint64_t word;
+  memcpy(&word, text, 8);
+  uint64_t digits = word - UINT64_C(0x3030303030303030);
+  if ((digits | (digits + UINT64_C(0x7676767676767676))) & UINT64_C(0x8080808080808080))
+    return false;
+  digits = (digits * 10 + (digits >> 8)) & UINT64_C(0x00ff00ff00ff00ff);
+  digits = (digits * 100 + (digits >> 16)) & UINT64_C(0x0000ffff0000ffff);
+  *ret_value = (uint32_t)(digits * 10000 + (digits >> 32));
+  return true;
+}
+
 static inline bool fb_scan_is_exponent(const char *at, const char *end) {
   return at < end && (*at == 'e' || *at == 'E');
 }
@@ -169,6 +185,11 @@ static inline const char *fb_scan_number(const char *at, const char *end, fb_val
   }
   if (*p++ == '.') {
     const char *point = p;
+    uint32_t eight;
+    while (FB_SCAN_LITTLE_ENDIAN && end - p >= 8 && fb_scan_eight_digits(p, &eight)) {
+      digits = digits * 100000000 + eight;
+      p += 8;
+    }
     for (; p < end && (digit = (unsigned char)(*p - '0')) <= 9; p++) digits = digits * 10 + digit;
     size_t places = (size_t)(p - point);
     if (FB_UNLIKELY(!places || count + places > 19 || fb_scan_is_exponent(p, end))) goto any;
@@ -210,6 +231,7 @@ typedef struct fb_json_events {
   fb_arena *arena;
   uint32_t depth, max_depth;
   uint8_t want;                          /* fb_json_want */
+  uint8_t after;                         /* what is wanted after a value of the present level */
   uint64_t maps[FB_JSON_DEPTH_MAX / 64]; /* bit n: level n is a map */
 } fb_json_events;
 
