@@ -81,7 +81,7 @@ fb_status fb_facts_last_chunk(fb_facts *facts, fb_chunk **ret_chunk) {
     facts->chunks = chunks;
     facts->chunks[facts->chunk_count++] = (fb_chunk){0};
   }
-  *ret_chunk = &facts->chunks[facts->chunk_count - 1];
+  *ret_chunk = &facts->chunks[facts->count / FB_CHUNK_ROWS];
   return FB_OK;
 }
 
@@ -137,6 +137,15 @@ static void S_retype(fb_facts *facts, fb_column *column, uint8_t kind) {
   column->kind = kind;
 }
 
+static fb_status S_need_bits(fb_facts *facts, fb_column *column) {
+  if (column->present) return FB_OK;
+  uint64_t *bits = S_resize(facts, NULL, 0, PRESENT_BYTES);
+  if (!bits) return FB_E_NOMEM;
+  memset(bits, 0, PRESENT_BYTES);
+  column->present = bits;
+  return FB_OK;
+}
+
 fb_status fb_facts_column_for(fb_facts *facts, fb_chunk *chunk, uint32_t field, uint8_t kind, uint32_t at,
                               fb_column **ret_column) {
   fb_status status = FB_OK;
@@ -150,30 +159,19 @@ fb_status fb_facts_column_for(fb_facts *facts, fb_chunk *chunk, uint32_t field, 
       status = S_promote(facts, column);
   }
   if (!status && at >= column->rows) status = S_grow_column(facts, chunk, column, at);
+  if (!status && at > column->dense) status = S_need_bits(facts, column);
   if (!status) *ret_column = column;
   return status;
 }
 
 /* ── Presence ── */
 
-static fb_status S_need_bits(fb_facts *facts, fb_column *column) {
-  if (column->present) return FB_OK;
-  uint64_t *bits = S_resize(facts, NULL, 0, PRESENT_BYTES);
-  if (!bits) return FB_E_NOMEM;
-  memset(bits, 0, PRESENT_BYTES);
-  column->present = bits;
-  return FB_OK;
-}
-
-fb_status fb_facts_mark(fb_facts *facts, fb_column *column, uint32_t from, uint32_t rows) {
+void fb_facts_mark(fb_column *column, uint32_t from, uint32_t rows) {
   if (from <= column->dense) {
     if (from + rows > column->dense) column->dense = from + rows;
-    return FB_OK;
+    return;
   }
-  fb_status status = S_need_bits(facts, column);
-  if (status) return status;
   for (uint32_t at = from; at < from + rows; at++) column->present[at / 64] |= UINT64_C(1) << (at % 64);
-  return FB_OK;
 }
 
 /* Removes a cell that is not the last of the dense ones: those after it get bits. */
@@ -201,7 +199,7 @@ fb_status fb_facts_add(fb_facts *facts, uint32_t *ret_row) {
 }
 
 void fb_facts_commit(fb_facts *facts, uint32_t rows) {
-  facts->chunks[facts->chunk_count - 1].count += rows;
+  facts->chunks[facts->count / FB_CHUNK_ROWS].count += rows;
   facts->count += rows;
 }
 
@@ -214,7 +212,6 @@ void fb_facts_drop_last(fb_facts *facts) {
     if (column->dense > at) column->dense = at;
     if (column->present) column->present[at / 64] &= ~(UINT64_C(1) << (at % 64));
   }
-  if (!at && facts->chunk_count > 1) S_release_chunk(facts, &facts->chunks[--facts->chunk_count]);
 }
 
 static void S_write_cell(fb_column *column, uint32_t at, fb_value value) {
@@ -233,9 +230,10 @@ fb_status fb_facts_put(fb_facts *facts, uint32_t row, uint32_t field, fb_value v
     return field < chunk->column_count ? S_unmark(facts, &chunk->columns[field], at) : FB_OK;
   fb_column *column;
   fb_status status = fb_facts_column_for(facts, chunk, field, fb_cell_kind(value.kind), at, &column);
-  if (!status) status = fb_facts_mark(facts, column, at, 1);
-  if (!status) S_write_cell(column, at, value);
-  return status;
+  if (status) return status;
+  S_write_cell(column, at, value);
+  fb_facts_mark(column, at, 1);
+  return FB_OK;
 }
 
 /* The value as the table keeps it: text as a symbol, compounds copied. */

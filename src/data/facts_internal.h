@@ -51,12 +51,12 @@ static inline uint8_t fb_cell_kind(uint8_t kind) {
 /* The chunk that the next row goes into, begun if need be. */
 fb_status fb_facts_last_chunk(fb_facts *facts, fb_chunk **ret_chunk);
 /* Makes `field` of the chunk a column that takes cells of `kind` (a column of another kind becomes one
- * of values) and has room for row `at`. */
+ * of values) and is ready to be written from row `at` on: has room for it, and for its presence. Moves
+ * the chunk's other columns when it adds one. */
 fb_status fb_facts_column_for(fb_facts *facts, fb_chunk *chunk, uint32_t field, uint8_t kind, uint32_t at,
                               fb_column **ret_column);
-/* Marks the cells of rows [from, from + rows) present. Once it succeeded for a row, doing it again for
- * the next needs no memory. */
-fb_status fb_facts_mark(fb_facts *facts, fb_column *column, uint32_t from, uint32_t rows);
+/* Marks the cells of rows [from, from + rows) present; fb_facts_column_for was called for `from`. */
+void fb_facts_mark(fb_column *column, uint32_t from, uint32_t rows);
 /* fb_facts_set without checks and conversion: strings must be symbols of the table's, compounds must lie
  * in facts->arena; FB_ABSENT removes. */
 fb_status fb_facts_put(fb_facts *facts, uint32_t row, uint32_t field, fb_value value);
