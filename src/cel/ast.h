@@ -25,6 +25,28 @@ typedef enum fb_ast_kind {
 
 typedef struct fb_ast fb_ast;
 
+/* What a comprehension makes of its range. args[0] is the range, args[1] the predicate, transform or key,
+ * args[2] (MAP, TRANSFORM_LIST, TRANSFORM_MAP, TRANSFORM_ENTRY, if there) the filter. */
+typedef enum fb_loop_kind {
+  FB_LOOP_ALL,
+  FB_LOOP_EXISTS,
+  FB_LOOP_EXISTS_ONE,
+  FB_LOOP_FILTER,
+  FB_LOOP_MAP,             /* also transformList */
+  FB_LOOP_TRANSFORM_MAP,
+  FB_LOOP_TRANSFORM_ENTRY,
+  FB_LOOP_SORT_BY,
+  FB_LOOP_OPT_MAP,         /* the range is an optional */
+  FB_LOOP_OPT_FLAT_MAP
+} fb_loop_kind;
+
+typedef struct fb_ast_loop {
+  fb_loop_kind kind;
+  uint32_t count;     /* variables: 1 or 2 */
+  fb_slice names[2];
+  uint32_t locals[2]; /* set by the checker: numbers of the locals */
+} fb_ast_loop;
+
 struct fb_ast {
   fb_ast_kind kind;
   uint32_t offset, length; /* bytes in the source */
@@ -38,7 +60,11 @@ struct fb_ast {
   bool local;              /* NAME: of a comprehension or bind, not a slot */
   uint32_t slot;           /* of NAME after resolution: env slot, or local number */
   int32_t field;           /* of SELECT on a declared fact: field number; else -1 */
+  uint32_t depth;          /* 1 for a leaf */
+  uint32_t name_offset;    /* of SELECT and CALL: where the name is */
+  uint32_t at, span;       /* the same place as offset, length in fb_cel_expr.origin */
   struct fb_ast_loop *loop;/* of COMPREHENSION */
+  const struct fb_cel_function *function; /* of CALL: the overloads of that name and shape; the environment's */
   uint64_t optional_args;  /* of LIST and MAP: bit i set: element i is written `?x` (at most 64; more is an error) */
 };
 
@@ -47,7 +73,14 @@ typedef struct fb_cel_expr {
   fb_arena arena;
   fb_slice source;  /* copied */
   fb_ast *root;
+  uint32_t locals;  /* how many the comprehensions and binds have */
+  /* Where errors of evaluation are shown: the source, or the lines of the document around it. */
+  fb_slice origin;
+  uint32_t origin_line; /* lines before it */
+  const char *file;     /* may be NULL */
 } fb_cel_expr;
+
+enum { FB_AST_NO_SLOT = UINT32_MAX }; /* slot of a NAME that is not declared (unchecked expressions only) */
 
 fb_status fb_cel_parse(fb_cel_env *env, fb_slice source, const fb_cel_options *options,
                        fb_cel_expr **ret_expr, fb_errors *errors); /* parses and checks */
