@@ -25,6 +25,13 @@ static inline bool fb_oracle_may_admit(fb_slice text, fb_status code) {
 
 static inline bool fb_oracle_equal(const json_t *theirs, fb_value ours);
 
+/* To tell 0.0 from -0.0. */
+static inline uint64_t fb_oracle_bits(double d) {
+  uint64_t bits;
+  memcpy(&bits, &d, sizeof bits);
+  return bits;
+}
+
 static inline bool fb_oracle_maps_equal(const json_t *theirs, const fb_map *ours) {
   const char *key;
   json_t *item;
@@ -47,10 +54,9 @@ static inline bool fb_oracle_equal(const json_t *theirs, fb_value ours) {
     case JSON_TRUE: return ours.kind == FB_BOOL && ours.as.b;
     case JSON_FALSE: return ours.kind == FB_BOOL && !ours.as.b;
     case JSON_INTEGER: return ours.kind == FB_INT && ours.as.i == json_integer_value(theirs);
-    case JSON_REAL: {
-      double d = json_real_value(theirs);
-      return ours.kind == FB_DOUBLE && memcmp(&d, &ours.as.d, sizeof d) == 0;
-    }
+    case JSON_REAL:
+      return ours.kind == FB_DOUBLE &&
+             fb_oracle_bits(json_real_value(theirs)) == fb_oracle_bits(ours.as.d);
     case JSON_STRING:
       return ours.kind == FB_STRING &&
              fb_slice_equal(fb_value_text(ours),

@@ -139,16 +139,17 @@ FB_API fb_status fb_value_copy(fb_arena *arena, fb_value value, fb_value *ret_co
 /* ── JSON (RFC 8259) ─────────────────────────────────────────────────────────────────────────── */
 
 typedef struct fb_json_options {
-  uint32_t max_depth;    /* 0: 256 */
-  uint64_t max_length;   /* bytes of one text; 0: 1 GiB */
-  bool keep_duplicates;  /* false: a repeated key in an object is an error */
+  uint32_t max_depth;    /* 0: 256; at most 1024 */
+  uint64_t max_length;   /* bytes of one text; 0: 1 GiB; at most 4 GiB */
+  bool keep_duplicates;  /* false: a repeated key in an object is an error; true: the last one counts */
 } fb_json_options;
 
 /* Reads one JSON text; nothing but white space may follow. Integers become int, or uint if only that
  * holds them, else an error (FB_E_JSON_NUMBER: nothing is rounded silently); numbers with fraction
  * or exponent become double, correctly rounded; one that overflows is an error. Strings must be
  * valid UTF-8 without lone surrogates; U+0000 is admitted as \u0000.
- * Strings are copied into the arena. options NULL: defaults. `name` is the file for messages. */
+ * Strings are copied into the arena, with a NUL after each. The arena's limit holds for all that reading
+ * takes; on failure the arena is as before. options NULL: defaults. `name` is the file for messages. */
 FB_API fb_status fb_json_read(fb_slice text, const char *name, const fb_json_options *options,
                               fb_arena *arena, fb_value *ret_value, fb_error *err);
 
@@ -161,7 +162,8 @@ typedef enum fb_json_style {
 
 /* Kinds without JSON: bytes → base64 text, times → RFC 3339 / "1.5s" text, type → its name, optional →
  * what is inside or null, NaN and infinities → the texts "NaN", "Infinity", "-Infinity", keys that
- * are not strings → their text, a fact → an object. Failure is in out->failed. */
+ * are not strings → their text, a fact → an object. Bytes of a text that are not UTF-8 → U+FFFD.
+ * Failure (memory, the buffer's maximum, more than 1024 levels) is in out->failed. */
 FB_API void fb_json_write(fb_buf *out, fb_value value, unsigned style);
 /* Quotes and escapes one string. */
 FB_API void fb_json_write_text(fb_buf *out, fb_slice text, unsigned style);

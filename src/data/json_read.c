@@ -196,7 +196,7 @@ fb_status fb_json_read(fb_slice text, const char *name, const fb_json_options *o
                              .keep_duplicates = with.keep_duplicates};
   fb_arena_mark before = fb_arena_save(arena);
   fb_json_events_init(&builder.events, text, name, with.max_depth, arena);
-  fb_json_event event;
+  fb_json_event event = {0};
   fb_status status;
   while ((status = fb_step_next(&builder.events, &event, err)) == FB_OK)
     if ((status = S_take(&builder, &event, err)) != FB_OK) break;
