@@ -21,8 +21,9 @@ fb_value fb_lib_nomem(fb_cel_context *context) {
 static bool S_afford(fb_cel_context *context, uint64_t size, uint64_t price, const char *what,
                      fb_value *ret_failure) {
   if (!fb_cel_may_make(context, size) || size >= UINT32_MAX / 2) {
-    *ret_failure = fb_cel_fail(context, FB_E_CEL_SIZE, "the result would have %llu %s, the limit is %llu",
-                               (unsigned long long)size, what, (unsigned long long)context->max_size);
+    *ret_failure =
+        fb_cel_fail(context, FB_E_CEL_SIZE, "the result would have %llu %s, the limit is %llu",
+                    (unsigned long long)size, what, (unsigned long long)context->max_size);
     return false;
   }
   if (!fb_cel_spend(context, price)) {
@@ -35,8 +36,10 @@ static bool S_afford(fb_cel_context *context, uint64_t size, uint64_t price, con
 char *fb_lib_text(fb_cel_context *context, uint64_t size, fb_value *ret_failure) {
   if (!S_afford(context, size, 1 + size / 16, "bytes", ret_failure)) return NULL;
   char *text = fb_arena_alloc_aligned(context->arena, size + 1, 1);
-  if (text) text[size] = 0;
-  else *ret_failure = fb_lib_nomem(context);
+  if (text)
+    text[size] = 0;
+  else
+    *ret_failure = fb_lib_nomem(context);
   return text;
 }
 
@@ -56,7 +59,8 @@ fb_value fb_lib_string(fb_cel_context *context, const char *bytes, size_t len) {
 }
 
 void fb_lib_begin(fb_cel_context *context, fb_buf *buf) {
-  fb_buf_init(buf, context->arena->allocator, context->max_size < UINT32_MAX / 2 ? context->max_size : UINT32_MAX / 2);
+  fb_buf_init(buf, context->arena->allocator,
+              context->max_size < UINT32_MAX / 2 ? context->max_size : UINT32_MAX / 2);
 }
 
 /* A buffer does not tell why it stopped: whether there is room for one more block does. */
@@ -68,15 +72,19 @@ static fb_value S_stopped(fb_cel_context *context, const fb_buf *buf) {
 }
 
 fb_value fb_lib_finish(fb_cel_context *context, fb_buf *buf) {
-  fb_value result = buf->failed ? S_stopped(context, buf) : fb_lib_string(context, buf->ptr, buf->len);
+  fb_value result =
+      buf->failed ? S_stopped(context, buf) : fb_lib_string(context, buf->ptr, buf->len);
   fb_buf_release(buf);
   return result;
 }
 
 bool fb_lib_spend_value(fb_cel_context *context, fb_value value) {
   switch (value.kind) {
-    case FB_STRING: case FB_BYTES: return fb_lib_spend_bytes(context, value.len);
-    case FB_OPTIONAL: return fb_cel_spend(context, 1) && (!value.as.optional || fb_lib_spend_value(context, *value.as.optional));
+    case FB_STRING:
+    case FB_BYTES: return fb_lib_spend_bytes(context, value.len);
+    case FB_OPTIONAL:
+      return fb_cel_spend(context, 1) &&
+             (!value.as.optional || fb_lib_spend_value(context, *value.as.optional));
     case FB_LIST:
       if (!fb_cel_spend(context, 1)) return false;
       for (uint32_t i = 0; i < value.as.list->len; i++)

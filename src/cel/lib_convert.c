@@ -19,10 +19,13 @@ static fb_value S_out_of_range(fb_cel_context *context, const char *type) {
   return fb_cel_fail(context, FB_E_CEL_VALUE, "the value is out of the range of %s", type);
 }
 
-FB_LIB_FUNCTION(fb_lib_identity) { return args[0]; }
+FB_LIB_FUNCTION(fb_lib_identity) {
+  return args[0];
+}
 
 FB_LIB_FUNCTION(fb_lib_bool_string) {
-  static const char *const words[] = {"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"};
+  static const char *const words[] = {"1", "t", "T", "TRUE",  "true",  "True",
+                                      "0", "f", "F", "FALSE", "false", "False"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
     if (fb_slice_equal(fb_value_text(args[0]), fb_slice_of(words[i]))) return fb_bool(i < 6);
   return S_not_a(context, args[0], "a bool");
@@ -54,14 +57,18 @@ static bool S_digits(fb_slice text, uint64_t *ret_number) {
 
 FB_LIB_FUNCTION(fb_lib_int_string) {
   fb_slice text = fb_value_text(args[0]);
-  bool negative = text.len && text.ptr[0] == '-', sign = negative || (text.len && text.ptr[0] == '+');
+  bool negative = text.len && text.ptr[0] == '-',
+       sign = negative || (text.len && text.ptr[0] == '+');
   uint64_t number;
-  if (!S_digits((fb_slice){text.ptr + sign, text.len - sign}, &number) || number > (uint64_t)INT64_MAX + negative)
+  if (!S_digits((fb_slice){text.ptr + sign, text.len - sign}, &number) ||
+      number > (uint64_t)INT64_MAX + negative)
     return S_not_a(context, args[0], "an int");
   return fb_int((int64_t)(negative ? 0 - number : number));
 }
 
-FB_LIB_FUNCTION(fb_lib_int_timestamp) { return fb_int(args[0].as.i); }
+FB_LIB_FUNCTION(fb_lib_int_timestamp) {
+  return fb_int(args[0].as.i);
+}
 
 FB_LIB_FUNCTION(fb_lib_uint_int) {
   return args[0].as.i < 0 ? S_out_of_range(context, "uint") : fb_uint((uint64_t)args[0].as.i);
@@ -74,12 +81,17 @@ FB_LIB_FUNCTION(fb_lib_uint_double) {
 
 FB_LIB_FUNCTION(fb_lib_uint_string) {
   uint64_t number;
-  return S_digits(fb_value_text(args[0]), &number) ? fb_uint(number) : S_not_a(context, args[0], "a uint");
+  return S_digits(fb_value_text(args[0]), &number) ? fb_uint(number)
+                                                   : S_not_a(context, args[0], "a uint");
 }
 
-FB_LIB_FUNCTION(fb_lib_double_int) { return fb_double((double)args[0].as.i); }
+FB_LIB_FUNCTION(fb_lib_double_int) {
+  return fb_double((double)args[0].as.i);
+}
 
-FB_LIB_FUNCTION(fb_lib_double_uint) { return fb_double((double)args[0].as.u); }
+FB_LIB_FUNCTION(fb_lib_double_uint) {
+  return fb_double((double)args[0].as.u);
+}
 
 static size_t S_skip_digits(const char *text, size_t at) {
   while (text[at] >= '0' && text[at] <= '9') at++;
@@ -111,7 +123,8 @@ static bool S_is_double(const char *text, size_t len) {
 
 FB_LIB_FUNCTION(fb_lib_double_string) {
   if (!fb_lib_spend_bytes(context, args[0].len)) return fb_cel_over_budget(context);
-  char small[64], *text = args[0].len < sizeof small ? small : fb_arena_alloc(context->arena, args[0].len + 1);
+  char small[64],
+      *text = args[0].len < sizeof small ? small : fb_arena_alloc(context->arena, args[0].len + 1);
   if (!text) return fb_lib_nomem(context);
   if (args[0].len) memcpy(text, args[0].as.text, args[0].len);
   text[args[0].len] = 0;
@@ -120,12 +133,14 @@ FB_LIB_FUNCTION(fb_lib_double_string) {
   double d = strtod(text, NULL);
   uselocale(before);
   freelocale(c);
-  bool infinite = text[args[0].len - 1] == 'f' || text[args[0].len - 1] == 'F' || text[args[0].len - 1] == 'y' || text[args[0].len - 1] == 'Y';
-  if (isinf(d) && !infinite) return S_out_of_range(context, "double");
+  bool word = strpbrk(text, "nN") != NULL;
+  if (isinf(d) && !word) return S_out_of_range(context, "double");
   return fb_double(d);
 }
 
-FB_LIB_FUNCTION(fb_lib_bytes_string) { return fb_bytes(fb_value_text(args[0])); }
+FB_LIB_FUNCTION(fb_lib_bytes_string) {
+  return fb_bytes(fb_value_text(args[0]));
+}
 
 FB_LIB_FUNCTION(fb_lib_timestamp_int) {
   if (args[0].as.i < INT64_C(-62135596800) || args[0].as.i > INT64_C(253402300799))
@@ -148,9 +163,11 @@ FB_LIB_FUNCTION(fb_lib_duration_string) {
   if (!fb_lib_spend_bytes(context, args[0].len)) return fb_cel_over_budget(context);
   if (!fb_duration_parse(fb_value_text(args[0]), &seconds, &nanos))
     return S_not_a(context, args[0], "a duration like 1h30m or 1.5s");
-  if (__builtin_mul_overflow(seconds, (int64_t)1000000000, &total) || __builtin_add_overflow(total, nanos, &total))
+  if (__builtin_mul_overflow(seconds, (int64_t)1000000000, &total) ||
+      __builtin_add_overflow(total, nanos, &total))
     return fb_cel_fail(context, FB_E_CEL_RANGE, "duration out of range: about 292 years each way");
-  return nanos < 0 ? fb_duration(seconds - 1, (uint32_t)(nanos + 1000000000)) : fb_duration(seconds, (uint32_t)nanos);
+  return nanos < 0 ? fb_duration(seconds - 1, (uint32_t)(nanos + 1000000000))
+                   : fb_duration(seconds, (uint32_t)nanos);
 }
 
 /* ── Texts ───────────────────────────────────────────────────────────────────────────────────── */
@@ -192,7 +209,7 @@ static size_t S_scientific(const char *digits, size_t count, int exponent, char 
     memcpy(out + len, digits + 1, count - 1);
     len += count - 1;
   }
-  return len + (size_t)sprintf(out + len, "e%c%02d", exponent < 0 ? '-' : '+', abs(exponent));
+  return len + (size_t)snprintf(out + len, 8, "e%c%02d", exponent < 0 ? '-' : '+', abs(exponent));
 }
 
 static size_t S_plain(const char *digits, size_t count, int point, char *out) {
@@ -212,12 +229,16 @@ static size_t S_plain(const char *digits, size_t count, int point, char *out) {
 size_t fb_lib_double_text(double d, char style, char out[FB_LIB_DOUBLE_MAX]) {
   char digits[32];
   int point;
-  if (isnan(d)) return (size_t)sprintf(out, "NaN");
-  if (isinf(d)) return (size_t)sprintf(out, d < 0 ? "-Inf" : "+Inf");
+  if (!isfinite(d))
+    return (size_t)snprintf(out, FB_LIB_DOUBLE_MAX, "%s",
+                            isnan(d) ? "NaN"
+                            : d < 0  ? "-Inf"
+                                     : "+Inf");
   size_t sign = signbit(d) != 0, count = S_double_digits(fabs(d), digits, &point);
   if (sign) *out++ = '-';
-  size_t len = style == 'g' && (point < -3 || point > 6) ? S_scientific(digits, count, point - 1, out)
-                                                         : S_plain(digits, count, point, out);
+  size_t len = style == 'g' && (point < -3 || point > 6)
+                   ? S_scientific(digits, count, point - 1, out)
+                   : S_plain(digits, count, point, out);
   out[len] = 0;
   return sign + len;
 }
@@ -231,9 +252,10 @@ size_t fb_lib_duration_text(fb_value duration, char out[FB_TIME_TEXT_MAX]) {
     nanos = 1000000000 - nanos;
   }
   uint64_t whole = negative ? 0 - (uint64_t)seconds : (uint64_t)seconds;
-  int len = sprintf(out, "%s%llu", negative ? "-" : "", (unsigned long long)whole);
+  int len =
+      snprintf(out, FB_TIME_TEXT_MAX, "%s%llu", negative ? "-" : "", (unsigned long long)whole);
   if (nanos) {
-    len += sprintf(out + len, ".%09u", nanos);
+    len += snprintf(out + len, 12, ".%09u", nanos);
     while (out[len - 1] == '0') len--;
   }
   out[len++] = 's';
@@ -263,14 +285,22 @@ fb_value fb_cel_to_string(fb_cel_context *context, fb_value value) {
       return fb_string(fb_value_text(value));
     case FB_NULL: return fb_string(FB_SLICE("null"));
     case FB_BOOL: return fb_string(value.as.b ? FB_SLICE("true") : FB_SLICE("false"));
-    case FB_INT: return fb_lib_string(context, text, (size_t)sprintf(text, "%lld", (long long)value.as.i));
-    case FB_UINT: return fb_lib_string(context, text, (size_t)sprintf(text, "%llu", (unsigned long long)value.as.u));
+    case FB_INT:
+      return fb_lib_string(context, text,
+                           (size_t)snprintf(text, sizeof text, "%lld", (long long)value.as.i));
+    case FB_UINT:
+      return fb_lib_string(
+          context, text,
+          (size_t)snprintf(text, sizeof text, "%llu", (unsigned long long)value.as.u));
     case FB_DOUBLE: return fb_lib_string(context, text, fb_lib_double_text(value.as.d, 'g', text));
     case FB_TIMESTAMP: return fb_lib_string(context, text, fb_lib_timestamp_text(value, text));
     case FB_DURATION: return fb_lib_string(context, text, fb_lib_duration_text(value, text));
     default:
-      return fb_cel_fail(context, FB_E_CEL_NO_OVERLOAD, "no such overload: string(%s)", fb_kind_name(value.kind));
+      return fb_cel_fail(context, FB_E_CEL_NO_OVERLOAD, "no such overload: string(%s)",
+                         fb_kind_name(value.kind));
   }
 }
 
-FB_LIB_FUNCTION(fb_lib_string_of) { return fb_cel_to_string(context, args[0]); }
+FB_LIB_FUNCTION(fb_lib_string_of) {
+  return fb_cel_to_string(context, args[0]);
+}

@@ -32,17 +32,20 @@ static uint32_t S_six_bits(char c) {
 FB_LIB_FUNCTION(fb_lib_base64_decode) {
   fb_slice from = fb_value_text(args[0]);
   fb_value failure;
-  if (from.len && from.len % 4 == 0 && from.ptr[from.len - 1] == '=') from.len -= 1 + (from.ptr[from.len - 2] == '=');
+  if (from.len && from.len % 4 == 0 && from.ptr[from.len - 1] == '=')
+    from.len -= 1 + (from.ptr[from.len - 2] == '=');
   size_t len = from.len / 4 * 3 + (from.len % 4 ? from.len % 4 - 1 : 0), at = 0;
   char *out = fb_lib_text(context, len, &failure);
   if (!out) return failure;
   uint32_t bits = 0;
   for (size_t i = 0; i < from.len; i++) {
     uint32_t six = S_six_bits(from.ptr[i]);
-    if (six == 64) return fb_cel_fail(context, FB_E_CEL_VALUE, "illegal base64 data at input byte %zu", i);
+    if (six == 64)
+      return fb_cel_fail(context, FB_E_CEL_VALUE, "illegal base64 data at input byte %zu", i);
     bits = bits << 6 | six;
     if (i % 4 && at < len) out[at++] = (char)(bits >> (6 - 2 * (i % 4)));
   }
-  if (from.len % 4 == 1) return fb_cel_fail(context, FB_E_CEL_VALUE, "illegal base64 data at input byte %zu", from.len);
+  if (from.len % 4 == 1)
+    return fb_cel_fail(context, FB_E_CEL_VALUE, "illegal base64 data at input byte %zu", from.len);
   return fb_bytes((fb_slice){out, len});
 }

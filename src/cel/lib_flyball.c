@@ -26,7 +26,8 @@ FB_LIB_FUNCTION(fb_lib_json_decode) {
   /* Values take at most as many elements as the text has bytes: max_size bounds both. */
   fb_status status = fb_json_read(fb_value_text(args[0]), "", NULL, context->arena, &value, &err);
   if (status == FB_OK) return value;
-  return fb_cel_fail(context, status, "not JSON: %s (line %u, column %u)", err.text, err.line, err.column);
+  return fb_cel_fail(context, status, "not JSON: %s (line %u, column %u)", err.text, err.line,
+                     err.column);
 }
 
 static const char *S_entity(char c) {
@@ -53,8 +54,10 @@ FB_LIB_FUNCTION(fb_lib_html_escape) {
   if (!out) return failure;
   for (size_t i = 0; i < from.len; i++) {
     const char *entity = S_entity(from.ptr[i]);
-    if (entity) at = stpcpy(at, entity);
-    else *at++ = from.ptr[i];
+    if (entity)
+      at = stpcpy(at, entity);
+    else
+      *at++ = from.ptr[i];
   }
   *at = 0;
   return fb_string((fb_slice){out, len});

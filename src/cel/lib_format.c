@@ -17,15 +17,19 @@ typedef struct S_format {
 } S_format;
 
 static bool S_wrong_kind(S_format *f, const char *rule, fb_value value) {
-  f->failure = fb_cel_fail(f->context, FB_E_CEL_VALUE, "error during formatting: %s, was given %s", rule, fb_kind_name(value.kind));
+  f->failure = fb_cel_fail(f->context, FB_E_CEL_VALUE, "error during formatting: %s, was given %s",
+                           rule, fb_kind_name(value.kind));
   return false;
 }
 
 static void S_add_double(fb_buf *out, double d) {
   char text[FB_LIB_DOUBLE_MAX];
-  if (isnan(d)) fb_buf_text(out, "NaN");
-  else if (isinf(d)) fb_buf_text(out, d < 0 ? "-Infinity" : "Infinity");
-  else fb_buf_add(out, text, fb_lib_double_text(d, 'f', text));
+  if (isnan(d))
+    fb_buf_text(out, "NaN");
+  else if (isinf(d))
+    fb_buf_text(out, d < 0 ? "-Infinity" : "Infinity");
+  else
+    fb_buf_add(out, text, fb_lib_double_text(d, 'f', text));
 }
 
 static bool S_add_string(S_format *f, fb_buf *out, fb_value value, uint32_t depth);
@@ -66,8 +70,10 @@ static S_pair *S_sorted_pairs(S_format *f, const fb_map *map, uint32_t depth) {
     }
     pairs[i] = (S_pair){fb_value_text(text), &map->entries[i]};
   }
-  if (!pairs) f->failure = fb_lib_nomem(f->context);
-  else qsort(pairs, map->len, sizeof *pairs, S_by_key);
+  if (!pairs)
+    f->failure = fb_lib_nomem(f->context);
+  else
+    qsort(pairs, map->len, sizeof *pairs, S_by_key);
   return pairs;
 }
 
@@ -88,19 +94,26 @@ static bool S_add_map(S_format *f, fb_buf *out, const fb_map *map, uint32_t dept
 /* %s of any value. */
 static bool S_add_string(S_format *f, fb_buf *out, fb_value value, uint32_t depth) {
   if (depth > MAX_DEPTH) {
-    f->failure = fb_cel_fail(f->context, FB_E_CEL_SIZE, "error during formatting: nested deeper than %d", MAX_DEPTH);
+    f->failure = fb_cel_fail(f->context, FB_E_CEL_SIZE,
+                             "error during formatting: nested deeper than %d", MAX_DEPTH);
     return false;
   }
   switch (value.kind) {
     case FB_DOUBLE: S_add_double(out, value.as.d); return true;
     case FB_LIST: return S_add_list(f, out, value.as.list, depth);
     case FB_MAP: return S_add_map(f, out, value.as.map, depth);
-    case FB_OPTIONAL: case FB_FACT:
-      return S_wrong_kind(f, "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps", value);
+    case FB_OPTIONAL:
+    case FB_FACT:
+      return S_wrong_kind(f,
+                          "string clause can only be used on strings, bools, bytes, ints, doubles, "
+                          "maps, lists, types, durations, and timestamps",
+                          value);
     default: {
       fb_value text = fb_cel_to_string(f->context, value);
-      if (text.kind == FB_ERROR) f->failure = text;
-      else fb_buf_add(out, text.as.text, text.len);
+      if (text.kind == FB_ERROR)
+        f->failure = text;
+      else
+        fb_buf_add(out, text.as.text, text.len);
       return text.kind != FB_ERROR;
     }
   }
@@ -112,7 +125,8 @@ static bool S_add_decimal(S_format *f, fb_value value) {
     case FB_INT: fb_buf_printf(&f->out, "%lld", (long long)value.as.i); return true;
     case FB_UINT: fb_buf_printf(&f->out, "%llu", (unsigned long long)value.as.u); return true;
     case FB_DOUBLE: S_add_double(&f->out, value.as.d); return true;
-    default: return S_wrong_kind(f, "decimal clause can only be used on ints, uints, and doubles", value);
+    default:
+      return S_wrong_kind(f, "decimal clause can only be used on ints, uints, and doubles", value);
   }
 }
 
@@ -124,8 +138,11 @@ static bool S_add_float(S_format *f, fb_value value, char clause, int precision)
     case FB_UINT: d = (double)value.as.u; break;
     case FB_DOUBLE: d = value.as.d; break;
     default:
-      return S_wrong_kind(f, clause == 'f' ? "fixed-point clause can only be used on ints, uints, and doubles"
-                                           : "scientific clause can only be used on ints, uints, and doubles", value);
+      return S_wrong_kind(f,
+                          clause == 'f'
+                              ? "fixed-point clause can only be used on ints, uints, and doubles"
+                              : "scientific clause can only be used on ints, uints, and doubles",
+                          value);
   }
   if (!isfinite(d)) {
     S_add_double(&f->out, d);
@@ -155,9 +172,12 @@ static void S_add_based(fb_buf *out, fb_value value, unsigned base, bool upper) 
 }
 
 static bool S_add_binary(S_format *f, fb_value value) {
-  if (value.kind == FB_BOOL) fb_buf_char(&f->out, value.as.b ? '1' : '0');
-  else if (value.kind == FB_INT || value.kind == FB_UINT) S_add_based(&f->out, value, 2, false);
-  else return S_wrong_kind(f, "only ints, uints, and bools can be formatted as binary", value);
+  if (value.kind == FB_BOOL)
+    fb_buf_char(&f->out, value.as.b ? '1' : '0');
+  else if (value.kind == FB_INT || value.kind == FB_UINT)
+    S_add_based(&f->out, value, 2, false);
+  else
+    return S_wrong_kind(f, "only ints, uints, and bools can be formatted as binary", value);
   return true;
 }
 
@@ -184,7 +204,8 @@ static bool S_add_hex(S_format *f, fb_value value, bool upper) {
 }
 
 static bool S_bad_clause(S_format *f, const char *why) {
-  f->failure = fb_cel_fail(f->context, FB_E_CEL_VALUE, "could not parse formatting clause: %s", why);
+  f->failure =
+      fb_cel_fail(f->context, FB_E_CEL_VALUE, "could not parse formatting clause: %s", why);
   return false;
 }
 
@@ -206,20 +227,26 @@ static bool S_add_clause(S_format *f, char clause, int precision, fb_value value
   switch (clause) {
     case 's': return S_add_string(f, &f->out, value, 0);
     case 'd': return S_add_decimal(f, value);
-    case 'f': case 'e': return S_add_float(f, value, clause, precision);
+    case 'f':
+    case 'e': return S_add_float(f, value, clause, precision);
     case 'b': return S_add_binary(f, value);
     case 'o': return S_add_octal(f, value);
-    case 'x': case 'X': return S_add_hex(f, value, clause == 'X');
+    case 'x':
+    case 'X': return S_add_hex(f, value, clause == 'X');
     default: {
       char why[64];
-      snprintf(why, sizeof why, clause > ' ' && clause < 127 ? "unrecognized formatting clause \"%c\"" : "unrecognized formatting clause", clause);
+      snprintf(why, sizeof why,
+               clause > ' ' && clause < 127 ? "unrecognized formatting clause \"%c\""
+                                            : "unrecognized formatting clause",
+               clause);
       return S_bad_clause(f, why);
     }
   }
 }
 
 /* The clause after the % at text[*at]. */
-static bool S_format_one(S_format *f, fb_slice text, size_t *at, const fb_list *values, uint32_t *next) {
+static bool S_format_one(S_format *f, fb_slice text, size_t *at, const fb_list *values,
+                         uint32_t *next) {
   int precision = DEFAULT_PRECISION;
   ++*at;
   if (*at < text.len && text.ptr[*at] == '%') {
@@ -228,13 +255,17 @@ static bool S_format_one(S_format *f, fb_slice text, size_t *at, const fb_list *
     return true;
   }
   if (*next >= values->len) {
-    f->failure = fb_cel_fail(f->context, FB_E_CEL_INDEX, "index %u out of range: the format string has more clauses than there are arguments", *next);
+    f->failure = fb_cel_fail(
+        f->context, FB_E_CEL_INDEX,
+        "index %u out of range: the format string has more clauses than there are arguments",
+        *next);
     return false;
   }
   if (!S_read_precision(f, text, at, &precision)) return false;
   if (*at >= text.len) return S_bad_clause(f, "unexpected end of string");
   fb_value value = values->items[(*next)++];
-  if (!fb_lib_spend_value(f->context, value) || !fb_cel_spend(f->context, 2 + (uint64_t)precision / 16)) {
+  if (!fb_lib_spend_value(f->context, value) ||
+      !fb_cel_spend(f->context, 2 + (uint64_t)precision / 16)) {
     f->failure = fb_cel_over_budget(f->context);
     return false;
   }

@@ -23,7 +23,8 @@ typedef struct S_walk {
 /* 1: walk->ends has the next match; 0: no more; -1: *ret_failure. */
 static int S_next_match(fb_cel_context *context, S_walk *walk, fb_value *ret_failure) {
   while (walk->at <= walk->subject.len) {
-    int found = fb_regex_match(context, walk->regex, walk->subject, walk->at, walk->ends, ret_failure);
+    int found =
+        fb_regex_match(context, walk->regex, walk->subject, walk->at, walk->ends, ret_failure);
     if (found <= 0) return found;
     bool accept = walk->ends[1] > walk->ends[0] || walk->ends[0] != walk->last_end;
     walk->last_end = walk->ends[1];
@@ -31,7 +32,9 @@ static int S_next_match(fb_cel_context *context, S_walk *walk, fb_value *ret_fai
       walk->at = walk->ends[1];
     } else {
       uint32_t rune;
-      int step = walk->at < walk->subject.len ? fb_utf8_decode(walk->subject.ptr + walk->at, walk->subject.len - walk->at, &rune) : 1;
+      int step = walk->at < walk->subject.len ? fb_utf8_decode(walk->subject.ptr + walk->at,
+                                                               walk->subject.len - walk->at, &rune)
+                                              : 1;
       walk->at += step > 0 ? (size_t)step : 1;
     }
     if (accept) return 1;
@@ -40,11 +43,13 @@ static int S_next_match(fb_cel_context *context, S_walk *walk, fb_value *ret_fai
 }
 
 static fb_value S_bad_replacement(fb_cel_context *context, fb_slice by, const char *why) {
-  return fb_cel_fail(context, FB_E_CEL_VALUE, "invalid replacement string: '%.*s' %s", by.len < 80 ? (int)by.len : 80, by.ptr, why);
+  return fb_cel_fail(context, FB_E_CEL_VALUE, "invalid replacement string: '%.*s' %s",
+                     by.len < 80 ? (int)by.len : 80, by.ptr, why);
 }
 
 /* Writes the replacement of one match: \0 to \9 are groups, \\ a backslash. */
-static bool S_add_replacement(fb_cel_context *context, const S_walk *walk, fb_slice by, fb_buf *out, fb_value *ret_failure) {
+static bool S_add_replacement(fb_cel_context *context, const S_walk *walk, fb_slice by, fb_buf *out,
+                              fb_value *ret_failure) {
   for (size_t i = 0; i < by.len; i++) {
     if (by.ptr[i] != '\\') {
       fb_buf_char(out, by.ptr[i]);
@@ -61,18 +66,22 @@ static bool S_add_replacement(fb_cel_context *context, const S_walk *walk, fb_sl
       *ret_failure = S_bad_replacement(context, by, "\\ must be followed by a digit or \\");
       return false;
     } else if (group > fb_regex_groups(walk->regex)) {
-      *ret_failure = fb_cel_fail(context, FB_E_CEL_VALUE, "replacement string references group %u but regex has only %u group(s)",
-                                 group, fb_regex_groups(walk->regex));
+      *ret_failure =
+          fb_cel_fail(context, FB_E_CEL_VALUE,
+                      "replacement string references group %u but regex has only %u group(s)",
+                      group, fb_regex_groups(walk->regex));
       return false;
     } else if (walk->ends[2 * group] != SIZE_MAX) {
-      fb_buf_add(out, walk->subject.ptr + walk->ends[2 * group], walk->ends[2 * group + 1] - walk->ends[2 * group]);
+      fb_buf_add(out, walk->subject.ptr + walk->ends[2 * group],
+                 walk->ends[2 * group + 1] - walk->ends[2 * group]);
     }
   }
   return true;
 }
 
 /* 1: done; -1: *ret_failure. */
-static int S_replace(fb_cel_context *context, S_walk *walk, fb_slice by, int64_t limit, fb_buf *out, fb_value *ret_failure) {
+static int S_replace(fb_cel_context *context, S_walk *walk, fb_slice by, int64_t limit, fb_buf *out,
+                     fb_value *ret_failure) {
   size_t done = 0;
   for (int64_t i = 0; limit < 0 || i < limit; i++) {
     int found = S_next_match(context, walk, ret_failure);
@@ -99,7 +108,8 @@ FB_LIB_FUNCTION(fb_lib_regex_replace) {
   if (!walk.regex) return failure;
   fb_buf out;
   fb_lib_begin(context, &out);
-  if (S_replace(context, &walk, fb_value_text(args[2]), limit, &out, &failure) > 0) return fb_lib_finish(context, &out);
+  if (S_replace(context, &walk, fb_value_text(args[2]), limit, &out, &failure) > 0)
+    return fb_lib_finish(context, &out);
   fb_buf_release(&out);
   return failure;
 }
@@ -108,7 +118,8 @@ FB_LIB_FUNCTION(fb_lib_regex_replace) {
 static fb_regex *S_one_group(fb_cel_context *context, fb_value pattern, fb_value *ret_failure) {
   fb_regex *regex = fb_regex_get(context, fb_value_text(pattern), ret_failure);
   if (!regex || fb_regex_groups(regex) <= 1) return regex;
-  *ret_failure = fb_cel_fail(context, FB_E_CEL_VALUE, "regular expression has more than one capturing group: '%.*s'",
+  *ret_failure = fb_cel_fail(context, FB_E_CEL_VALUE,
+                             "regular expression has more than one capturing group: '%.*s'",
                              pattern.len < 80 ? (int)pattern.len : 80, pattern.as.text);
   return NULL;
 }
@@ -147,7 +158,8 @@ FB_LIB_FUNCTION(fb_lib_regex_extract_all) {
     if (found == 0) return fb_list_value(list);
     if (!S_extracted(&walk, &text)) continue;
     if (!fb_cel_may_make(context, list->len + 1ull))
-      return fb_cel_fail(context, FB_E_CEL_SIZE, "the result would have more than %llu elements", (unsigned long long)context->max_size);
+      return fb_cel_fail(context, FB_E_CEL_SIZE, "the result would have more than %llu elements",
+                         (unsigned long long)context->max_size);
     if (!fb_list_push(list, context->arena, text)) return fb_lib_nomem(context);
   }
 }

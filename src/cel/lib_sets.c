@@ -2,7 +2,8 @@
  * sets.*: lists taken as sets; linear in the sizes of both. */
 #include "cel/lib_set.h"
 
-bool fb_lib_set_init(fb_cel_context *context, fb_lib_set *set, const fb_list *list, fb_value *ret_failure) {
+bool fb_lib_set_init(fb_cel_context *context, fb_lib_set *set, const fb_list *list,
+                     fb_value *ret_failure) {
   uint64_t size = 8;
   while (size < (uint64_t)list->len * 2) size *= 2;
   if (!fb_cel_spend(context, 1 + size / 4)) {
@@ -18,7 +19,8 @@ bool fb_lib_set_init(fb_cel_context *context, fb_lib_set *set, const fb_list *li
 
 /* The slot of an equal element, or the empty one where it would go. NULL: over budget. Every comparison is
  * paid, so that elements made to collide, or that equal nothing (NaN), cost what they take. */
-static uint64_t *S_find(fb_cel_context *context, const fb_lib_set *set, fb_value value, uint32_t *ret_tag) {
+static uint64_t *S_find(fb_cel_context *context, const fb_lib_set *set, fb_value value,
+                        uint32_t *ret_tag) {
   if (!fb_lib_spend_value(context, value)) return NULL;
   /* The address as seed: who sends the elements cannot know it, and no result depends on it. */
   uint64_t hash = fb_hash_u64(fb_value_hash(value, (uintptr_t)set->slots));
@@ -49,7 +51,8 @@ bool fb_lib_set_has(fb_cel_context *context, const fb_lib_set *set, fb_value val
   return slot != NULL;
 }
 
-static bool S_fill(fb_cel_context *context, fb_lib_set *set, const fb_list *list, fb_value *ret_failure) {
+static bool S_fill(fb_cel_context *context, fb_lib_set *set, const fb_list *list,
+                   fb_value *ret_failure) {
   if (!fb_lib_set_init(context, set, list, ret_failure)) return false;
   for (uint32_t i = 0; i < list->len; i++) {
     bool added;
@@ -61,7 +64,8 @@ static bool S_fill(fb_cel_context *context, fb_lib_set *set, const fb_list *list
 }
 
 /* Whether each element of `list` is in the set (`want` true), or none is (false). An FB_BOOL or a failure. */
-static fb_value S_every(fb_cel_context *context, const fb_lib_set *set, const fb_list *list, bool want) {
+static fb_value S_every(fb_cel_context *context, const fb_lib_set *set, const fb_list *list,
+                        bool want) {
   for (uint32_t i = 0; i < list->len; i++) {
     bool has;
     if (!fb_lib_set_has(context, set, list->items[i], &has)) return fb_cel_over_budget(context);
@@ -70,7 +74,8 @@ static fb_value S_every(fb_cel_context *context, const fb_lib_set *set, const fb
   return fb_bool(true);
 }
 
-static fb_value S_contains(fb_cel_context *context, const fb_list *all, const fb_list *some, bool want) {
+static fb_value S_contains(fb_cel_context *context, const fb_list *all, const fb_list *some,
+                           bool want) {
   fb_arena_mark mark = fb_arena_save(context->arena);
   fb_lib_set set;
   fb_value result;
@@ -80,7 +85,9 @@ static fb_value S_contains(fb_cel_context *context, const fb_list *all, const fb
   return result;
 }
 
-FB_LIB_FUNCTION(fb_lib_sets_contains) { return S_contains(context, args[0].as.list, args[1].as.list, true); }
+FB_LIB_FUNCTION(fb_lib_sets_contains) {
+  return S_contains(context, args[0].as.list, args[1].as.list, true);
+}
 
 FB_LIB_FUNCTION(fb_lib_sets_equivalent) {
   fb_value there = S_contains(context, args[0].as.list, args[1].as.list, true);

@@ -7,11 +7,17 @@ FB_LIB_FUNCTION(fb_lib_size_string) {
   return fb_int((int64_t)fb_utf8_length(args[0].as.text, args[0].len));
 }
 
-FB_LIB_FUNCTION(fb_lib_size_bytes) { return fb_int(args[0].len); }
+FB_LIB_FUNCTION(fb_lib_size_bytes) {
+  return fb_int(args[0].len);
+}
 
-FB_LIB_FUNCTION(fb_lib_size_list) { return fb_int(args[0].as.list->len); }
+FB_LIB_FUNCTION(fb_lib_size_list) {
+  return fb_int(args[0].as.list->len);
+}
 
-FB_LIB_FUNCTION(fb_lib_size_map) { return fb_int(args[0].as.map->len); }
+FB_LIB_FUNCTION(fb_lib_size_map) {
+  return fb_int(args[0].as.map->len);
+}
 
 FB_LIB_FUNCTION(fb_lib_contains) {
   if (!fb_lib_spend_bytes(context, args[0].len)) return fb_cel_over_budget(context);

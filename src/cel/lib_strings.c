@@ -32,7 +32,8 @@ FB_LIB_FUNCTION(fb_lib_char_at) {
   fb_slice text = fb_value_text(args[0]);
   size_t at;
   if (!fb_lib_spend_bytes(context, text.len)) return fb_cel_over_budget(context);
-  if (args[1].as.i < 0 || !S_offset(text, 0, args[1].as.i, &at)) return S_index_error(context, args[1].as.i);
+  if (args[1].as.i < 0 || !S_offset(text, 0, args[1].as.i, &at))
+    return S_index_error(context, args[1].as.i);
   return S_part(text, at, at < text.len ? at + S_step(text, at) : at);
 }
 
@@ -42,9 +43,11 @@ FB_LIB_FUNCTION(fb_lib_substring) {
   size_t from, to = text.len;
   if (!fb_lib_spend_bytes(context, text.len)) return fb_cel_over_budget(context);
   if (count > 2 && start > args[2].as.i)
-    return fb_cel_fail(context, FB_E_CEL_INDEX, "invalid substring range. start: %lld, end: %lld", (long long)start, (long long)args[2].as.i);
+    return fb_cel_fail(context, FB_E_CEL_INDEX, "invalid substring range. start: %lld, end: %lld",
+                       (long long)start, (long long)args[2].as.i);
   if (start < 0 || !S_offset(text, 0, start, &from)) return S_index_error(context, start);
-  if (count > 2 && !S_offset(text, from, args[2].as.i - start, &to)) return S_index_error(context, args[2].as.i);
+  if (count > 2 && !S_offset(text, from, args[2].as.i - start, &to))
+    return S_index_error(context, args[2].as.i);
   return S_part(text, from, to);
 }
 
@@ -58,7 +61,8 @@ FB_LIB_FUNCTION(fb_lib_index_of) {
   if (!S_offset(text, 0, start, &from)) return fb_int(-1);
   const char *found = memmem(text.ptr + from, text.len - from, find.ptr, find.len);
   if (!found) return fb_int(-1);
-  return fb_int(start + (int64_t)fb_utf8_length(text.ptr + from, (size_t)(found - text.ptr) - from));
+  return fb_int(start +
+                (int64_t)fb_utf8_length(text.ptr + from, (size_t)(found - text.ptr) - from));
 }
 
 /* The last place at or before byte `last` where `find` begins; -1: none. Looks at each byte at most twice:
@@ -85,7 +89,8 @@ FB_LIB_FUNCTION(fb_lib_last_index_of) {
   size_t last = text.len;
   if (!fb_lib_spend_bytes(context, text.len)) return fb_cel_over_budget(context);
   if (count > 2 && args[2].as.i < 0) return S_index_error(context, args[2].as.i);
-  if (find.len == 0) return count > 2 ? args[2] : fb_int((int64_t)fb_utf8_length(text.ptr, text.len));
+  if (find.len == 0)
+    return count > 2 ? args[2] : fb_int((int64_t)fb_utf8_length(text.ptr, text.len));
   if (count > 2 && (!S_offset(text, 0, args[2].as.i, &last) || last == text.len)) return fb_int(-1);
   if (find.len > text.len) return fb_int(-1);
   if (last > text.len - find.len) last = text.len - find.len;
@@ -109,9 +114,13 @@ static fb_value S_change_case(fb_cel_context *context, fb_slice text, char first
   return result;
 }
 
-FB_LIB_FUNCTION(fb_lib_lower_ascii) { return S_change_case(context, fb_value_text(args[0]), 'A', 'Z'); }
+FB_LIB_FUNCTION(fb_lib_lower_ascii) {
+  return S_change_case(context, fb_value_text(args[0]), 'A', 'Z');
+}
 
-FB_LIB_FUNCTION(fb_lib_upper_ascii) { return S_change_case(context, fb_value_text(args[0]), 'a', 'z'); }
+FB_LIB_FUNCTION(fb_lib_upper_ascii) {
+  return S_change_case(context, fb_value_text(args[0]), 'a', 'z');
+}
 
 FB_LIB_FUNCTION(fb_lib_reverse_string) {
   fb_slice text = fb_value_text(args[0]);
@@ -128,9 +137,9 @@ FB_LIB_FUNCTION(fb_lib_reverse_string) {
 
 /* Unicode's White_Space property. */
 static bool S_is_space(uint32_t rune) {
-  return (rune >= 9 && rune <= 13) || rune == ' ' || rune == 0x85 || rune == 0xA0 || rune == 0x1680 ||
-         (rune >= 0x2000 && rune <= 0x200A) || rune == 0x2028 || rune == 0x2029 || rune == 0x202F ||
-         rune == 0x205F || rune == 0x3000;
+  return (rune >= 9 && rune <= 13) || rune == ' ' || rune == 0x85 || rune == 0xA0 ||
+         rune == 0x1680 || (rune >= 0x2000 && rune <= 0x200A) || rune == 0x2028 || rune == 0x2029 ||
+         rune == 0x202F || rune == 0x205F || rune == 0x3000;
 }
 
 /* Length of the white space at text[at]; 0: none there. */
@@ -179,7 +188,8 @@ static uint64_t S_occurrences(fb_slice text, fb_slice find, uint64_t max) {
 }
 
 FB_LIB_FUNCTION(fb_lib_replace) {
-  fb_slice text = fb_value_text(args[0]), find = fb_value_text(args[1]), by = fb_value_text(args[2]);
+  fb_slice text = fb_value_text(args[0]), find = fb_value_text(args[1]),
+           by = fb_value_text(args[2]);
   if (!fb_lib_spend_bytes(context, text.len)) return fb_cel_over_budget(context);
   uint64_t max = count > 3 && args[3].as.i >= 0 ? (uint64_t)args[3].as.i : UINT64_MAX;
   uint64_t times = S_occurrences(text, find, max);
@@ -203,7 +213,9 @@ FB_LIB_FUNCTION(fb_lib_split) {
   int64_t limit = count > 2 ? args[2].as.i : -1;
   if (!fb_lib_spend_bytes(context, text.len)) return fb_cel_over_budget(context);
   uint64_t max = limit < 0 ? UINT64_MAX : (uint64_t)limit;
-  uint64_t pieces = max == 0 ? 0 : by.len ? 1 + S_occurrences(text, by, max - 1) : fb_utf8_length(text.ptr, text.len);
+  uint64_t pieces = max == 0 ? 0
+                    : by.len ? 1 + S_occurrences(text, by, max - 1)
+                             : fb_utf8_length(text.ptr, text.len);
   if (pieces > max) pieces = max;
   fb_value failure;
   fb_list *list = fb_lib_list(context, pieces, &failure);
@@ -225,7 +237,8 @@ FB_LIB_FUNCTION(fb_lib_join) {
   if (!fb_cel_spend(context, list->len)) return fb_cel_over_budget(context);
   for (uint32_t i = 0; i < list->len; i++) {
     if (list->items[i].kind != FB_STRING)
-      return fb_cel_fail(context, FB_E_CEL_NO_OVERLOAD, "no such overload: join of a list with %s", fb_kind_name(list->items[i].kind));
+      return fb_cel_fail(context, FB_E_CEL_NO_OVERLOAD, "no such overload: join of a list with %s",
+                         fb_kind_name(list->items[i].kind));
     len += list->items[i].len;
   }
   fb_value failure;

@@ -6,7 +6,8 @@ enum { DAY = 86400, MILLION = 1000000, BILLION = 1000000000 };
 
 /* "[+-]hh:mm"; a missing sign is plus. */
 static bool S_fixed_offset(fb_slice zone, int32_t *ret_offset) {
-  bool sign = zone.len && (zone.ptr[0] == '+' || zone.ptr[0] == '-'), negative = sign && zone.ptr[0] == '-';
+  bool sign = zone.len && (zone.ptr[0] == '+' || zone.ptr[0] == '-'),
+       negative = sign && zone.ptr[0] == '-';
   const char *at = zone.ptr + sign;
   if (zone.len - sign != 5 || at[2] != ':') return false;
   for (int i = 0; i < 5; i++)
@@ -18,17 +19,18 @@ static bool S_fixed_offset(fb_slice zone, int32_t *ret_offset) {
 
 /* A timestamp as the clocks of a zone show it. */
 typedef struct S_clock {
-  int64_t days;  /* since 1970-01-01 */
+  int64_t days;   /* since 1970-01-01 */
   int64_t second; /* of the day */
 } S_clock;
 
-static bool S_read_clock(fb_cel_context *context, const fb_value *args, uint32_t count, S_clock *ret_clock,
-                         fb_value *ret_failure) {
+static bool S_read_clock(fb_cel_context *context, const fb_value *args, uint32_t count,
+                         S_clock *ret_clock, fb_value *ret_failure) {
   int64_t seconds = args[0].as.i;
   int32_t offset = 0;
   fb_slice zone = count > 1 ? fb_value_text(args[1]) : FB_SLICE("UTC");
   if (!fb_slice_equal(zone, FB_SLICE("UTC")) && zone.len && !S_fixed_offset(zone, &offset) &&
-      (!context->zone || !fb_cel_spend(context, 8) || !context->zone(context->zone_context, zone, seconds, &offset))) {
+      (!context->zone || !fb_cel_spend(context, 8) ||
+       !context->zone(context->zone_context, zone, seconds, &offset))) {
     *ret_failure = fb_cel_fail(context, FB_E_CEL_VALUE, "unknown time zone '%.*s'",
                                zone.len < 64 ? (int)zone.len : 64, zone.ptr);
     return false;
@@ -45,9 +47,9 @@ typedef struct S_date {
 } S_date;
 
 /* In functions: reads the clock or returns the failure. */
-#define READ_CLOCK(clock)                                                              \
-  S_clock clock;                                                                       \
-  fb_value failure;                                                                    \
+#define READ_CLOCK(clock) \
+  S_clock clock;          \
+  fb_value failure;       \
   if (!S_read_clock(context, args, count, &clock, &failure)) return failure
 #define READ_DATE(clock, date) \
   READ_CLOCK(clock);           \
@@ -109,14 +111,21 @@ static int64_t S_seconds(fb_value duration) {
   return duration.as.i < 0 && duration.len ? duration.as.i + 1 : duration.as.i;
 }
 
-FB_LIB_FUNCTION(fb_lib_duration_hours) { return fb_int(S_seconds(args[0]) / 3600); }
+FB_LIB_FUNCTION(fb_lib_duration_hours) {
+  return fb_int(S_seconds(args[0]) / 3600);
+}
 
-FB_LIB_FUNCTION(fb_lib_duration_minutes) { return fb_int(S_seconds(args[0]) / 60); }
+FB_LIB_FUNCTION(fb_lib_duration_minutes) {
+  return fb_int(S_seconds(args[0]) / 60);
+}
 
-FB_LIB_FUNCTION(fb_lib_duration_seconds) { return fb_int(S_seconds(args[0])); }
+FB_LIB_FUNCTION(fb_lib_duration_seconds) {
+  return fb_int(S_seconds(args[0]));
+}
 
 /* Of the second that has begun, not of the whole duration: so the specification's tests have it. */
 FB_LIB_FUNCTION(fb_lib_duration_milliseconds) {
-  int64_t nanos = args[0].as.i < 0 && args[0].len ? (int64_t)args[0].len - BILLION : (int64_t)args[0].len;
+  int64_t nanos =
+      args[0].as.i < 0 && args[0].len ? (int64_t)args[0].len - BILLION : (int64_t)args[0].len;
   return fb_int(nanos / MILLION);
 }

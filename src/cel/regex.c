@@ -6,12 +6,13 @@
 #include <pcre2.h>
 
 enum {
-  SETS = 16, WAYS = 4,      /* patterns kept compiled: 64, the least recently used of a set goes */
-  MAX_PATTERN = 8192,       /* bytes */
-  SHORT = 128,              /* bytes of subject matched without counting each item */
-  JIT_FROM = 4,             /* code used so often is worth machine code */
-  WORK_A_STEP = 64,         /* calls of PCRE2's matcher that one step pays */
-  HEAP_KIB = 32 * 1024,     /* backtracking memory of one match */
+  SETS = 16,
+  WAYS = 4,             /* patterns kept compiled: 64, the least recently used of a set goes */
+  MAX_PATTERN = 8192,   /* bytes */
+  SHORT = 128,          /* bytes of subject matched without counting each item */
+  JIT_FROM = 4,         /* code used so often is worth machine code */
+  WORK_A_STEP = 64,     /* calls of PCRE2's matcher that one step pays */
+  HEAP_KIB = 32 * 1024, /* backtracking memory of one match */
   JIT_STACK = 512 * 1024
 };
 
@@ -96,12 +97,15 @@ static struct fb_regex_cache *S_new_cache(const fb_allocator *allocator) {
 
 /* ── Compile ─────────────────────────────────────────────────────────────────────────────────── */
 
-static fb_value S_bad_pattern(fb_cel_context *context, fb_slice pattern, const char *why, size_t at) {
-  return fb_cel_fail(context, FB_E_CEL_VALUE, "invalid regular expression '%.*s'%s: %s at offset %zu",
-                     pattern.len < 80 ? (int)pattern.len : 80, pattern.ptr, pattern.len < 80 ? "" : "…", why, at);
+static fb_value S_bad_pattern(fb_cel_context *context, fb_slice pattern, const char *why,
+                              size_t at) {
+  return fb_cel_fail(
+      context, FB_E_CEL_VALUE, "invalid regular expression '%.*s'%s: %s at offset %zu",
+      pattern.len < 80 ? (int)pattern.len : 80, pattern.ptr, pattern.len < 80 ? "" : "…", why, at);
 }
 
-static pcre2_code *S_compile(fb_cel_context *context, fb_slice pattern, uint32_t options, fb_value *ret_failure) {
+static pcre2_code *S_compile(fb_cel_context *context, fb_slice pattern, uint32_t options,
+                             fb_value *ret_failure) {
   struct fb_regex_cache *cache = context->regexes;
   const char *why;
   size_t at;
@@ -124,10 +128,11 @@ static pcre2_code *S_compile(fb_cel_context *context, fb_slice pattern, uint32_t
   }
   int error;
   fb_slice translated = fb_buf_slice(&cache->translated);
-  pcre2_code *code = pcre2_compile((PCRE2_SPTR)translated.ptr, translated.len,
-                                   options | PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_CIRCUMFLEX |
-                                       PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UCP,
-                                   &error, &at, cache->compile);
+  pcre2_code *code =
+      pcre2_compile((PCRE2_SPTR)translated.ptr, translated.len,
+                    options | PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_CIRCUMFLEX |
+                        PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UCP,
+                    &error, &at, cache->compile);
   if (code) return code;
   char text[128] = "?";
   pcre2_get_error_message(error, (PCRE2_UCHAR *)text, sizeof text);
@@ -137,7 +142,8 @@ static pcre2_code *S_compile(fb_cel_context *context, fb_slice pattern, uint32_t
   return NULL;
 }
 
-static fb_regex *S_new_entry(fb_cel_context *context, fb_slice pattern, uint64_t hash, fb_value *ret_failure) {
+static fb_regex *S_new_entry(fb_cel_context *context, fb_slice pattern, uint64_t hash,
+                             fb_value *ret_failure) {
   struct fb_regex_cache *cache = context->regexes;
   pcre2_code *code = S_compile(context, pattern, 0, ret_failure);
   if (!code) return NULL;
@@ -162,7 +168,8 @@ fb_regex *fb_regex_get(fb_cel_context *context, fb_slice pattern, fb_value *ret_
   uint64_t hash = fb_hash_bytes(pattern.ptr, pattern.len, (uintptr_t)cache);
   fb_regex **set = &cache->entries[hash % SETS * WAYS], **oldest = set;
   for (fb_regex **way = set; way < set + WAYS; way++) {
-    if (*way && (*way)->hash == hash && fb_slice_equal((fb_slice){(*way)->pattern, (*way)->len}, pattern)) {
+    if (*way && (*way)->hash == hash &&
+        fb_slice_equal((fb_slice){(*way)->pattern, (*way)->len}, pattern)) {
       (*way)->used = ++cache->clock;
       return *way;
     }
@@ -183,7 +190,8 @@ uint32_t fb_regex_groups(const fb_regex *regex) {
 /* ── Match ───────────────────────────────────────────────────────────────────────────────────── */
 
 static fb_value S_too_costly(fb_cel_context *context) {
-  return fb_cel_fail(context, FB_E_CEL_BUDGET, "regex too costly: the match would take more steps than are left");
+  return fb_cel_fail(context, FB_E_CEL_BUDGET,
+                     "regex too costly: the match would take more steps than are left");
 }
 
 /* Machine code, where there is room for it: without, it is interpreted. */
@@ -203,8 +211,8 @@ static uint64_t S_price(uint64_t len) {
 
 /* A short subject: PCRE2's own limit counts. It is raised eightfold as long as that is paid for, so the
  * work is never much more than the price. What was not gone over is paid back. */
-static int S_match_short(fb_cel_context *context, fb_regex *regex, fb_slice subject, size_t start, uint32_t options,
-                         fb_value *ret_failure) {
+static int S_match_short(fb_cel_context *context, fb_regex *regex, fb_slice subject, size_t start,
+                         uint32_t options, fb_value *ret_failure) {
   struct fb_regex_cache *cache = context->regexes;
   uint64_t rest = subject.len - start, limit = 1024 + 4 * rest, price = S_price(rest);
   if (++regex->hits == JIT_FROM) S_translate_to_machine(cache, regex->code);
@@ -214,8 +222,10 @@ static int S_match_short(fb_cel_context *context, fb_regex *regex, fb_slice subj
       return PCRE2_ERROR_MATCHLIMIT;
     }
     pcre2_set_match_limit(cache->match, (uint32_t)limit);
-    int rc = pcre2_match(regex->code, (PCRE2_SPTR)subject.ptr, subject.len, start, options, cache->data, cache->match);
-    if (rc >= 0) context->steps += S_price(rest) - S_price(pcre2_get_ovector_pointer(cache->data)[1] - start);
+    int rc = pcre2_match(regex->code, (PCRE2_SPTR)subject.ptr, subject.len, start, options,
+                         cache->data, cache->match);
+    if (rc >= 0)
+      context->steps += S_price(rest) - S_price(pcre2_get_ovector_pointer(cache->data)[1] - start);
     if (rc != PCRE2_ERROR_MATCHLIMIT || limit > UINT32_MAX / 8) return rc;
     limit *= 8;
   }
@@ -235,18 +245,22 @@ static int S_count_item(pcre2_callout_block *block, void *context) {
   return meter->work > meter->limit ? PCRE2_ERROR_CALLOUT : 0;
 }
 
-static int S_match_long(fb_cel_context *context, fb_regex *regex, fb_slice subject, size_t start, uint32_t options,
-                        fb_value *ret_failure) {
+static int S_match_long(fb_cel_context *context, fb_regex *regex, fb_slice subject, size_t start,
+                        uint32_t options, fb_value *ret_failure) {
   struct fb_regex_cache *cache = context->regexes;
   if (!regex->counted) {
-    regex->counted = S_compile(context, (fb_slice){regex->pattern, regex->len}, PCRE2_AUTO_CALLOUT, ret_failure);
+    regex->counted =
+        S_compile(context, (fb_slice){regex->pattern, regex->len}, PCRE2_AUTO_CALLOUT, ret_failure);
     if (!regex->counted) return PCRE2_ERROR_MATCHLIMIT;
   }
   if (++regex->counted_hits == JIT_FROM) S_translate_to_machine(cache, regex->counted);
-  S_meter meter = {.limit = context->steps < UINT64_MAX / WORK_A_STEP ? context->steps * WORK_A_STEP : UINT64_MAX, .last = start};
+  S_meter meter = {.limit = context->steps < UINT64_MAX / WORK_A_STEP ? context->steps * WORK_A_STEP
+                                                                      : UINT64_MAX,
+                   .last = start};
   pcre2_set_match_limit(cache->match, UINT32_MAX);
   pcre2_set_callout(cache->match, S_count_item, &meter);
-  int rc = pcre2_match(regex->counted, (PCRE2_SPTR)subject.ptr, subject.len, start, options, cache->data, cache->match);
+  int rc = pcre2_match(regex->counted, (PCRE2_SPTR)subject.ptr, subject.len, start, options,
+                       cache->data, cache->match);
   pcre2_set_callout(cache->match, NULL, NULL);
   size_t end = rc >= 0 ? pcre2_get_ovector_pointer(cache->data)[1] : subject.len;
   /* If that was more than there is, the next to spend finds nothing left. */
@@ -257,11 +271,16 @@ static int S_match_long(fb_cel_context *context, fb_regex *regex, fb_slice subje
 static int S_result(fb_cel_context *context, int rc, size_t *ends, fb_value *ret_failure) {
   switch (rc) {
     case PCRE2_ERROR_NOMATCH: return 0;
-    case PCRE2_ERROR_CALLOUT: case PCRE2_ERROR_MATCHLIMIT: case PCRE2_ERROR_DEPTHLIMIT:
-    case PCRE2_ERROR_HEAPLIMIT: case PCRE2_ERROR_JIT_STACKLIMIT:
+    case PCRE2_ERROR_CALLOUT:
+    case PCRE2_ERROR_MATCHLIMIT:
+    case PCRE2_ERROR_DEPTHLIMIT:
+    case PCRE2_ERROR_HEAPLIMIT:
+    case PCRE2_ERROR_JIT_STACKLIMIT:
       if (ret_failure->kind != FB_ERROR) *ret_failure = S_too_costly(context);
       return -1;
-    case PCRE2_ERROR_NOMEMORY: *ret_failure = fb_cel_fail(context, FB_E_NOMEM, "out of memory"); return -1;
+    case PCRE2_ERROR_NOMEMORY:
+      *ret_failure = fb_cel_fail(context, FB_E_NOMEM, "out of memory");
+      return -1;
     default: break;
   }
   if (rc < 0) {
@@ -279,7 +298,8 @@ int fb_regex_match(fb_cel_context *context, fb_regex *regex, fb_slice subject, s
   uint32_t options = start ? PCRE2_NO_UTF_CHECK : 0;
   ret_failure->kind = FB_NULL;
   if (!subject.ptr) subject.ptr = "";
-  int rc = subject.len <= SHORT ? S_match_short(context, regex, subject, start, options, ret_failure)
-                                : S_match_long(context, regex, subject, start, options, ret_failure);
+  int rc = subject.len <= SHORT
+               ? S_match_short(context, regex, subject, start, options, ret_failure)
+               : S_match_long(context, regex, subject, start, options, ret_failure);
   return S_result(context, rc, ends, ret_failure);
 }

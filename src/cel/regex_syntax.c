@@ -27,14 +27,18 @@ static void S_copy(S_reader *r, size_t len) {
   r->at += len;
 }
 
-static bool S_is_octal(char c) { return c >= '0' && c <= '7'; }
+static bool S_is_octal(char c) {
+  return c >= '0' && c <= '7';
+}
 
 /* \0 \12 \123: a code, since \1 alone would be a backreference, which RE2 has not. */
 static bool S_octal(S_reader *r) {
   unsigned code = 0;
-  if (S_peek(r, 1) != '0' && !S_is_octal(S_peek(r, 2))) return S_bad(r, "backreferences are not supported");
+  if (S_peek(r, 1) != '0' && !S_is_octal(S_peek(r, 2)))
+    return S_bad(r, "backreferences are not supported");
   size_t digits = 0;
-  for (; digits < 3 && S_is_octal(S_peek(r, 1 + digits)); digits++) code = code * 8 + (unsigned)(S_peek(r, 1 + digits) - '0');
+  for (; digits < 3 && S_is_octal(S_peek(r, 1 + digits)); digits++)
+    code = code * 8 + (unsigned)(S_peek(r, 1 + digits) - '0');
   fb_buf_printf(r->out, "\\x{%x}", code);
   r->at += 1 + digits;
   return true;
@@ -61,10 +65,25 @@ static bool S_escape(S_reader *r, bool in_class) {
     case 'v': fb_buf_text(r->out, "\\x0b"); break;
     case 's': fb_buf_text(r->out, in_class ? SPACES : "[" SPACES "]"); break;
     case 'S': fb_buf_text(r->out, in_class ? "\\S\\x0b" : "[^" SPACES "]"); break;
-    case 'p': case 'P': case 'x': S_copy(r, 2 + S_braces(r, 2)); return true;
-    case 'A': case 'b': case 'B': case 'z': case 'd': case 'D': case 'w': case 'W': case 'a': case 'f': case 'n': case 'r': case 't': S_copy(r, 2); return true;
+    case 'p':
+    case 'P':
+    case 'x': S_copy(r, 2 + S_braces(r, 2)); return true;
+    case 'A':
+    case 'b':
+    case 'B':
+    case 'z':
+    case 'd':
+    case 'D':
+    case 'w':
+    case 'W':
+    case 'a':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't': S_copy(r, 2); return true;
     default:
-      if ((unsigned char)c >= 0x80 || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return S_bad(r, "invalid escape sequence");
+      if ((unsigned char)c >= 0x80 || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+        return S_bad(r, "invalid escape sequence");
       S_copy(r, 2);
       return true;
   }
@@ -114,8 +133,10 @@ static bool S_group(S_reader *r) {
     S_copy(r, len + 1);
     return true;
   }
-  for (len = 2; S_peek(r, len) && strchr("imsU-", S_peek(r, len)); len++) {}
-  if (S_peek(r, len) != ':' && (S_peek(r, len) != ')' || len == 2)) return S_bad(r, "invalid or unsupported Perl syntax");
+  for (len = 2; S_peek(r, len) && strchr("imsU-", S_peek(r, len)); len++) {
+  }
+  if (S_peek(r, len) != ':' && (S_peek(r, len) != ')' || len == 2))
+    return S_bad(r, "invalid or unsupported Perl syntax");
   S_copy(r, len + 1);
   return true;
 }
@@ -123,7 +144,8 @@ static bool S_group(S_reader *r) {
 static size_t S_number(const S_reader *r, size_t len, unsigned *ret_number) {
   *ret_number = 0;
   for (; S_peek(r, len) >= '0' && S_peek(r, len) <= '9'; len++)
-    if (*ret_number <= MAX_REPEAT) *ret_number = *ret_number * 10 + (unsigned)(S_peek(r, len) - '0');
+    if (*ret_number <= MAX_REPEAT)
+      *ret_number = *ret_number * 10 + (unsigned)(S_peek(r, len) - '0');
   return len;
 }
 
@@ -161,7 +183,8 @@ static void S_quoted(S_reader *r) {
   r->at += 2;
   while (r->at < r->in.len && !(S_peek(r, 0) == '\\' && S_peek(r, 1) == 'E')) {
     char c = S_peek(r, 0);
-    bool word = (unsigned char)c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    bool word = (unsigned char)c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                (c >= 'A' && c <= 'Z') || c == '_';
     if (!word) fb_buf_char(r->out, '\\');
     S_copy(r, 1);
     r->can_repeat = true;
@@ -184,7 +207,11 @@ static bool S_item(S_reader *r) {
       r->can_repeat = true;
       return S_escape(r, false);
     case '[': r->can_repeat = true; return S_class(r);
-    case '{': case '}': fb_buf_char(r->out, '\\'); r->can_repeat = true; break;
+    case '{':
+    case '}':
+      fb_buf_char(r->out, '\\');
+      r->can_repeat = true;
+      break;
     default: r->can_repeat = true; break;
   }
   S_copy(r, 1);

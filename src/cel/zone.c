@@ -23,7 +23,7 @@ enum {
 typedef struct S_change {
   enum { BY_WEEK, BY_DAY_OF_365, BY_DAY_OF_366 } how;
   int month, week, day; /* BY_WEEK: month 1–12, week 1–5 (5: last), day 0–6; else day only */
-  int32_t at;           /* seconds after midnight, by the clock before the change; −167 to 167 hours */
+  int32_t at; /* seconds after midnight, by the clock before the change; −167 to 167 hours */
 } S_change;
 
 typedef struct S_rule {
@@ -65,7 +65,9 @@ typedef struct S_text {
   const char *at, *end;
 } S_text;
 
-static char S_peek(const S_text *text) { return text->at < text->end ? *text->at : 0; }
+static char S_peek(const S_text *text) {
+  return text->at < text->end ? *text->at : 0;
+}
 
 static bool S_take(S_text *text, char c) {
   if (S_peek(text) != c || !c) return false;
@@ -76,7 +78,8 @@ static bool S_take(S_text *text, char c) {
 static bool S_read_number(S_text *text, int min, int max, int *ret_number) {
   const char *start = text->at;
   int number = 0;
-  for (; S_peek(text) >= '0' && S_peek(text) <= '9' && text->at - start < 4; text->at++) number = number * 10 + (*text->at - '0');
+  for (; S_peek(text) >= '0' && S_peek(text) <= '9' && text->at - start < 4; text->at++)
+    number = number * 10 + (*text->at - '0');
   *ret_number = number;
   return text->at > start && number >= min && number <= max;
 }
@@ -110,8 +113,9 @@ static bool S_read_change(S_text *text, S_change *change) {
   *change = (S_change){.at = 7200};
   bool good;
   if (S_take(text, 'M')) {
-    good = S_read_number(text, 1, 12, &change->month) && S_take(text, '.') && S_read_number(text, 1, 5, &change->week) &&
-           S_take(text, '.') && S_read_number(text, 0, 6, &change->day);
+    good = S_read_number(text, 1, 12, &change->month) && S_take(text, '.') &&
+           S_read_number(text, 1, 5, &change->week) && S_take(text, '.') &&
+           S_read_number(text, 0, 6, &change->day);
   } else if (S_take(text, 'J')) {
     change->how = BY_DAY_OF_365;
     good = S_read_number(text, 1, 365, &change->day);
@@ -146,8 +150,10 @@ static int64_t S_change_day(const S_change *change, int64_t year) {
   if (change->how == BY_DAY_OF_366) return new_year + change->day;
   if (change->how == BY_DAY_OF_365) return new_year + change->day - 1 + (leap && change->day >= 60);
   int64_t first = fb_days_from_civil(year, (unsigned)change->month, 1);
-  int64_t next = change->month == 12 ? fb_days_from_civil(year + 1, 1, 1) : fb_days_from_civil(year, (unsigned)change->month + 1, 1);
-  int64_t weekday = ((first + 4) % 7 + 7) % 7, day = first + (change->day - weekday + 7) % 7 + (change->week - 1) * 7;
+  int64_t next = change->month == 12 ? fb_days_from_civil(year + 1, 1, 1)
+                                     : fb_days_from_civil(year, (unsigned)change->month + 1, 1);
+  int64_t weekday = ((first + 4) % 7 + 7) % 7,
+          day = first + (change->day - weekday + 7) % 7 + (change->week - 1) * 7;
   return day < next ? day : day - 7;
 }
 
@@ -182,8 +188,10 @@ static int32_t S_zone_offset(const S_zone *zone, int64_t seconds) {
   uint32_t low = 0, high = zone->count - 1; /* times[low] ≤ seconds < times[high] */
   while (high - low > 1) {
     uint32_t mid = low + (high - low) / 2;
-    if (zone->times[mid] <= seconds) low = mid;
-    else high = mid;
+    if (zone->times[mid] <= seconds)
+      low = mid;
+    else
+      high = mid;
   }
   return zone->offsets[low];
 }
@@ -215,7 +223,8 @@ static bool S_read_block(const unsigned char *at, size_t len, size_t time_size, 
     if (count < 0 || count > MAX_FILE) return false;
     counts[i] = (size_t)count;
   }
-  *block = (S_block){counts[0], counts[1], counts[2], counts[3], counts[4], counts[5], time_size, at + HEADER, 0, (char)at[4]};
+  *block = (S_block){counts[0], counts[1], counts[2],   counts[3], counts[4],
+                     counts[5], time_size, at + HEADER, 0,         (char)at[4]};
   block->size = block->time_count * (time_size + 1) + block->type_count * 6 + block->char_count +
                 block->leap_count * (time_size + 4) + block->standard_count + block->utc_count;
   return block->type_count > 0 && block->size <= len - HEADER;
@@ -240,14 +249,17 @@ static bool S_read_changes(const S_block *block, const fb_allocator *allocator, 
 }
 
 /* Leap seconds ("right/…") are refused: timestamps do not count them. */
-static bool S_parse(const unsigned char *bytes, size_t len, const fb_allocator *allocator, S_zone *zone) {
+static bool S_parse(const unsigned char *bytes, size_t len, const fb_allocator *allocator,
+                    S_zone *zone) {
   S_block block;
   if (!S_read_block(bytes, len, 4, &block)) return false;
   if (block.version >= '2') {
     const unsigned char *second = block.data + block.size;
     if (!S_read_block(second, len - (size_t)(second - bytes), 8, &block)) return false;
     const char *footer = (const char *)block.data + block.size, *end = (const char *)bytes + len;
-    const char *newline = footer < end && *footer == '\n' ? memchr(footer + 1, '\n', (size_t)(end - footer - 1)) : NULL;
+    const char *newline = footer < end && *footer == '\n'
+                              ? memchr(footer + 1, '\n', (size_t)(end - footer - 1))
+                              : NULL;
     if (!newline || !S_read_rule((S_text){footer + 1, newline}, &zone->rule)) return false;
   }
   return block.leap_count == 0 && S_read_changes(&block, allocator, zone);
@@ -273,7 +285,8 @@ static size_t S_read_file(const char *path, unsigned char *bytes, size_t room) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) return 0;
   if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size <= (off_t)room)
-    for (ssize_t got; len < room && (got = read(fd, bytes + len, room - len)) > 0;) len += (size_t)got;
+    for (ssize_t got; len < room && (got = read(fd, bytes + len, room - len)) > 0;)
+      len += (size_t)got;
   close(fd);
   return len;
 }
@@ -323,8 +336,8 @@ void fb_zones_free(fb_zones *zones) {
   fb_free(zones->allocator, zones, sizeof *zones);
 }
 
-static bool S_offset_of(const fb_allocator *allocator, const char *directory, fb_slice name, int64_t seconds,
-                        int32_t *ret_offset) {
+static bool S_offset_of(const fb_allocator *allocator, const char *directory, fb_slice name,
+                        int64_t seconds, int32_t *ret_offset) {
   S_zone *zone = S_load(allocator, directory, name);
   if (zone) *ret_offset = S_zone_offset(zone, seconds);
   S_free_zone(allocator, zone);
@@ -337,10 +350,12 @@ static S_zone *S_kept(const fb_zones *zones, fb_slice name) {
   return NULL;
 }
 
-bool fb_zone_system(void *context, fb_slice name, int64_t unix_seconds, int32_t *ret_offset_seconds) {
+bool fb_zone_system(void *context, fb_slice name, int64_t unix_seconds,
+                    int32_t *ret_offset_seconds) {
   fb_zones *zones = context;
   if (!S_good_name(name)) return false;
-  if (!zones) return S_offset_of(fb_allocator_system(), DIRECTORY, name, unix_seconds, ret_offset_seconds);
+  if (!zones)
+    return S_offset_of(fb_allocator_system(), DIRECTORY, name, unix_seconds, ret_offset_seconds);
   pthread_mutex_lock(&zones->lock);
   S_zone *zone = S_kept(zones, name);
   bool full = zones->count >= MAX_ZONES;
@@ -350,7 +365,9 @@ bool fb_zone_system(void *context, fb_slice name, int64_t unix_seconds, int32_t 
     zones->count++;
   }
   pthread_mutex_unlock(&zones->lock);
-  if (!zone) return full && S_offset_of(zones->allocator, zones->directory, name, unix_seconds, ret_offset_seconds);
+  if (!zone)
+    return full &&
+           S_offset_of(zones->allocator, zones->directory, name, unix_seconds, ret_offset_seconds);
   *ret_offset_seconds = S_zone_offset(zone, unix_seconds);
   return true;
 }

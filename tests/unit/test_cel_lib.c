@@ -32,11 +32,13 @@ static int S_teardown(void **state) {
   return 0;
 }
 
-static fb_value S_call(const char *name, const char *signature, const fb_value *args, uint32_t count) {
+static fb_value S_call(const char *name, const char *signature, const fb_value *args,
+                       uint32_t count) {
   size_t libraries;
   const fb_cel_library *library = fb_cel_libraries(&libraries);
   for (size_t i = 0; i < library->count; i++)
-    if (!strcmp(library->overloads[i].name, name) && !strcmp(library->overloads[i].signature, signature))
+    if (!strcmp(library->overloads[i].name, name) &&
+        !strcmp(library->overloads[i].signature, signature))
       return library->overloads[i].function(&S_context, args, count);
   fail_msg("no function %s %s", name, signature);
   return fb_null();
@@ -63,23 +65,40 @@ static void S_gives(const char *json, const char *name, fb_value value) {
 
 static void S_fails(fb_status code, const char *name, fb_value value) {
   if (value.kind != FB_ERROR) fail_msg("%s does not fail", name);
-  if (value.as.error->code != code) fail_msg("%s: FB%d, not FB%d: %s", name, (int)value.as.error->code, (int)code, value.as.error->text);
+  if (value.as.error->code != code)
+    fail_msg("%s: FB%d, not FB%d: %s", name, (int)value.as.error->code, (int)code,
+             value.as.error->text);
 }
 
-static fb_value T(const char *text) { return fb_string(fb_slice_of(text)); }
-static fb_value B(const char *text) { return fb_bytes(fb_slice_of(text)); }
-static fb_value I(int64_t i) { return fb_int(i); }
-static fb_value U(uint64_t u) { return fb_uint(u); }
-static fb_value D(double d) { return fb_double(d); }
+static fb_value T(const char *text) {
+  return fb_string(fb_slice_of(text));
+}
+static fb_value B(const char *text) {
+  return fb_bytes(fb_slice_of(text));
+}
+static fb_value I(int64_t i) {
+  return fb_int(i);
+}
+static fb_value U(uint64_t u) {
+  return fb_uint(u);
+}
+static fb_value D(double d) {
+  return fb_double(d);
+}
 /* A value from JSON text. */
 static fb_value J(const char *json) {
   fb_value value;
   fb_error err;
-  if (fb_json_read(fb_slice_of(json), "", NULL, &S_arena, &value, &err)) fail_msg("%s: %s", json, err.text);
+  if (fb_json_read(fb_slice_of(json), "", NULL, &S_arena, &value, &err))
+    fail_msg("%s: %s", json, err.text);
   return value;
 }
-static fb_value S_time(const char *text) { return CALL("timestamp", "(string) -> timestamp", T(text)); }
-static fb_value S_span(const char *text) { return CALL("duration", "(string) -> duration", T(text)); }
+static fb_value S_time(const char *text) {
+  return CALL("timestamp", "(string) -> timestamp", T(text));
+}
+static fb_value S_span(const char *text) {
+  return CALL("duration", "(string) -> duration", T(text));
+}
 static fb_value S_repeat(char c, size_t count) {
   char *text = fb_arena_alloc(&S_arena, count + 1);
   memset(text, c, count);
@@ -101,8 +120,11 @@ static void S_sizes(void **state) {
 static void S_conversions(void **state) {
   GIVES("-9223372036854775808", "int", "(string) -> int", T("-9223372036854775808"));
   GIVES("7", "int", "(string) -> int", T("+7"));
-  static const char *const bad_ints[] = {"", "-", "9223372036854775808", "-9223372036854775809", "1.0", " 1", "1 ", "0x1", "99999999999999999999"};
-  for (size_t i = 0; i < sizeof bad_ints / sizeof *bad_ints; i++) FAILS(FB_E_CEL_VALUE, "int", "(string) -> int", T(bad_ints[i]));
+  static const char *const bad_ints[] = {
+      "",   "-",   "9223372036854775808", "-9223372036854775809", "1.0", " 1",
+      "1 ", "0x1", "99999999999999999999"};
+  for (size_t i = 0; i < sizeof bad_ints / sizeof *bad_ints; i++)
+    FAILS(FB_E_CEL_VALUE, "int", "(string) -> int", T(bad_ints[i]));
   FAILS(FB_E_CEL_VALUE, "int", "(uint) -> int", U(1ull << 63));
   FAILS(FB_E_CEL_VALUE, "int", "(double) -> int", D(-0x1p63));
   FAILS(FB_E_CEL_VALUE, "int", "(double) -> int", D(NAN));
@@ -118,7 +140,8 @@ static void S_conversions(void **state) {
   GIVES("0.5", "double", "(string) -> double", T(".5"));
   GIVES("\"Infinity\"", "double", "(string) -> double", T("+inf"));
   GIVES("\"NaN\"", "double", "(string) -> double", T("NaN"));
-  static const char *const bad_doubles[] = {"", ".", "e5", "1e", "1e+", "0x10", " 1", "1 ", "1_0", "-nan", "nan(1)", "1e999", "infin", "1d"};
+  static const char *const bad_doubles[] = {"",   ".",   "e5",   "1e",     "1e+",   "0x10",  " 1",
+                                            "1 ", "1_0", "-nan", "nan(1)", "1e999", "infin", "1d"};
   for (size_t i = 0; i < sizeof bad_doubles / sizeof *bad_doubles; i++)
     FAILS(FB_E_CEL_VALUE, "double", "(string) -> double", T(bad_doubles[i]));
   FAILS(FB_E_CEL_VALUE, "double", "(string) -> double", fb_string(FB_SLICE("1\0002")));
@@ -128,12 +151,27 @@ static void S_conversions(void **state) {
 }
 
 static void S_double_texts(void **state) {
-  static const struct { double d; const char *g, *f; } rows[] = {
-    {0, "0", "0"}, {-0.0, "-0", "-0"}, {1, "1", "1"}, {123.456, "123.456", "123.456"}, {-4.5e-3, "-0.0045", "-0.0045"},
-    {1e-4, "0.0001", "0.0001"}, {1e-5, "1e-05", "0.00001"}, {100000, "100000", "100000"}, {123456, "123456", "123456"},
-    {1e6, "1e+06", "1000000"}, {1234567, "1.234567e+06", "1234567"}, {1e21, "1e+21", "1000000000000000000000"},
-    {0.1, "0.1", "0.1"}, {1e-7, "1e-07", "0.0000001"}, {5e-324, "5e-324", NULL}, {1.7976931348623157e308, "1.7976931348623157e+308", NULL},
-    {INFINITY, "+Inf", "+Inf"}, {-INFINITY, "-Inf", "-Inf"}};
+  static const struct {
+    double d;
+    const char *g, *f;
+  } rows[] = {{0, "0", "0"},
+              {-0.0, "-0", "-0"},
+              {1, "1", "1"},
+              {123.456, "123.456", "123.456"},
+              {-4.5e-3, "-0.0045", "-0.0045"},
+              {1e-4, "0.0001", "0.0001"},
+              {1e-5, "1e-05", "0.00001"},
+              {100000, "100000", "100000"},
+              {123456, "123456", "123456"},
+              {1e6, "1e+06", "1000000"},
+              {1234567, "1.234567e+06", "1234567"},
+              {1e21, "1e+21", "1000000000000000000000"},
+              {0.1, "0.1", "0.1"},
+              {1e-7, "1e-07", "0.0000001"},
+              {5e-324, "5e-324", NULL},
+              {1.7976931348623157e308, "1.7976931348623157e+308", NULL},
+              {INFINITY, "+Inf", "+Inf"},
+              {-INFINITY, "-Inf", "-Inf"}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     char text[FB_LIB_DOUBLE_MAX];
     assert_int_equal(fb_lib_double_text(rows[i].d, 'g', text), strlen(rows[i].g));
@@ -148,7 +186,8 @@ static void S_double_texts(void **state) {
 }
 
 static void S_times(void **state) {
-  GIVES("\"2009-02-13T23:31:30.5Z\"", "string", "(timestamp) -> string", S_time("2009-02-13T23:31:30.500Z"));
+  GIVES("\"2009-02-13T23:31:30.5Z\"", "string", "(timestamp) -> string",
+        S_time("2009-02-13T23:31:30.500Z"));
   GIVES("1234567890", "int", "(timestamp) -> int", S_time("2009-02-13T23:31:30Z"));
   FAILS(FB_E_CEL_VALUE, "timestamp", "(string) -> timestamp", T("10000-01-01T00:00:00Z"));
   FAILS(FB_E_CEL_RANGE, "timestamp", "(int) -> timestamp", I(-62135596801));
@@ -181,14 +220,20 @@ static void S_times(void **state) {
   GIVES("16", "getMinutes", "timestamp.(string) -> int", t, T("Asia/Kathmandu"));
   GIVES("17", "getHours", "timestamp.(string) -> int", t, T("US/Central"));
   GIVES("1", "getFullYear", "timestamp.() -> int", S_time("0001-01-01T00:00:00Z"));
-  static const char *const bad[] = {"Mars/Olympus", "../etc/passwd", "/etc/passwd", "Europe/../Europe/Berlin", "Europe", "Europe/", "+25:00", "+2:00", "+02:60", "utc "};
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) FAILS(FB_E_CEL_VALUE, "getHours", "timestamp.(string) -> int", t, T(bad[i]));
+  static const char *const bad[] = {
+      "Mars/Olympus", "../etc/passwd", "/etc/passwd", "Europe/../Europe/Berlin",
+      "Europe",       "Europe/",       "+25:00",      "+2:00",
+      "+02:60",       "utc "};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    FAILS(FB_E_CEL_VALUE, "getHours", "timestamp.(string) -> int", t, T(bad[i]));
 }
 
 /* Against the C library, hour by hour in odd places, and far beyond the table. */
 static void S_zones_agree(void **state) {
-  static const char *const names[] = {"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Sao_Paulo",
-                                      "Africa/Casablanca", "Europe/Dublin", "Asia/Gaza", "Antarctica/Troll", "Etc/GMT+5", "America/Nuuk"};
+  static const char *const names[] = {"Europe/Berlin",  "America/New_York",  "Australia/Lord_Howe",
+                                      "Asia/Kathmandu", "America/Sao_Paulo", "Africa/Casablanca",
+                                      "Europe/Dublin",  "Asia/Gaza",         "Antarctica/Troll",
+                                      "Etc/GMT+5",      "America/Nuuk"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     setenv("TZ", names[i], 1);
     tzset();
@@ -198,7 +243,8 @@ static void S_zones_agree(void **state) {
       int32_t offset = 0;
       localtime_r(&seconds, &parts);
       assert_true(fb_zone_system(S_zones, fb_slice_of(names[i]), t, &offset));
-      if (offset != parts.tm_gmtoff) fail_msg("%s at %lld: %d, not %ld", names[i], (long long)t, offset, parts.tm_gmtoff);
+      if (offset != parts.tm_gmtoff)
+        fail_msg("%s at %lld: %d, not %ld", names[i], (long long)t, offset, parts.tm_gmtoff);
     }
     int32_t once;
     assert_true(fb_zone_system(NULL, fb_slice_of(names[i]), 0, &once));
@@ -238,19 +284,24 @@ static void S_changes(void **state) {
   GIVES("\"text\"", "trim", "string.() -> string", T(" \t\u00a0\u200atext\u2028\u3000\n"));
   GIVES("\"\"", "trim", "string.() -> string", T(" \n "));
   GIVES("\"a\u200bb\u200b\"", "trim", "string.() -> string", T("a\u200bb\u200b "));
-  GIVES("\"wello hello\"", "replace", "string.(string, string, int) -> string", T("hello hello"), T("he"), T("we"), I(1));
-  GIVES("\"hello\"", "replace", "string.(string, string, int) -> string", T("hello"), T("he"), T("we"), I(0));
+  GIVES("\"wello hello\"", "replace", "string.(string, string, int) -> string", T("hello hello"),
+        T("he"), T("we"), I(1));
+  GIVES("\"hello\"", "replace", "string.(string, string, int) -> string", T("hello"), T("he"),
+        T("we"), I(0));
 }
 
 static void S_replaces(void **state) {
-  GIVES("\"2 days 2 hours\"", "replace", "string.(string, string) -> string", T("{0} days {0} hours"), T("{0}"), T("2"));
+  GIVES("\"2 days 2 hours\"", "replace", "string.(string, string) -> string",
+        T("{0} days {0} hours"), T("{0}"), T("2"));
   GIVES("\"_a_é_b_\"", "replace", "string.(string, string) -> string", T("aéb"), T(""), T("_"));
-  GIVES("\"_a_éb\"", "replace", "string.(string, string, int) -> string", T("aéb"), T(""), T("_"), I(2));
+  GIVES("\"_a_éb\"", "replace", "string.(string, string, int) -> string", T("aéb"), T(""), T("_"),
+        I(2));
   GIVES("[\"a\",\"\",\"b\"]", "split", "string.(string) -> list(string)", T("a,,b"), T(","));
   GIVES("[\"o\",\"o\"]", "split", "string.(string, int) -> list(string)", T("o©o"), T("©"), I(-1));
   GIVES("[]", "split", "string.(string, int) -> list(string)", T("a b"), T(" "), I(0));
   GIVES("[\"a b c\"]", "split", "string.(string, int) -> list(string)", T("a b c"), T(" "), I(1));
-  GIVES("[\"a\",\"b c\"]", "split", "string.(string, int) -> list(string)", T("a b c"), T(" "), I(2));
+  GIVES("[\"a\",\"b c\"]", "split", "string.(string, int) -> list(string)", T("a b c"), T(" "),
+        I(2));
   GIVES("[\"a\",\"é\",\"b\"]", "split", "string.(string) -> list(string)", T("aéb"), T(""));
   GIVES("[\"a\",\"éb\"]", "split", "string.(string, int) -> list(string)", T("aéb"), T(""), I(2));
   GIVES("[]", "split", "string.(string) -> list(string)", T(""), T(""));
@@ -258,7 +309,8 @@ static void S_replaces(void **state) {
   GIVES("\"x-y\"", "join", "list(string).(string) -> string", J("[\"x\",\"y\"]"), T("-"));
   GIVES("\"\"", "join", "list(string).() -> string", J("[]"));
   FAILS(FB_E_CEL_NO_OVERLOAD, "join", "list(string).() -> string", J("[1]"));
-  GIVES("\"\\\"bell\\\\a \\\\\\\\ \\\\\\\"é\\\"\"", "strings.quote", "(string) -> string", T("bell\a \\ \"é"));
+  GIVES("\"\\\"bell\\\\a \\\\\\\\ \\\\\\\"é\\\"\"", "strings.quote", "(string) -> string",
+        T("bell\a \\ \"é"));
 }
 
 static fb_value S_list1(fb_value item) {
@@ -267,8 +319,10 @@ static fb_value S_list1(fb_value item) {
   return fb_list_value(list);
 }
 
-#define FORMAT(json, format, value) GIVES(json, "format", "string.(list(dyn)) -> string", T(format), S_list1(value))
-#define FORMAT_FAILS(code, format, value) FAILS(code, "format", "string.(list(dyn)) -> string", T(format), S_list1(value))
+#define FORMAT(json, format, value) \
+  GIVES(json, "format", "string.(list(dyn)) -> string", T(format), S_list1(value))
+#define FORMAT_FAILS(code, format, value) \
+  FAILS(code, "format", "string.(list(dyn)) -> string", T(format), S_list1(value))
 
 static void S_formats(void **state) {
   FORMAT("\"%escaped x%\"", "%%escaped %s%%", T("x"));
@@ -302,7 +356,8 @@ static void S_formats(void **state) {
   FORMAT_FAILS(FB_E_CEL_VALUE, "%.3", D(1));
   FORMAT_FAILS(FB_E_CEL_VALUE, "%.1000000f", D(1));
   FORMAT_FAILS(FB_E_CEL_INDEX, "%d %d", I(1));
-  fb_value longest = CALL("format", "string.(list(dyn)) -> string", T("%.1000f"), S_list1(D(-1.7976931348623157e308)));
+  fb_value longest = CALL("format", "string.(list(dyn)) -> string", T("%.1000f"),
+                          S_list1(D(-1.7976931348623157e308)));
   assert_int_equal(longest.len, 1 + 309 + 1 + 1000);
 }
 
@@ -336,7 +391,8 @@ static void S_lists(void **state) {
   GIVES("[1,2,[3,4]]", "flatten", "list(dyn).() -> list(dyn)", J("[1,[2,[3,4]],[]]"));
   GIVES("[1,2,3,[4]]", "flatten", "list(dyn).(int) -> list(dyn)", J("[1,[2,[3,[4]]]]"), I(2));
   FAILS(FB_E_CEL_VALUE, "flatten", "list(dyn).(int) -> list(dyn)", J("[]"), I(-1));
-  GIVES("[1,\"b\",2,null]", "distinct", "list(T).() -> list(T)", J("[1,\"b\",1.0,2,\"b\",2,null,null]"));
+  GIVES("[1,\"b\",2,null]", "distinct", "list(T).() -> list(T)",
+        J("[1,\"b\",1.0,2,\"b\",2,null,null]"));
   GIVES("[0,1,2]", "lists.range", "(int) -> list(int)", I(3));
   FAILS(FB_E_CEL_VALUE, "lists.range", "(int) -> list(int)", I(-1));
   FAILS(FB_E_CEL_SIZE, "lists.range", "(int) -> list(int)", I(1000000000));
@@ -346,8 +402,10 @@ static void S_lists(void **state) {
   GIVES("[]", "sort", "list(T).() -> list(T)", J("[]"));
   FAILS(FB_E_CEL_VALUE, "sort", "list(T).() -> list(T)", J("[1,\"b\"]"));
   FAILS(FB_E_CEL_VALUE, "sort", "list(T).() -> list(T)", J("[[1]]"));
-  GIVES("[\"bar\",\"foo\",\"baz\"]", "@sortByAssociatedKeys", "list(T).(list(K)) -> list(T)", J("[\"foo\",\"bar\",\"baz\"]"), J("[0,-10,1000]"));
-  GIVES("[\"a\",\"b\",\"c\"]", "@sortByAssociatedKeys", "list(T).(list(K)) -> list(T)", J("[\"a\",\"b\",\"c\"]"), J("[1,1,1]"));
+  GIVES("[\"bar\",\"foo\",\"baz\"]", "@sortByAssociatedKeys", "list(T).(list(K)) -> list(T)",
+        J("[\"foo\",\"bar\",\"baz\"]"), J("[0,-10,1000]"));
+  GIVES("[\"a\",\"b\",\"c\"]", "@sortByAssociatedKeys", "list(T).(list(K)) -> list(T)",
+        J("[\"a\",\"b\",\"c\"]"), J("[1,1,1]"));
   GIVES("1", "first", "list(T).() -> optional(T)", J("[1,2]"));
   GIVES("null", "last", "list(T).() -> optional(T)", J("[]"));
   GIVES("true", "sets.contains", "(list(T), list(T)) -> bool", J("[1,2,3,4]"), J("[2.0,3]"));
@@ -356,24 +414,37 @@ static void S_lists(void **state) {
   GIVES("true", "sets.equivalent", "(list(T), list(T)) -> bool", J("[1]"), J("[1,1.0]"));
   GIVES("false", "sets.equivalent", "(list(T), list(T)) -> bool", J("[1,2]"), J("[1]"));
   GIVES("false", "sets.intersects", "(list(T), list(T)) -> bool", J("[1]"), J("[]"));
-  GIVES("true", "sets.intersects", "(list(T), list(T)) -> bool", J("[[1],[2,3]]"), J("[[1,2],[2,3.0]]"));
+  GIVES("true", "sets.intersects", "(list(T), list(T)) -> bool", J("[[1],[2,3]]"),
+        J("[[1,2],[2,3.0]]"));
 }
 
 static void S_encodings(void **state) {
-  static const char *const pairs[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+  static const char *const pairs[][2] = {{"", ""},
+                                         {"f", "Zg=="},
+                                         {"fo", "Zm8="},
+                                         {"foo", "Zm9v"},
+                                         {"foob", "Zm9vYg=="},
+                                         {"fooba", "Zm9vYmE="},
+                                         {"foobar", "Zm9vYmFy"}};
   for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
     fb_value encoded = CALL("base64.encode", "(bytes) -> string", B(pairs[i][0]));
     assert_true(fb_value_equal(encoded, T(pairs[i][1])));
-    assert_true(fb_value_equal(CALL("base64.decode", "(string) -> bytes", encoded), B(pairs[i][0])));
+    assert_true(
+        fb_value_equal(CALL("base64.decode", "(string) -> bytes", encoded), B(pairs[i][0])));
   }
   GIVES("\"aGVsbG8=\"", "base64.decode", "(string) -> bytes", T("aGVsbG8"));
-  static const char *const bad[] = {"a", "a=", "a===", "====", "Zg==x", "Z g=", "Zm9v=", "Zm8=Zm8=", "=", "=="};
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) FAILS(FB_E_CEL_VALUE, "base64.decode", "(string) -> bytes", T(bad[i]));
-  GIVES("\"{\\\"a\\\":[1,2.5,null]}\"", "json.encode", "(dyn) -> string", J("{\"a\":[1,2.5,null]}"));
+  static const char *const bad[] = {"a",    "a=",    "a===",     "====", "Zg==x",
+                                    "Z g=", "Zm9v=", "Zm8=Zm8=", "=",    "=="};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    FAILS(FB_E_CEL_VALUE, "base64.decode", "(string) -> bytes", T(bad[i]));
+  GIVES("\"{\\\"a\\\":[1,2.5,null]}\"", "json.encode", "(dyn) -> string",
+        J("{\"a\":[1,2.5,null]}"));
   GIVES("{\"a\":[1]}", "json.decode", "(string) -> dyn", T(" {\"a\":[1]} "));
   assert_int_equal(CALL("json.decode", "(string) -> dyn", T("[1,")).kind, FB_ERROR);
-  GIVES("\"&lt;a b=&#34;&#39;&amp;&#34;&gt;\"", "html.escape", "(string) -> string", T("<a b=\"'&\">"));
-  GIVES("\"[\\\"\\\\u003c/script\\\\u003e\\\"]\"", "html.json", "(dyn) -> string", J("[\"</script>\"]"));
+  GIVES("\"&lt;a b=&#34;&#39;&amp;&#34;&gt;\"", "html.escape", "(string) -> string",
+        T("<a b=\"'&\">"));
+  GIVES("\"[\\\"\\\\u003c/script\\\\u003e\\\"]\"", "html.json", "(dyn) -> string",
+        J("[\"</script>\"]"));
   GIVES("\"plain\"", "html.escape", "(string) -> string", T("plain"));
 }
 
@@ -391,7 +462,8 @@ static void S_optionals(void **state) {
   GIVES("[1]", "unwrapOpt", "list(optional(T)).() -> list(T)", fb_list_value(list));
 }
 
-#define MATCHES(yes, text, pattern) GIVES(yes, "matches", "string.(string) -> bool", T(text), T(pattern))
+#define MATCHES(yes, text, pattern) \
+  GIVES(yes, "matches", "string.(string) -> bool", T(text), T(pattern))
 
 static void S_regexes(void **state) {
   MATCHES("true", "hubba", "ubb");
@@ -411,19 +483,24 @@ static void S_regexes(void **state) {
   MATCHES("true", "a{,2}", "^a{,2}$");
   MATCHES("true", "αβγ", "^\\p{Greek}+$");
   MATCHES("true", "2024-01-02", "^(?P<year>\\d{4})-\\d\\d-\\d\\d$");
-  static const char *const bad[] = {"(", "a**", "(?=a)", "(?!a)", "(?<=a)b", "(?<!a)b", "(a)\\1", "a++", "a*+", "(?>a)", "(?R)", "(*FAIL)", "(?P=a)", "(?P>a)",
-                                    "\\k<a>", "\\Z", "\\G", "\\K", "\\C", "\\R", "\\X", "\\h", "[a", "a{1001}", "a{2,1}", "*a", "(?i", "x\\", "(?#c)", "(?C1)", "\\8", "[z-a]", "(?x)a", "^*"};
+  static const char *const bad[] = {
+      "(",     "a**",   "(?=a)",   "(?!a)",  "(?<=a)b", "(?<!a)b", "(a)\\1", "a++", "a*+",
+      "(?>a)", "(?R)",  "(*FAIL)", "(?P=a)", "(?P>a)",  "\\k<a>",  "\\Z",    "\\G", "\\K",
+      "\\C",   "\\R",   "\\X",     "\\h",    "[a",      "a{1001}", "a{2,1}", "*a",  "(?i",
+      "x\\",   "(?#c)", "(?C1)",   "\\8",    "[z-a]",   "(?x)a",   "^*"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     fb_value value = CALL("matches", "string.(string) -> bool", T("aaa"), T(bad[i]));
     if (value.kind != FB_ERROR && strcmp(bad[i], "^*") != 0) fail_msg("%s is taken", bad[i]);
   }
-  const char *replace = "(string, string, string) -> string", *some = "(string, string, string, int) -> string";
+  const char *replace = "(string, string, string) -> string",
+             *some = "(string, string, string, int) -> string";
   GIVES("\"hi world hi\"", "regex.replace", replace, T("hello world hello"), T("hello"), T("hi"));
   GIVES("\"bxnxna\"", "regex.replace", some, T("banana"), T("a"), T("x"), I(2));
   GIVES("\"bxnxnx\"", "regex.replace", some, T("banana"), T("a"), T("x"), I(-12));
   GIVES("\"ba fo\"", "regex.replace", replace, T("foo bar"), T("(fo)o (ba)r"), T("\\2 \\1"));
   GIVES("\"-a-é-b-\"", "regex.replace", replace, T("aéb"), T("x*"), T("-"));
-  GIVES("\"-b-c-\"", "regex.replace", replace, T("aabac"), T("a*"), T("-")) /* no empty match right after a match */;
+  GIVES("\"-b-c-\"", "regex.replace", replace, T("aabac"), T("a*"), T("-"))
+  /* no empty match right after a match */;
 }
 
 static void S_regex_ext(void **state) {
@@ -431,17 +508,23 @@ static void S_regex_ext(void **state) {
   FAILS(FB_E_CEL_VALUE, "regex.replace", replace, T("test"), T("(.)"), T("\\2"));
   FAILS(FB_E_CEL_VALUE, "regex.replace", replace, T("test"), T("(.)"), T("\\x"));
   FAILS(FB_E_CEL_VALUE, "regex.replace", replace, T("test"), T("(.)"), T("\\"));
-  GIVES("\" world\"", "regex.extract", "(string, string) -> optional(string)", T("hello world"), T("hello(.*)"));
+  GIVES("\" world\"", "regex.extract", "(string, string) -> optional(string)", T("hello world"),
+        T("hello(.*)"));
   GIVES("null", "regex.extract", "(string, string) -> optional(string)", T("HELLO"), T("hello"));
-  FAILS(FB_E_CEL_VALUE, "regex.extract", "(string, string) -> optional(string)", T("a@b"), T("(.*)@([^.]*)"));
-  GIVES("[\"id:123\",\"id:456\"]", "regex.extractAll", "(string, string) -> list(string)", T("id:123, id:456"), T("id:\\d+"));
-  GIVES("[\"A\",\"B\"]", "regex.extractAll", "(string, string) -> list(string)", T("item-A, item-B"), T("item-(\\w+)"));
+  FAILS(FB_E_CEL_VALUE, "regex.extract", "(string, string) -> optional(string)", T("a@b"),
+        T("(.*)@([^.]*)"));
+  GIVES("[\"id:123\",\"id:456\"]", "regex.extractAll", "(string, string) -> list(string)",
+        T("id:123, id:456"), T("id:\\d+"));
+  GIVES("[\"A\",\"B\"]", "regex.extractAll", "(string, string) -> list(string)",
+        T("item-A, item-B"), T("item-(\\w+)"));
   GIVES("[]", "regex.extractAll", "(string, string) -> list(string)", T("abc"), T("x"));
 }
 
 /* Texts and patterns that would take for ever: each must end, soon, and pay. */
 static void S_no_hang(void **state) {
-  static const char *const patterns[] = {"(a+)+$", "(a|aa)+$", "(a*)*b", "(.*)(.*)(.*)(.*)(.*)x", "a[^b]*(b|c)", "(a|a?)+$", "(x+x+)+y|a+b"};
+  static const char *const patterns[] = {
+      "(a+)+$",      "(a|aa)+$", "(a*)*b",      "(.*)(.*)(.*)(.*)(.*)x",
+      "a[^b]*(b|c)", "(a|a?)+$", "(x+x+)+y|a+b"};
   static const size_t sizes[] = {30, 128, 129, 4096, 100000, 1000000};
   for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
@@ -450,15 +533,19 @@ static void S_no_hang(void **state) {
       fb_value text = S_repeat('a', sizes[k]);
       ((char *)(uintptr_t)text.as.text)[sizes[k] - 1] = '!';
       fb_value result = fb_null();
-      for (int again = 0; again < 6 && S_context.steps > 0; again++) /* interpreted first, then as machine code */
+      for (int again = 0; again < 6 && S_context.steps > 0;
+           again++) /* interpreted first, then as machine code */
         result = CALL("matches", "string.(string) -> bool", text, T(patterns[i]));
       double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
       if (seconds > 5) fail_msg("%s on %zu bytes took %.1f s", patterns[i], sizes[k], seconds);
-      if (result.kind == FB_ERROR) assert_int_equal(result.as.error->code, FB_E_CEL_BUDGET);
-      else assert_int_equal(result.kind, FB_BOOL);
+      if (result.kind == FB_ERROR)
+        assert_int_equal(result.as.error->code, FB_E_CEL_BUDGET);
+      else
+        assert_int_equal(result.kind, FB_BOOL);
       if (getenv("FB_TEST_SHOW"))
         fprintf(stderr, "%-24s %8zu: %.3f s, %llu steps, %s\n", patterns[i], sizes[k], seconds,
-                (unsigned long long)(100000 - S_context.steps), result.kind == FB_ERROR ? "too costly" : "done");
+                (unsigned long long)(100000 - S_context.steps),
+                result.kind == FB_ERROR ? "too costly" : "done");
     }
 }
 
@@ -467,8 +554,10 @@ static void S_bounded(void **state) {
   S_context.max_size = 1 << 20;
   fb_value big = S_repeat('a', 1 << 19), thousand = S_repeat('b', 1000);
   FAILS(FB_E_CEL_SIZE, "replace", "string.(string, string) -> string", big, T("a"), thousand);
-  FAILS(FB_E_CEL_SIZE, "regex.replace", "(string, string, string) -> string", S_repeat('a', 4000), T("a"), thousand);
-  FAILS(FB_E_CEL_SIZE, "base64.encode", "(bytes) -> string", fb_bytes(fb_value_text(S_repeat('a', 1 << 20))));
+  FAILS(FB_E_CEL_SIZE, "regex.replace", "(string, string, string) -> string", S_repeat('a', 4000),
+        T("a"), thousand);
+  FAILS(FB_E_CEL_SIZE, "base64.encode", "(bytes) -> string",
+        fb_bytes(fb_value_text(S_repeat('a', 1 << 20))));
   fb_list *list = fb_list_new(&S_arena, 3);
   for (int i = 0; i < 3; i++) fb_list_push(list, &S_arena, big);
   FAILS(FB_E_CEL_SIZE, "join", "list(string).() -> string", fb_list_value(list));
@@ -520,7 +609,8 @@ static void S_locale(void **state) {
 static fb_value S_sample(const char *type, size_t len) {
   static const fb_value numbers[] = {{.kind = FB_INT, .as.i = 2}, {.kind = FB_INT, .as.i = 1}};
   static const fb_list ints = {2, 2, (fb_value *)(uintptr_t)numbers};
-  static const fb_value texts_[] = {{.kind = FB_STRING, .len = 1, .as.text = "b"}, {.kind = FB_STRING, .len = 1, .as.text = "a"}};
+  static const fb_value texts_[] = {{.kind = FB_STRING, .len = 1, .as.text = "b"},
+                                    {.kind = FB_STRING, .len = 1, .as.text = "a"}};
   static const fb_list texts = {2, 2, (fb_value *)(uintptr_t)texts_};
   static const fb_value boxes_[] = {{.kind = FB_OPTIONAL, .as.optional = numbers}};
   static const fb_list boxes = {1, 1, (fb_value *)(uintptr_t)boxes_};
@@ -596,16 +686,20 @@ static bool S_torture_zones_once(const fb_allocator *allocator) {
   return through;
 }
 
-static void S_torture_zones(void **state) { fb_test_each_failure(S_torture_zones_once); }
+static void S_torture_zones(void **state) {
+  fb_test_each_failure(S_torture_zones_once);
+}
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, S_setup, S_teardown)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      TEST(S_sizes), TEST(S_conversions), TEST(S_double_texts), TEST(S_times), TEST(S_zones_agree), TEST(S_positions),
-      TEST(S_changes), TEST(S_replaces), TEST(S_formats), TEST(S_numbers), TEST(S_lists), TEST(S_encodings),
-      TEST(S_optionals), TEST(S_regexes), TEST(S_regex_ext), TEST(S_no_hang), TEST(S_bounded), TEST(S_cache),
-      TEST(S_locale), TEST(S_torture), TEST(S_torture_zones)};
+  const struct CMUnitTest tests[] = {TEST(S_sizes),     TEST(S_conversions), TEST(S_double_texts),
+                                     TEST(S_times),     TEST(S_zones_agree), TEST(S_positions),
+                                     TEST(S_changes),   TEST(S_replaces),    TEST(S_formats),
+                                     TEST(S_numbers),   TEST(S_lists),       TEST(S_encodings),
+                                     TEST(S_optionals), TEST(S_regexes),     TEST(S_regex_ext),
+                                     TEST(S_no_hang),   TEST(S_bounded),     TEST(S_cache),
+                                     TEST(S_locale),    TEST(S_torture),     TEST(S_torture_zones)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   fb_zones_free(S_zones);
   return failed;
