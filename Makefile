@@ -13,7 +13,7 @@ NINJA = ninja -j $(JOBS)
 .PHONY: all help setup demo test asan tsan fuzz bench lint conformance docs install uninstall format clean
 
 all: $(BUILD)/build.ninja ## build the release (build/flyball, build/libflyball.*)
-	@$(NINJA) -C $(BUILD)
+	@$(NINJA) -C $(BUILD) product
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -29,7 +29,7 @@ setup: ## install what the build and the tests need (Debian 12)
 demo: setup all ## audit this machine and write a report
 	@$(BUILD)/flyball run examples/host-audit/audit.yaml
 
-test: setup all ## build and run all tests; the last line is the total
+test: setup $(BUILD)/build.ninja ## build and run all tests; the last line is the total
 	@tools/run-tests $(BUILD)
 
 asan: ## all tests under AddressSanitizer and UBSan
@@ -66,7 +66,7 @@ docs: all ## put the parts of the reference that are made from tables into docs/
 
 install: all ## to PREFIX (/usr/local) under DESTDIR
 	@meson configure $(BUILD) -Dprefix=$(PREFIX)
-	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --strip
+	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --strip --no-rebuild
 
 uninstall:
 	@$(NINJA) -C $(BUILD) uninstall
