@@ -98,7 +98,7 @@ static size_t S_as_json(fb_slice text, char *out) {
     if (S_digit(c) && len && out[len - 1] == '0' && (len == 1 || (len == 2 && out[0] == '-'))) len--;
     out[len++] = c;
   }
-  if (out[len - 1] == '.') out[len++] = '0';
+  if (len && out[len - 1] == '.') out[len++] = '0';
   return len;
 }
 
