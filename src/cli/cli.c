@@ -62,20 +62,17 @@ static int S_finish(fb_cli *cli, int code) {
   return code;
 }
 
-static int S_print(fb_cli *cli, void (*make)(fb_buf *out)) {
-  fb_buf text;
-  fb_buf_init(&text, NULL, 0);
-  make(&text);
-  fb_status status = fb_out_buf(cli, &text);
-  fb_buf_release(&text);
-  return status ? fb_cli_fail(cli, status, "out of memory") : FB_EXIT_OK;
+static void S_help_json(const fb_command *command, fb_buf *out) {
+  for (size_t i = 0; i < COMMAND_COUNT; i++)
+    if (command ? S_commands[i] == command : !S_commands[i]->hidden) fb_help_json(S_commands[i], out);
 }
 
 int fb_cli_help(fb_cli *cli, const fb_command *command) {
-  if (!command) return S_print(cli, fb_help_all);
   fb_buf text;
   fb_buf_init(&text, NULL, 0);
-  fb_help_command(command, &text);
+  if (cli->json) S_help_json(command, &text);
+  else if (command) fb_help_command(command, &text);
+  else fb_help_all(&text);
   fb_status status = fb_out_buf(cli, &text);
   fb_buf_release(&text);
   return status ? fb_cli_fail(cli, status, "out of memory") : FB_EXIT_OK;

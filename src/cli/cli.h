@@ -168,6 +168,7 @@ fb_status fb_cli_read(const char *path, size_t max, fb_buf *out, fb_error *err);
 bool fb_options_parse(fb_cli *cli, int argc, char **argv);
 void fb_help_all(fb_buf *out);
 void fb_help_command(const fb_command *command, fb_buf *out);
+void fb_help_json(const fb_command *command, fb_buf *out); /* one line */
 /* Paragraphs wrapped at column 80, each line after `indent` blanks. */
 void fb_help_wrap(fb_buf *out, const char *text, size_t indent);
 void fb_man_all(fb_buf *out);
@@ -180,7 +181,7 @@ void fb_completion(const char *shell, fb_buf *out); /* "bash", "zsh" or "fish" *
 int fb_cli_main(int argc, char **argv);
 /* Sets json and the colours from argv and the environment, before anything can go wrong. */
 void fb_cli_streams(fb_cli *cli, int argc, char **argv);
-/* NULL: the list of commands. */
+/* Prints help, as --json asks for it. NULL: the list of commands. */
 int fb_cli_help(fb_cli *cli, const fb_command *command);
 /* Usage error for a name that is none. */
 int fb_cli_no_command(fb_cli *cli, const char *name);

@@ -160,7 +160,9 @@ static void S_zsh(fb_buf *out) {
     S_zsh_operands(out, commands[i]);
     fb_buf_text(out, "\n      ;;\n");
   }
-  fb_buf_text(out, "  esac\n}\ncompdef _flyball flyball\n");
+  fb_buf_text(out, "  esac\n}\n"
+                   "# Sourced, or autoloaded by compinit?\n"
+                   "if [[ $funcstack[1] == _flyball ]]; then _flyball \"$@\"; else compdef _flyball flyball; fi\n");
 }
 
 /* ── fish ────────────────────────────────────────────────────────────────────────────────────── */

@@ -91,3 +91,42 @@ void fb_help_all(fb_buf *out) {
   S_options(out, fb_common_options);
   fb_buf_text(out, "\n`flyball help COMMAND` explains one command.\n");
 }
+
+/* ── The same for programs ───────────────────────────────────────────────────────────────────── */
+
+static void S_json_member(fb_buf *out, const char *name, const char *text) {
+  fb_buf_printf(out, "\"%s\":", name);
+  fb_json_write_text(out, fb_slice_of(text), FB_JSON_COMPACT);
+}
+
+static void S_json_options(fb_buf *out, const fb_option *options) {
+  static const char *const kinds[] = {"flag", "text", "file", "number", "duration", "choice"};
+  fb_buf_text(out, "\"options\":[");
+  for (const fb_option *option = options; option && option->name; option++) {
+    fb_buf_printf(out, "%s{\"name\":\"%s\",\"kind\":\"%s\",", option == options ? "" : ",", option->name, kinds[option->kind]);
+    if (option->letter) fb_buf_printf(out, "\"letter\":\"%c\",", option->letter);
+    if (option->value) S_json_member(out, "value", option->value);
+    if (option->value) fb_buf_char(out, ',');
+    if (option->choices) fb_buf_text(out, "\"choices\":[");
+    for (size_t i = 0; option->choices && option->choices[i]; i++) fb_buf_printf(out, "%s\"%s\"", i ? "," : "", option->choices[i]);
+    if (option->choices) fb_buf_text(out, "],");
+    if (option->many) fb_buf_text(out, "\"many\":true,");
+    S_json_member(out, "help", option->help);
+    fb_buf_char(out, '}');
+  }
+  fb_buf_char(out, ']');
+}
+
+void fb_help_json(const fb_command *command, fb_buf *out) {
+  fb_buf_text(out, "{\"type\":\"flyball.command.v1\",");
+  S_json_member(out, "name", command->name);
+  fb_buf_char(out, ',');
+  S_json_member(out, "summary", command->summary);
+  fb_buf_char(out, ',');
+  S_json_member(out, "usage", command->usage);
+  fb_buf_char(out, ',');
+  S_json_member(out, "description", command->description);
+  fb_buf_char(out, ',');
+  S_json_options(out, command->options);
+  fb_buf_text(out, "}\n");
+}
