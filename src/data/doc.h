@@ -94,6 +94,9 @@ const char *fb_doc_kind_phrase(unsigned kind);
 
 /* ── YAML's own parts ────────────────────────────────────────────────────────────────────────── */
 
+/* Refuses bytes that no document may have, and text that would make the parser use unbounded memory. */
+fb_status fb_yaml_guard(fb_doc_builder *builder);
+
 /* What a plain scalar means in the core schema; text otherwise (borrowed). FB_E_DOC_NUMBER if it is a
  * number that does not fit, FB_E_NOMEM. */
 fb_status fb_yaml_resolve(fb_slice text, const fb_allocator *allocator, fb_value *ret_value);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * YAML: libfyaml's events → the builder. libfyaml knows the grammar; what scalars mean, which keys and
- * tags are admitted, aliases and all limits are decided here. Its memory comes from malloc and is
- * bounded by the depth and by the longest scalar, since it is pulled one event at a time. */
+ * tags are admitted, aliases and all limits are decided here. Its memory comes from malloc and is bounded
+ * by what yaml_guard.c lets through. */
 #include "data/doc.h"
 
 #include <stdio.h>
@@ -24,35 +24,6 @@ typedef struct S_reader {
   size_t anchor_count, anchor_cap;
   fb_table by_name; /* anchor's name → number */
 } S_reader;
-
-/* ── Before the parser: bytes that no document may have ──────────────────────────────────────── */
-
-static fb_status S_bad_byte(fb_doc_builder *builder, size_t offset) {
-  const char *text = builder->doc->text;
-  unsigned char c = (unsigned char)text[offset];
-  if (offset == 0 && (c == 0xff || c == 0xfe))
-    return fb_doc_mistake(builder, 0, 1, FB_E_DOC_ENCODING, "save it as UTF-8", "the document seems to be UTF-16");
-  if (c >= 0x80)
-    return fb_doc_mistake(builder, offset, 1, FB_E_DOC_ENCODING, "save the file as UTF-8",
-                          "byte 0x%02X is not valid UTF-8 here", c);
-  if (c == '\r')
-    return fb_doc_mistake(builder, offset, 1, FB_E_DOC_ENCODING, "end lines with LF or CR LF",
-                          "a carriage return without a line feed");
-  return fb_doc_mistake(builder, offset, 1, FB_E_DOC_ENCODING, "in double quotes it can be written as \"\\xNN\"",
-                        "control character U+%04X", c);
-}
-
-static fb_status S_check_bytes(fb_doc_builder *builder) {
-  const char *text = builder->doc->text;
-  size_t length = builder->doc->length, bad = length;
-  for (size_t i = 0; i < length && bad == length; i++) {
-    unsigned char c = (unsigned char)text[i];
-    if (c == 0x7f || (c < 0x20 && c != '\t' && c != '\n' && (c != '\r' || text[i + 1] != '\n'))) bad = i;
-  }
-  size_t bad_utf8;
-  if (!fb_utf8_valid(text, length, &bad_utf8) && bad_utf8 < bad) bad = bad_utf8;
-  return bad < length ? S_bad_byte(builder, bad) : FB_OK;
-}
 
 /* ── Places ──────────────────────────────────────────────────────────────────────────────────── */
 
@@ -98,7 +69,11 @@ static bool S_token_text(S_reader *reader, struct fy_token *token, fb_slice *ret
   size_t length = 0;
   const char *text = token ? fy_token_get_text(token, &length) : "";
   if (!text) return false;
-  if (token && ((uintptr_t)text < (uintptr_t)doc->text || (uintptr_t)text > (uintptr_t)doc->text + doc->length))
+  /* Most texts stand in the document as they are: those are not copied. */
+  size_t start = S_start_of(reader, token);
+  if (doc->length - start >= length && memcmp(doc->text + start, text, length) == 0)
+    text = doc->text + start;
+  else
     text = fb_arena_text(&doc->arena, (fb_slice){text, length});
   *ret_text = (fb_slice){text, length};
   return text != NULL;
@@ -393,21 +368,39 @@ static bool S_is_quote(char c) {
   return c == '"' || c == '\'';
 }
 
+/* The parser's first error; what it only warns of (unknown directives) is no error here either. */
+static const struct fy_diag_error *S_first_error(const S_reader *reader) {
+  void *iterator = NULL;
+  const struct fy_diag_error *found;
+  while ((found = fy_diag_errors_iterate(reader->diag, &iterator)))
+    if (found->type == FYET_ERROR && found->msg) return found;
+  return NULL;
+}
+
+static fb_status S_never_closed(S_reader *reader, size_t otherwise) {
+  size_t at = S_open_bracket(reader, otherwise);
+  char open = reader->builder.doc->text[at];
+  return fb_doc_mistake(&reader->builder, at, 1, FB_E_YAML_SYNTAX, open == '{' ? "a `}` is missing" : "a `]` is missing",
+                        "this `%c` is never closed", open == '{' ? '{' : '[');
+}
+
 static fb_status S_syntax_error(S_reader *reader) {
   fb_doc_builder *builder = &reader->builder;
-  void *iterator = NULL;
-  const struct fy_diag_error *found = fy_diag_errors_iterate(reader->diag, &iterator);
-  if (!found || !found->msg)
+  const char *text = builder->doc->text;
+  const struct fy_diag_error *found = S_first_error(reader);
+  if (!found)
     return fb_doc_mistake(builder, reader->last_end, 1, FB_E_YAML_SYNTAX, NULL,
                           "the document cannot be read beyond this place");
   size_t start = S_start_of(reader, found->fyt), end = S_end_of(reader, found->fyt);
-  if (strstr(found->msg, "without a closing b")) {
-    start = S_open_bracket(reader, start);
-    end = start + 1;
-  }
+  bool comma = strstr(found->msg, "missing comma");
+  if (strstr(found->msg, "without a closing b") || (comma && start == builder->doc->length))
+    return S_never_closed(reader, start);
+  if (comma && text[start] == '{' && start > 0 && text[start - 1] == '$')
+    return fb_doc_mistake(builder, start - 1, 2, FB_E_YAML_SYNTAX, "write \"${{ … }}\", in double quotes",
+                          "`${{` inside brackets must be quoted");
   if (strstr(found->msg, "without closing quote") || strstr(found->msg, "-quoted scalar")) {
-    if (start > 0 && !S_is_quote(builder->doc->text[start])) start--;
-    if (S_is_quote(builder->doc->text[start])) end = start + 1;
+    if (start > 0 && !S_is_quote(text[start])) start--;
+    if (S_is_quote(text[start])) end = start + 1;
   }
   fb_yaml_complaint complaint = fb_yaml_explain(found->msg);
   return fb_doc_mistake(builder, start, end > start ? end - start : 1, complaint.code, complaint.hint, "%s",
@@ -451,7 +444,7 @@ fb_status fb_doc_read_yaml(fb_slice text, const char *name, const fb_doc_options
                            fb_errors *errors) {
   S_reader reader = {0};
   fb_status status = fb_doc_builder_init(&reader.builder, text, name, options, errors);
-  if (!status) status = S_check_bytes(&reader.builder);
+  if (!status) status = fb_yaml_guard(&reader.builder);
   fb_table_init(&reader.by_name, reader.builder.allocator, fb_hash_u64((uintptr_t)reader.builder.doc));
   if (!status && reader.builder.doc->length) status = S_start(&reader);
   if (!status && reader.parser) status = S_pump(&reader);

@@ -240,8 +240,14 @@ static void S_deep(size_t levels, const char *unit, const char *expected) {
 }
 
 static void test_limits(void **state) {
-  S_deep(1000000, "[", "1:129+1 the document is nested more than 128 levels deep");
-  S_deep(1000000, "{a: ", "1:513+1 the document is nested more than 128 levels deep");
+  const char *many = "1:1+1 more than 524288 brackets, commas, colons and quotes in one piece | so large a document should be "
+                     "JSON, or a list or map at the left margin";
+  S_deep(1000000, "[", many);
+  S_deep(1000000, "a: [", many);
+  S_deep(1000000, "[\n", many);
+  S_deep(1000000, "- [\"a\" 'b'\n ", many);
+  S_deep(100000, "[", "1:129+1 the document is nested more than 128 levels deep");
+  S_deep(100000, "{a: ", "1:513+1 the document is nested more than 128 levels deep");
   S_deep(1000000, "- ", "1:257+1 the document is nested more than 128 levels deep");
   fb_doc_options options = {.max_length = 3, .max_depth = 5000, .max_nodes = 4};
   fb_errors errors;
