@@ -101,6 +101,10 @@ fb_status fb_yaml_guard(fb_doc_builder *builder);
  * number that does not fit, FB_E_NOMEM. */
 fb_status fb_yaml_resolve(fb_slice text, const fb_allocator *allocator, fb_value *ret_value);
 
+/* The text of a single-quoted scalar; `source` is what stands between its quotes. libfyaml 0.7.12 leaks
+ * memory over doubled quotes, so it is not asked. Borrowed from source if nothing changes. */
+fb_status fb_yaml_unquote(fb_slice source, fb_arena *arena, fb_slice *ret_text);
+
 typedef struct fb_yaml_complaint {
   fb_status code;
   const char *text; /* NULL: the parser's own words */

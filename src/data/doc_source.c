@@ -123,31 +123,27 @@ static void S_walk_flow(S_walk *walk, unsigned style) {
 /* Lines of content stand in the value as they are, less the indentation. Between two of them there are
  * only line feeds, or one blank where lines were folded. */
 static void S_walk_block(S_walk *walk, fb_slice value) {
-  size_t line = walk->at;
+  size_t line = walk->at, indent;
   while (line > 0 && !S_break(walk->text[line - 1])) line--;
-  while (walk->value < value.len && value.ptr[walk->value] == '\n') walk->value++;
-  size_t indent = walk->at - line;
-  for (size_t i = walk->value; i < value.len && value.ptr[i] == ' ' && indent > 0; i++) indent--;
-  while (walk->value < walk->wanted) {
+  indent = walk->at - line;
+  while (walk->value < walk->wanted && value.ptr[walk->value] == '\n') walk->value++;
+  while (walk->value < walk->wanted || (walk->wanted < value.len && value.ptr[walk->wanted] != '\n')) {
     size_t stop = line, content = line;
     while (stop < walk->end && !S_break(walk->text[stop])) stop++;
     while (content < stop && content - line < indent && walk->text[content] == ' ') content++;
-    size_t bytes = stop - content;
-    if (walk->value + bytes >= walk->wanted || stop >= walk->end) {
-      size_t more = walk->wanted - walk->value;
+    size_t bytes = stop - content, more = walk->wanted - walk->value;
+    if ((bytes && more <= bytes) || stop >= walk->end) {
       walk->at = content + (more < bytes ? more : bytes);
       return;
     }
-    walk->value += bytes;
     line = stop + (walk->text[stop] == '\r' && stop + 1 < walk->end ? 2 : 1);
     if (!bytes) continue;
-    if (walk->value < value.len && value.ptr[walk->value] == ' ')
+    walk->value += bytes;
+    walk->at = stop;
+    if (value.ptr[walk->value] == ' ')
       walk->value++;
     else
-      while (walk->value < value.len && value.ptr[walk->value] == '\n') walk->value++;
-    size_t next = line;
-    while (next < walk->end && (S_blank(walk->text[next]) || S_break(walk->text[next]))) next++;
-    walk->at = next;
+      while (walk->value < walk->wanted && value.ptr[walk->value] == '\n') walk->value++;
   }
 }
 

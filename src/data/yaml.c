@@ -67,14 +67,14 @@ static size_t S_empty_place(const S_reader *reader) {
 static bool S_token_text(S_reader *reader, struct fy_token *token, fb_slice *ret_text) {
   fb_doc *doc = reader->builder.doc;
   size_t length = 0;
+  if (fy_token_scalar_style(token) == FYSS_SINGLE_QUOTED) {
+    size_t start = S_start_of(reader, token), end = S_end_of(reader, token);
+    return !fb_yaml_unquote((fb_slice){doc->text + start, end > start ? end - start : 0}, &doc->arena, ret_text);
+  }
   const char *text = token ? fy_token_get_text(token, &length) : "";
   if (!text) return false;
-  /* Most texts stand in the document as they are: those are not copied. */
-  size_t start = S_start_of(reader, token);
-  if (doc->length - start >= length && memcmp(doc->text + start, text, length) == 0)
-    text = doc->text + start;
-  else
-    text = fb_arena_text(&doc->arena, (fb_slice){text, length});
+  uintptr_t at = (uintptr_t)text, first = (uintptr_t)doc->text;
+  if (token && (at < first || at > first + doc->length)) text = fb_arena_text(&doc->arena, (fb_slice){text, length});
   *ret_text = (fb_slice){text, length};
   return text != NULL;
 }
@@ -198,17 +198,33 @@ static uint8_t S_style_of(struct fy_token *token) {
   }
 }
 
+/* Blanks that belong to the text and not to the indentation: those its value begins with. */
+static size_t S_own_blanks(fb_slice value) {
+  size_t blanks = 0;
+  for (size_t i = 0; i < value.len && strchr(" \n", value.ptr[i]); i++) blanks = value.ptr[i] == ' ' ? blanks + 1 : 0;
+  return blanks;
+}
+
+static bool S_only_breaks(fb_slice value) {
+  size_t i = 0;
+  while (i < value.len && value.ptr[i] == '\n') i++;
+  return i == value.len;
+}
+
 /* Offset and length: quotes belong to it; a block scalar begins at its first character. */
-static void S_place_scalar(const S_reader *reader, struct fy_token *token, fb_node *node) {
+static void S_place_scalar(const S_reader *reader, struct fy_token *token, fb_slice value, fb_node *node) {
   const char *text = reader->builder.doc->text;
   size_t start = token ? S_start_of(reader, token) : S_empty_place(reader);
   size_t end = token ? S_end_of(reader, token) : start;
   if (node->style == FB_NODE_SINGLE_QUOTED || node->style == FB_NODE_DOUBLE_QUOTED) {
     if (start > 0) start--;
     if (end < reader->builder.doc->length) end++;
+  } else if (node->style != FB_NODE_PLAIN && S_only_breaks(value)) {
+    end = start; /* what follows may be a comment */
   } else if (node->style != FB_NODE_PLAIN) {
     size_t first = start;
     while (first < end && strchr(" \t\r\n", text[first])) first++;
+    for (size_t own = S_own_blanks(value); own > 0 && first > start && text[first - 1] == ' '; own--) first--;
     if (first < end) start = first;
     while (end > start && strchr("\r\n", text[end - 1])) end--;
   }
@@ -279,9 +295,9 @@ static fb_status S_on_scalar(S_reader *reader, const struct fy_event_scalar_data
   if (!scalar->value && scalar->tag) reader->last_end = S_end_of(reader, scalar->tag);
   if (!scalar->value && scalar->anchor && S_end_of(reader, scalar->anchor) > reader->last_end)
     reader->last_end = S_end_of(reader, scalar->anchor);
-  S_place_scalar(reader, scalar->value, &node);
   if (!S_token_text(reader, scalar->value, &text) || !S_read_tag(reader, scalar->tag, FB_STRING, &tag))
     return fb_doc_no_memory(builder);
+  S_place_scalar(reader, scalar->value, text, &node);
   reader->last_end = node.offset + node.length;
   fb_status status = FB_OK;
   if (tag == TAG_NONE && node.style == FB_NODE_PLAIN && fb_doc_wants_key(builder))

@@ -30,7 +30,7 @@ static fb_status S_check_bytes(fb_doc_builder *builder) {
   size_t length = builder->doc->length, bad = length;
   for (size_t i = 0; i < length && bad == length; i++) {
     unsigned char c = (unsigned char)text[i];
-    if (c == 0x7f || (c < 0x20 && c != '\t' && c != '\n' && (c != '\r' || text[i + 1] != '\n'))) bad = i;
+    if (c < 0x20 && c != '\t' && c != '\n' && (c != '\r' || text[i + 1] != '\n')) bad = i;
   }
   size_t bad_utf8;
   if (!fb_utf8_valid(text, length, &bad_utf8) && bad_utf8 < bad) bad = bad_utf8;

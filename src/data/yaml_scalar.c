@@ -134,3 +134,42 @@ fb_status fb_yaml_resolve(fb_slice text, const fb_allocator *allocator, fb_value
   if (S_is_one_of(text, falses)) *ret_value = fb_bool(false);
   return FB_OK;
 }
+
+/* ── Single quotes ───────────────────────────────────────────────────────────────────────────── */
+
+static bool S_white(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* White space in a single-quoted scalar from `at` on: as it is, or folded if a line ends in it. Returns how
+ * much of the source it is. */
+static size_t S_fold_white(fb_slice source, size_t at, char *out, size_t *len) {
+  size_t stop = at, breaks = 0;
+  for (; stop < source.len && S_white(source.ptr[stop]); stop++) breaks += source.ptr[stop] == '\n';
+  size_t bytes = breaks == 0 ? stop - at : breaks == 1 ? 1 : breaks - 1;
+  if (breaks == 0)
+    memcpy(out + *len, source.ptr + at, bytes);
+  else
+    memset(out + *len, breaks == 1 ? ' ' : '\n', bytes);
+  *len += bytes;
+  return stop - at;
+}
+
+fb_status fb_yaml_unquote(fb_slice source, fb_arena *arena, fb_slice *ret_text) {
+  *ret_text = source;
+  if (!memchr(source.ptr, '\'', source.len) && !memchr(source.ptr, '\n', source.len)) return FB_OK;
+  char *out = fb_arena_alloc_aligned(arena, source.len + 1, 1);
+  if (!out) return FB_E_NOMEM;
+  size_t len = 0;
+  for (size_t at = 0; at < source.len;) {
+    if (S_white(source.ptr[at])) {
+      at += S_fold_white(source, at, out, &len);
+    } else {
+      out[len++] = source.ptr[at];
+      at += source.ptr[at] == '\'' ? 2 : 1;
+    }
+  }
+  out[len] = 0;
+  *ret_text = (fb_slice){out, len};
+  return FB_OK;
+}

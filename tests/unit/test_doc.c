@@ -112,6 +112,16 @@ static void test_core_schema(void **state) {
   S_scalar("|\n  null\n", fb_string(FB_SLICE("null\n")));
 }
 
+static void test_single_quotes(void **state) {
+  S_scalar("''", fb_string(FB_SLICE("")));
+  S_scalar("''''", fb_string(FB_SLICE("'")));
+  S_scalar("'it''s \"x\\n\"'", fb_string(FB_SLICE("it's \"x\\n\"")));
+  S_scalar("'a\n  '", fb_string(FB_SLICE("a ")));
+  S_scalar("'\na'", fb_string(FB_SLICE(" a")));
+  S_scalar("'  a \t\n \n\t\n  b  '", fb_string(FB_SLICE("  a\n\nb  ")));
+  S_scalar("'a\r\n\r\n  b\r\n c'", fb_string(FB_SLICE("a\nb c")));
+}
+
 static void test_tags(void **state) {
   S_scalar("!!str 5", fb_string(FB_SLICE("5")));
   S_scalar("! 5", fb_string(FB_SLICE("5")));
@@ -434,7 +444,7 @@ static void test_torture(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_core_schema), cmocka_unit_test(test_tags),          cmocka_unit_test(test_positions),
+      cmocka_unit_test(test_core_schema), cmocka_unit_test(test_single_quotes), cmocka_unit_test(test_tags),          cmocka_unit_test(test_positions),
       cmocka_unit_test(test_aliases),     cmocka_unit_test(test_mistakes),      cmocka_unit_test(test_syntax),
       cmocka_unit_test(test_limits),      cmocka_unit_test(test_source_offset), cmocka_unit_test(test_relocate),
       cmocka_unit_test(test_keys),        cmocka_unit_test(test_fail_place),    cmocka_unit_test(test_value),
