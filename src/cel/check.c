@@ -184,12 +184,23 @@ static const fb_cel_type *S_try(fb_checker *c, const fb_cel_signature *sig, fb_a
   return fb_unify_instance(c, sig->result, fresh);
 }
 
+/* Will evaluation take this overload if it comes to it? The kinds of all arguments are known and fit, so the VM,
+ * which takes the first that fits, never gets to those after it. */
+static bool S_certain(const fb_checker *c, const fb_cel_signature *sig, fb_ast *const *args, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    fb_cel_kind param = sig->params[i < sig->count ? i : sig->count - 1]->kind;
+    if (param != FB_CEL_DYN && param != FB_CEL_PARAM && fb_unify_look(c, args[i]->type)->kind != param) return false;
+  }
+  return true;
+}
+
 static const fb_cel_type *S_overloads(fb_checker *c, fb_ast *ast, const fb_cel_signature *sigs) {
   const fb_cel_type *result = NULL;
   for (const fb_cel_signature *sig = sigs; sig; sig = sig->next) {
     if (!fb_cel_signature_takes(sig, ast->member, ast->count)) continue;
     const fb_cel_type *type = S_try(c, sig, ast->args, ast->count);
     if (!type) continue;
+    if (!result && S_certain(c, sig, ast->args, ast->count)) return type;
     if (!result) result = type;
     else if (!fb_cel_type_equal(fb_unify_apply(c, result, false), fb_unify_apply(c, type, false))) result = S_simple(FB_CEL_DYN);
   }
