@@ -107,7 +107,8 @@ static void S_pass(fb_stream *stream, size_t len) {
   const char *last = memrchr(stream->buf, '\n', len);
   size_t from = last ? (size_t)(last - stream->buf) + 1 : 0;
   if (last) stream->column = 0;
-  stream->line += S_count_lines(stream->buf, from);
+  stream->line += stream->options.format == FB_STREAM_NDJSON ? stream->lines : S_count_lines(stream->buf, from);
+  stream->lines = 0;
   stream->column += S_count_runes(stream->buf + from, len - from);
 }
 

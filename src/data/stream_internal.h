@@ -99,6 +99,7 @@ struct fb_stream {
   size_t scanned; /* bytes from `start` on that are known to hold no end of a record */
   bool eof, starved; /* starved: the source gave less than it was asked for */
   uint32_t line, column; /* of buf[0], both from 0 */
+  uint32_t lines; /* NDJSON: line ends in buf[0, start) */
   uint64_t bytes, records;
   uint64_t attempt; /* numbers the records read, good or bad; see fb_table_of.seen */
 

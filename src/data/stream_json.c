@@ -18,6 +18,7 @@ static bool S_skip_line(fb_stream *stream) {
   const char *stop = at < end ? memchr(at, '\n', (size_t)(end - at)) : NULL;
   stream->start = stop ? (size_t)(stop - stream->buf) + 1 : stream->end;
   stream->skipping = !stop;
+  stream->lines += stop != NULL;
   return stop != NULL;
 }
 
@@ -59,11 +60,14 @@ fb_status fb_stream_take_ndjson(fb_stream *stream, fb_errors *errors) {
   fb_status status = FB_OK;
   while (at < limit && !status && !fb_stream_batch_full(stream)) {
     bool open;
+    uint64_t before = stream->records;
     const char *stop = fb_shape_run(stream, at, limit, &open);
+    stream->lines += (uint32_t)(stream->records - before);
     if (stop == at) {
       stop = memchr(at, '\n', (size_t)(limit - at) + 1);
       status = S_take_line(stream, at, stop, errors);
       stop++;
+      stream->lines++;
     }
     at = stop;
   }

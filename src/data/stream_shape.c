@@ -69,7 +69,7 @@ static inline const char *S_text_cell(fb_stream *stream, const char *at, const c
     key.high &= keep; /* 64 - 8 * n is taken modulo 64: that of n - 8 */
   }
   fb_symbol symbol = fb_symbol_find_short(stream->symbols, key);
-  if (FB_UNLIKELY(!symbol) && fb_symbol_intern(stream->symbols, (fb_slice){at, n}, &symbol)) return NULL;
+  if (!symbol && fb_symbol_add_short(stream->symbols, key, at, &symbol)) return NULL;
   *cell = symbol;
   return at + n + 1;
 }
@@ -141,16 +141,26 @@ static inline const char *S_double_cell(const char *at, const char *end, bool de
   return p + n;
 }
 
+/* Without a branch on the value, which nothing could predict. */
 static inline const char *S_bool_cell(const char *at, uint8_t *cell) {
-  *cell = *at == 't';
-  if (memcmp(at, "true", 4) == 0) return at + 4;
-  return memcmp(at, "false", 5) == 0 ? at + 5 : NULL;
+  uint32_t head, yes, no;
+  memcpy(&head, at, 4);
+  memcpy(&yes, "true", 4);
+  memcpy(&no, "fals", 4);
+  bool is_true = head == yes, is_false = (head == no) & (at[4] == 'e');
+  *cell = is_true;
+  return FB_LIKELY(is_true | is_false) ? at + 5 - is_true : NULL;
 }
 
 static const char *S_any_cell(fb_stream *stream, fb_shape *shape, const fb_shape_field *field, const char *at,
                               const char *end, void *cells, uint32_t row) {
   fb_value value;
-  at = fb_stream_value(stream, shape->facts, at, end, (fb_field_type)field->type, &value);
+  if (field->type == FB_FIELD_ANY && (*at == '-' || (unsigned char)(*at - '0') <= 9)) {
+    fb_scan_fault fault;
+    at = at < end ? fb_scan_number(at, end, &value, &fault) : NULL;
+  } else {
+    at = fb_stream_value(stream, shape->facts, at, end, (fb_field_type)field->type, &value);
+  }
   if (!at || value.kind == FB_ABSENT) return NULL;
   if (field->op == FB_OP_VALUE)
     ((fb_value *)cells)[row] = value;

@@ -2,7 +2,7 @@
  * Symbols: every text once, known by a 32-bit number. */
 #include "data/symbol_internal.h"
 
-enum { FIRST_SLOTS = 64, TEXT_CHUNK = 16384 };
+enum { FIRST_SLOTS = 64, LARGE_SLOTS = 1 << 16, TEXT_CHUNK = 16384 };
 
 static const struct {
   fb_symbol_head head;
@@ -98,6 +98,30 @@ static const char *S_store_text(fb_symbols *symbols, fb_slice text) {
   return copy;
 }
 
+/* Adds a text that is not there. */
+static fb_status S_add(fb_symbols *symbols, fb_symbol_key key, const char *text, fb_symbol *ret_symbol) {
+  if (symbols->count >= UINT32_MAX) return FB_E_LIMIT;
+  size_t size = symbols->mask + 1;
+  if (symbols->count * 2 > symbols->mask && !S_rehash(symbols, size < LARGE_SLOTS ? size * 4 : size * 2))
+    return FB_E_NOMEM;
+  void *texts = symbols->texts;
+  if (!fb_grow(symbols->allocator, &texts, &symbols->cap, symbols->count, sizeof *symbols->texts))
+    return FB_E_NOMEM;
+  symbols->texts = texts;
+  const char *copy = S_store_text(symbols, (fb_slice){text, key.len});
+  if (!copy) return FB_E_NOMEM;
+  size_t i = fb_symbol_hash(symbols, key) & symbols->mask;
+  while (symbols->slots[i].symbol) i = (i + 1) & symbols->mask;
+  symbols->slots[i] = (fb_symbol_slot){key.low, key.high, key.len, (fb_symbol)symbols->count};
+  *ret_symbol = (fb_symbol)symbols->count;
+  symbols->texts[symbols->count++] = copy;
+  return FB_OK;
+}
+
+fb_status fb_symbol_add_short(fb_symbols *symbols, fb_symbol_key key, const char *text, fb_symbol *ret_symbol) {
+  return S_add(symbols, key, text, ret_symbol);
+}
+
 fb_status fb_symbol_intern(fb_symbols *symbols, fb_slice text, fb_symbol *ret_symbol) {
   if (text.len == 0) {
     *ret_symbol = 0;
@@ -105,25 +129,9 @@ fb_status fb_symbol_intern(fb_symbols *symbols, fb_slice text, fb_symbol *ret_sy
   }
   if (text.len >= UINT32_MAX) return FB_E_LIMIT;
   fb_symbol_key key = S_key(symbols, text);
-  fb_symbol_slot *slot = S_slot(symbols, key, text.ptr);
-  if (slot->symbol) {
-    *ret_symbol = slot->symbol;
-    return FB_OK;
-  }
-  if (symbols->count >= UINT32_MAX) return FB_E_LIMIT;
-  if (symbols->count + symbols->count / 2 > symbols->mask) {
-    if (!S_rehash(symbols, (symbols->mask + 1) * 2)) return FB_E_NOMEM;
-    slot = S_slot(symbols, key, text.ptr);
-  }
-  void *texts = symbols->texts;
-  if (!fb_grow(symbols->allocator, &texts, &symbols->cap, symbols->count, sizeof *symbols->texts))
-    return FB_E_NOMEM;
-  symbols->texts = texts;
-  const char *copy = S_store_text(symbols, text);
-  if (!copy) return FB_E_NOMEM;
-  *slot = (fb_symbol_slot){key.low, key.high, key.len, (fb_symbol)symbols->count};
-  *ret_symbol = slot->symbol;
-  symbols->texts[symbols->count++] = copy;
+  fb_symbol known = S_slot(symbols, key, text.ptr)->symbol;
+  if (!known) return S_add(symbols, key, text.ptr, ret_symbol);
+  *ret_symbol = known;
   return FB_OK;
 }
 

@@ -30,7 +30,7 @@ enum { FB_SYMBOL_SHORT = 16 };
 struct fb_symbols {
   const char **texts; /* by symbol; each behind its head, with a NUL after it */
   size_t count, cap;
-  fb_symbol_slot *slots; /* open addressing, linear probing, at most two thirds full */
+  fb_symbol_slot *slots; /* open addressing, linear probing, at most half full */
   size_t mask;           /* slots - 1 */
   uint64_t seed, seed2;
   fb_arena arena;
@@ -66,5 +66,8 @@ static inline fb_symbol fb_symbol_find_short(const fb_symbols *symbols, fb_symbo
     if (!slot->symbol) return 0;
   }
 }
+
+/* Interns the text, of which fb_symbol_find_short found nothing. */
+fb_status fb_symbol_add_short(fb_symbols *symbols, fb_symbol_key key, const char *text, fb_symbol *ret_symbol);
 
 #endif

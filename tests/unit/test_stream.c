@@ -1,67 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
-#include <flyball/data.h>
+#include "../stream_oracle.h"
 
-#include <errno.h>
-
-/* ── Reading everything into text: one line a fact, then one an error ── */
-
-/* A source that gives at most `step` bytes at once, and now and then fails with EINTR. */
-typedef struct dripping {
-  fb_slice rest;
-  size_t step;
-  int calls;
-  int fail_errno; /* at the end, instead of the end */
-} dripping;
-
-static int64_t S_drip(void *context, void *bytes, size_t len) {
-  dripping *d = context;
-  if (d->step && d->calls++ % 5 == 3) {
-    errno = EINTR;
-    return -1;
-  }
-  if (d->step && len > d->step) len = d->step;
-  if (len > d->rest.len) len = d->rest.len;
-  if (!len && d->fail_errno) {
-    errno = d->fail_errno;
-    return -1;
-  }
-  if (len) memcpy(bytes, d->rest.ptr, len);
-  d->rest.ptr += len;
-  d->rest.len -= len;
-  return (int64_t)len;
-}
-
-typedef struct outcome {
-  fb_buf text;
-  fb_status status;
-  uint64_t records;
-  size_t memory_peak;
-} outcome;
-
-static void S_write_batch(const fb_batch *batch, fb_buf *out) {
-  uint32_t rows = 0;
-  for (size_t i = 0; i < batch->run_count; i++) {
-    const fb_run *run = &batch->runs[i];
-    fb_slice type = fb_facts_type(run->facts)->name;
-    for (uint32_t row = run->first; row < run->first + run->count; row++) {
-      fb_buf_printf(out, "%.*s ", (int)type.len, type.ptr);
-      fb_json_write(out, fb_fact_value(run->facts, row), FB_JSON_CANONICAL);
-      fb_buf_char(out, '\n');
-    }
-    rows += run->count;
-  }
-  assert_int_equal(rows, batch->rows);
-}
-
-static void S_write_errors(const fb_errors *errors, fb_buf *out) {
-  for (size_t i = 0; i < errors->count; i++) {
-    const fb_error *err = &errors->items[i];
-    bool json = err->code / 100 == 20; /* whose words are tested elsewhere */
-    fb_buf_printf(out, "FB%d %u:%u%s%s\n", err->code, err->line, err->column, json ? "" : " ", json ? "" : err->text);
-  }
-}
+#define OPTIONS(...) ((fb_stream_options){.name = "in", __VA_ARGS__})
 
 static fb_field S_order_fields[] = {
     {{"id", 2}, FB_FIELD_STRING},        {{"amount", 6}, FB_FIELD_DOUBLE}, {{"n", 1}, FB_FIELD_INT},
@@ -70,52 +12,25 @@ static fb_field S_order_fields[] = {
 };
 
 /* `order` is declared, all else open. */
-static outcome S_read(fb_source source, fb_stream_options options) {
-  outcome o = {0};
-  fb_symbols *symbols;
-  fb_schema *schema;
-  fb_stream *stream;
-  fb_errors errors;
-  fb_batch batch;
-  fb_fact_type *type;
-  fb_buf_init(&o.text, NULL, 0);
-  fb_errors_init(&errors, NULL, 0);
-  assert_int_equal(fb_symbols_new(NULL, 3, &symbols), FB_OK);
-  assert_int_equal(fb_schema_new(NULL, symbols, &schema), FB_OK);
-  assert_int_equal(fb_schema_declare(schema, FB_SLICE("order"), S_order_fields, 8, &type, NULL), FB_OK);
-  assert_int_equal(fb_stream_open(source, schema, &options, NULL, &stream, NULL), FB_OK);
-  while ((o.status = fb_stream_next(stream, &batch, &errors)) == FB_OK) {
-    assert_true(batch.rows > 0);
-    S_write_batch(&batch, &o.text);
-  }
-  fb_status again = fb_stream_next(stream, &batch, &errors);
-  assert_int_equal(again, o.status);
-  S_write_errors(&errors, &o.text);
-  o.records = fb_stream_records(stream);
-  fb_stream_free(stream);
-  fb_schema_free(schema);
-  fb_symbols_free(symbols);
-  fb_errors_release(&errors);
-  if (o.text.failed) fail_msg("out of memory");
-  return o;
+static fb_outcome S_read(fb_source source, fb_stream_options options) {
+  return fb_oracle_stream(source, options, S_order_fields, 8);
 }
 
-static outcome S_read_text(fb_slice text, size_t step, fb_stream_options options) {
-  dripping d = {.rest = text, .step = step};
-  return S_read((fb_source){S_drip, &d}, options);
+static fb_outcome S_read_text(fb_slice text, size_t step, fb_stream_options options) {
+  fb_dripping d = {.rest = text, .step = step};
+  return S_read((fb_source){fb_drip, &d}, options);
 }
 
 static void S_expect(const char *text, fb_stream_options options, fb_status status, const char *expected) {
   static const size_t steps[] = {0, 1, 2, 3, 7, 64};
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-    outcome o = S_read_text(fb_slice_of(text), steps[i], options);
+    fb_outcome o = S_read_text(fb_slice_of(text), steps[i], options);
     assert_string_equal(o.text.ptr ? o.text.ptr : "", expected);
     assert_int_equal(o.status, status);
     fb_buf_release(&o.text);
   }
 }
 
-#define OPTIONS(...) ((fb_stream_options){.name = "in", __VA_ARGS__})
 
 /* ── NDJSON ── */
 
@@ -293,7 +208,7 @@ static void test_encodings(void **state) {
   S_expect("\xff\xfe{", OPTIONS(.max_depth = 0), FB_E_STREAM_ENCODING, "FB2204 1:1 the input is UTF-16\n");
   static const char nul[] = "{\"type\":\"a\",\"x\":\"\0\"}\n{\"type\":\"b\"\0}\n{\"type\":\"c\"}\n\0\n";
   for (size_t step = 0; step < 3; step++) {
-    outcome o = S_read_text((fb_slice){nul, sizeof nul - 1}, step, OPTIONS(.format = FB_STREAM_NDJSON));
+    fb_outcome o = S_read_text((fb_slice){nul, sizeof nul - 1}, step, OPTIONS(.format = FB_STREAM_NDJSON));
     assert_string_equal(o.text.ptr, "c {}\nFB2003 1:18\n"
                                     "FB2001 2:12\n"
                                     "FB2001 4:1\n");
@@ -310,7 +225,7 @@ static void test_long_records_are_passed_over(void **state) {
   fb_buf_text(&in, "\"}\n{\"type\":\"a\",\"x\":2}\n");
   static const size_t steps[] = {0, 1000};
   for (int i = 0; i < 2; i++) {
-    outcome o = S_read_text(fb_buf_slice(&in), steps[i], OPTIONS(.max_record = 1000));
+    fb_outcome o = S_read_text(fb_buf_slice(&in), steps[i], OPTIONS(.max_record = 1000));
     assert_string_equal(o.text.ptr, "a {\"x\":1}\na {\"x\":2}\nFB2203 2:1 the record is longer than 1000 bytes\n");
     assert_int_equal(o.status, FB_DONE);
     fb_buf_release(&o.text);
@@ -322,7 +237,7 @@ static void test_long_records_are_passed_over(void **state) {
   fb_buf_text(&in, "[{\"type\":\"a\",\"x\":\"");
   for (int i = 0; i < 1000000; i++) fb_buf_char(&in, 'x');
   fb_buf_text(&in, "\"}]");
-  outcome o = S_read_text(fb_buf_slice(&in), 1000, OPTIONS(.max_record = 1000));
+  fb_outcome o = S_read_text(fb_buf_slice(&in), 1000, OPTIONS(.max_record = 1000));
   assert_string_equal(o.text.ptr, "FB2203 1:2 the record is longer than 1000 bytes\n");
   fb_buf_release(&o.text);
   o = S_read_text(fb_buf_slice(&in), 1000, OPTIONS(.max_depth = 0));
@@ -339,7 +254,7 @@ static void test_deep_records_are_refused(void **state) {
   for (int i = 0; i < 1000000; i++) fb_buf_char(&in, '[');
   for (int i = 0; i < 1000000; i++) fb_buf_char(&in, ']');
   fb_buf_text(&in, "}\n{\"type\":\"a\",\"x\":[[]]}\n");
-  outcome o = S_read_text(fb_buf_slice(&in), 0, OPTIONS(.max_depth = 0));
+  fb_outcome o = S_read_text(fb_buf_slice(&in), 0, OPTIONS(.max_depth = 0));
   assert_non_null(strstr(o.text.ptr, "a {\"x\":[[]]}\nFB2005 1:"));
   fb_buf_release(&o.text);
   fb_buf_release(&in);
@@ -353,8 +268,8 @@ static void test_too_many_errors_end_the_stream(void **state) {
 
 static void test_a_failing_source_is_reported(void **state) {
   (void)state;
-  dripping d = {.rest = FB_SLICE("{\"type\":\"a\"}\n{\"type"), .step = 4, .fail_errno = EIO};
-  outcome o = S_read((fb_source){S_drip, &d}, OPTIONS(.max_depth = 0));
+  fb_dripping d = {.rest = FB_SLICE("{\"type\":\"a\"}\n{\"type"), .step = 4, .fail_errno = EIO};
+  fb_outcome o = S_read((fb_source){fb_drip, &d}, OPTIONS(.max_depth = 0));
   assert_int_equal(o.status, FB_E_IO);
   assert_string_equal(o.text.ptr, "a {}\nFB1003 0:0 cannot read: Input/output error\n");
   fb_buf_release(&o.text);
@@ -413,37 +328,6 @@ static void S_random_lines(uint64_t seed, fb_buf *out) {
   }
 }
 
-/* What fb_json_read makes of the same lines. */
-static size_t S_oracle(fb_slice text, fb_buf *out) {
-  size_t bad = 0;
-  fb_arena arena;
-  fb_arena_init(&arena, NULL, 0);
-  for (const char *at = text.ptr, *end = at + text.len; at < end;) {
-    const char *stop = memchr(at, '\n', (size_t)(end - at));
-    if (!stop) stop = end;
-    fb_value value;
-    fb_arena_reset(&arena);
-    fb_json_options options = {.max_depth = 64};
-    const fb_value *type = NULL;
-    if (!fb_json_read((fb_slice){at, (size_t)(stop - at)}, "in", &options, &arena, &value, NULL) && value.kind == FB_MAP)
-      type = fb_map_get_text(value.as.map, FB_SLICE("type"));
-    if (type && type->kind == FB_STRING && type->len) {
-      fb_buf_printf(out, "%.*s ", (int)type->len, type->as.text);
-      fb_map *rest = fb_map_new(&arena, 8);
-      for (uint32_t i = 0; i < value.as.map->len; i++)
-        if (!fb_slice_equal(fb_value_text(value.as.map->entries[i].key), FB_SLICE("type")))
-          fb_map_put(rest, &arena, value.as.map->entries[i].key, value.as.map->entries[i].value, NULL);
-      fb_json_write(out, fb_map_value(rest), FB_JSON_CANONICAL);
-      fb_buf_char(out, '\n');
-    } else {
-      bad++;
-    }
-    at = stop + 1;
-  }
-  fb_arena_release(&arena);
-  return bad;
-}
-
 static void test_ndjson_agrees_with_the_json_reader(void **state) {
   (void)state;
   static const size_t steps[] = {0, 1, 7, 100, 4096};
@@ -452,8 +336,8 @@ static void test_ndjson_agrees_with_the_json_reader(void **state) {
     fb_buf_init(&in, NULL, 0);
     fb_buf_init(&expected, NULL, 0);
     S_random_lines(seed, &in);
-    size_t bad = S_oracle(fb_buf_slice(&in), &expected);
-    outcome o = S_read_text(fb_buf_slice(&in), steps[seed % 5], OPTIONS(.format = FB_STREAM_NDJSON, .max_errors = 1000, .batch_rows = seed % 3 ? 0 : 7));
+    size_t bad = fb_oracle_lines(fb_buf_slice(&in), &expected);
+    fb_outcome o = S_read_text(fb_buf_slice(&in), steps[seed % 5], OPTIONS(.format = FB_STREAM_NDJSON, .max_errors = 1000, .batch_rows = seed % 3 ? 0 : 7));
     size_t len = expected.len;
     if (o.text.len < len || (len && memcmp(o.text.ptr, expected.ptr, len))) {
       size_t i = 0;
