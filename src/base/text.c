@@ -82,6 +82,12 @@ size_t fb_utf8_length(const char *text, size_t len) {
   size_t count = 0;
   for (size_t at = 0; at < len; count++) {
     uint32_t rune;
+    uint64_t eight;
+    while (len - at >= 8 && (memcpy(&eight, text + at, 8), (eight & UINT64_C(0x8080808080808080)) == 0)) {
+      at += 8;
+      count += 8;
+    }
+    if (at == len) break;
     int n = fb_utf8_decode(text + at, len - at, &rune);
     at += n ? (size_t)n : 1;
   }

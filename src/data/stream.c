@@ -95,13 +95,6 @@ static uint32_t S_count_lines(const char *text, size_t len) {
   return lines;
 }
 
-/* Code points of UTF-8: bytes that are no continuation. */
-static uint32_t S_count_runes(const char *text, size_t len) {
-  uint32_t count = 0;
-  for (size_t i = 0; i < len; i++) count += (signed char)text[i] > -65;
-  return count;
-}
-
 /* Accounts for buf[0, len), which is about to be forgotten. */
 static void S_pass(fb_stream *stream, size_t len) {
   const char *last = memrchr(stream->buf, '\n', len);
@@ -109,7 +102,7 @@ static void S_pass(fb_stream *stream, size_t len) {
   if (last) stream->column = 0;
   stream->line += stream->options.format == FB_STREAM_NDJSON ? stream->lines : S_count_lines(stream->buf, from);
   stream->lines = 0;
-  stream->column += S_count_runes(stream->buf + from, len - from);
+  stream->column += (uint32_t)fb_utf8_length(stream->buf + from, len - from);
 }
 
 void fb_stream_locate(fb_stream *stream, fb_error *err, const char *at, size_t length) {

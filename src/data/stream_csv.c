@@ -34,6 +34,7 @@ static fb_status S_quoted(fb_stream *stream, const char *at, const char *end, fb
     p = p < end ? memchr(p, '"', (size_t)(end - p)) : NULL;
     if (!p || (p + 1 == end && !stream->eof)) {
       if (!stream->eof) return FB_DONE;
+      cell->end = end;
       return S_bad(stream, err, at, "the quote is never closed", "close it, or double it if it is part of the text");
     }
     if (p + 1 == end || p[1] != '"') break;
@@ -60,6 +61,7 @@ static fb_status S_bare(fb_stream *stream, const char *at, const char *end, fb_m
   const char *p = at;
   while (p < end && *p != ',' && *p != '\n' && *p != '"') p++;
   if (p == end && !stream->eof) return FB_DONE;
+  cell->end = p;
   if (p < end && *p == '"')
     return S_bad(stream, err, p, "a quote within a cell that does not begin with one",
                  "put the whole cell in quotes and double the quotes in it");
@@ -70,7 +72,7 @@ static fb_status S_bare(fb_stream *stream, const char *at, const char *end, fb_m
   return FB_OK;
 }
 
-/* One line into members. FB_DONE: its end has not come yet. */
+/* One line into members. FB_DONE: its end has not come yet. On failure *ret_next is where it was seen. */
 static fb_status S_line(fb_stream *stream, const char *at, const char **ret_next, fb_error *err) {
   const char *end = stream->buf + stream->end;
   fb_arena_reset(&stream->scratch);
@@ -80,7 +82,10 @@ static fb_status S_line(fb_stream *stream, const char *at, const char **ret_next
     if (!cell) return fb_fail(err, FB_E_NOMEM, "out of memory");
     cell->at = at;
     fb_status status = at < end && *at == '"' ? S_quoted(stream, at, end, cell, err) : S_bare(stream, at, end, cell, err);
-    if (status) return status;
+    if (status) {
+      if (status != FB_DONE && status != FB_E_NOMEM) *ret_next = cell->end;
+      return status;
+    }
     at = cell->end;
     if (at == end && !stream->eof) return FB_DONE;
     if (at < end && *at == ',') {
@@ -317,8 +322,12 @@ static fb_status S_take(fb_stream *stream, fb_errors *errors) {
   const char *at = stream->buf + stream->start, *next = at;
   fb_error err;
   fb_status status = S_line(stream, at, &next, &err);
-  size_t len = (size_t)((status ? stream->buf + stream->end : next) - at);
-  if ((!status || status == FB_DONE) && len > stream->options.max_record) return S_too_long(stream, errors, at);
+  /* A fault that lies beyond the limit must not depend on how much of the record has come. */
+  size_t len = (size_t)((status == FB_DONE ? stream->buf + stream->end : next) - at);
+  if (len > stream->options.max_record) {
+    status = S_too_long(stream, errors, at);
+    return stream->csv.ready || status ? status : FB_E_STREAM_LENGTH; /* without a header nothing has a name */
+  }
   if (status == FB_DONE) return status;
   if (status) { /* what follows on the same line cannot be trusted */
     S_resume(stream, S_error_at(stream, &err, at));

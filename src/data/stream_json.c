@@ -114,10 +114,13 @@ static const char *S_record_end(fb_stream *stream) {
   return NULL;
 }
 
-/* A fault in the array's own syntax: nothing after it can be trusted. */
+/* A fault in the array's own syntax: nothing after it can be trusted. FB_DONE: the message depends on bytes
+ * that have not come yet. */
 static fb_status S_broken(fb_stream *stream, fb_errors *errors, const char *at, fb_json_want want) {
+  enum { LONGEST_WORD = 16 };
   fb_error err;
   const char *end = stream->buf + stream->end;
+  if (end - at < LONGEST_WORD && !stream->eof) return FB_DONE;
   size_t from = at - stream->buf > 100 ? (size_t)(at - stream->buf) - 100 : 0;
   fb_slice text = {stream->buf + from, (size_t)(end - stream->buf) - from};
   fb_json_fail(&err, stream->options.name, text, (size_t)(at - text.ptr), FB_JSON_UNEXPECTED, want);

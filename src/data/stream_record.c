@@ -213,6 +213,10 @@ const char *fb_stream_value(fb_stream *stream, fb_facts *facts, const char *at, 
                             fb_field_type type, fb_value *ret_value) {
   fb_member member;
   fb_arena_reset(&stream->scratch);
+  if (stream->options.format == FB_STREAM_NDJSON && at < end && (*at == '[' || *at == '{')) {
+    const char *stop = memchr(at, '\n', (size_t)(end - at)); /* a record ends with its line */
+    if (stop) end = stop;
+  }
   at = S_value(stream, at, end, &member);
   if (!at || (member.nested && S_nested(stream, facts, &member, NULL))) return NULL;
   if (!fb_field_convert(type, &member.value) || S_own(facts, &member.value)) return NULL;
