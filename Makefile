@@ -56,7 +56,8 @@ lint: ## layers, style, banned functions, clang-format, clang-tidy
 	@tools/setup
 	@tools/lint
 
-conformance: setup all ## CEL conformance tests in CEL_DIR
+conformance: setup $(BUILD)/build.ninja ## CEL conformance tests in CEL_DIR
+	@$(NINJA) -C $(BUILD) --quiet tests/conformance/conformance-cel
 	@$(BUILD)/tests/conformance/conformance-cel $(CEL_DIR)
 
 docs: all ## put the parts of the reference that are made from tables into docs/reference
