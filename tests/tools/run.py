@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks the checkers: each must find what it is there to find. tests/tools/run.py ROOT. Prints TAP."""
+"""Checks the checkers: each must find what it is there to find. tests/tools/run.py ROOT FLYBALL. Prints TAP."""
 import json
 import os
 import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.abspath(sys.argv[1])
+ROOT, FLYBALL = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n"
 
 
@@ -80,9 +80,40 @@ def summary():
     yield "no test at all is a failure", total() == (1, "0 passed, 1 failed")
 
 
+def golden(text):
+    """Exit code of the goldens' runner on one file."""
+    with tree({"a.test": text}) as directory:
+        return run(sys.executable, os.path.join(ROOT, "tests/cli/run.py"), FLYBALL, os.path.join(directory, "a.test"))[0]
+
+
+def goldens():
+    yield "what fits passes", golden("=== a\n$ echo 1.5s; cat f\n--- file f\nx\n--- stdout\n{{duration}}\nx\n") == 0
+    yield "other output fails", golden("=== a\n$ echo b\n--- stdout\na\n") == 1
+    yield "unexpected output fails", golden("=== a\n$ echo b\n") == 1
+    yield "unexpected talk fails", golden("=== a\n$ echo b >&2\n") == 1
+    yield "another exit code fails", golden("=== a\n$ exit 3\n--- exit 2\n") == 1
+    yield "a signal is 128 and its number", golden("=== a\n$ kill -9 $$\n--- exit 137\n") == 0
+    yield "a file that was not made fails", golden("=== a\n$ true\n--- made f\nx\n") == 1
+    yield "a dot is only a dot", golden("=== a\n$ echo axb\n--- stdout\na.b\n") == 1
+
+
+def doc(text):
+    with tree({"a.md": text}) as directory:
+        return run(sys.executable, os.path.join(ROOT, "tests/docs/run.py"), FLYBALL, directory, os.path.join(directory, "a.md"))[0]
+
+
+def docs():
+    yield "shown output that comes passes", doc("```sh\n$ echo a b\na …\n$ true\n```\n") == 0
+    yield "other output fails", doc("```sh\n$ echo b\na\n```\n") == 1
+    yield "a command that is not there fails", doc("```sh\n$ no-such-command 2>/dev/null\n```\n") == 1
+    yield "a block that shows no command fails", doc("```sh\nmake demo\n```\n") == 1
+    yield "unless it says so", doc("```sh norun\nmake demo\n```\n") == 0
+    yield "C that does not compile fails", doc("```c\n#include <stddef.h>\nint x = ;\n```\n") == 1
+
+
 def main():
     number = failed = 0
-    for part in (layers, style, summary):
+    for part in (layers, style, summary, goldens, docs):
         for what, fine in part():
             number += 1
             failed += not fine
