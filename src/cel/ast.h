@@ -84,6 +84,9 @@ enum { FB_AST_NO_SLOT = UINT32_MAX }; /* slot of a NAME that is not declared (un
 
 fb_status fb_cel_parse(fb_cel_env *env, fb_slice source, const fb_cel_options *options,
                        fb_cel_expr **ret_expr, fb_errors *errors); /* parses and checks */
+/* The same for source[from .. to) of a text: positions are in the whole text. */
+fb_status fb_cel_parse_part(fb_cel_env *env, fb_slice text, size_t from, size_t to, const fb_cel_options *options,
+                            fb_cel_expr **ret_expr, fb_errors *errors);
 void fb_cel_expr_free(fb_cel_expr *expr);
 /* Compiles any subtree without free locals; `expr` may be freed afterwards. */
 fb_status fb_cel_generate(const fb_cel_env *env, const fb_cel_expr *expr, const fb_ast *ast,

@@ -221,6 +221,9 @@ static const fb_cel_type *S_call(fb_checker *c, fb_ast *ast) {
   for (uint32_t i = 0; i < ast->count; i++) S_check(c, ast->args[i]);
   ast->function = sigs;
   if (!sigs) return target_unknown && ast->args[0]->type->kind == FB_CEL_ERROR ? ast->args[0]->type : S_unknown_function(c, ast);
+  if (fb_slice_equal(ast->name, FB_SLICE("@in")) && fb_unify_look(c, ast->args[1]->type)->kind == FB_CEL_FACT &&
+      fb_unify_assign(c, ast->args[0]->type, S_simple(FB_CEL_STRING)))
+    return S_simple(FB_CEL_BOOL); /* has it such a field? */
   return S_overloads(c, ast, sigs);
 }
 

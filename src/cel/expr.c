@@ -11,12 +11,13 @@ typedef struct S_place {
   const fb_doc *doc;
   const fb_node *node;
   size_t node_offset;
+  size_t base;  /* without a document: of the expression in the whole text */
   size_t start; /* of the origin in the document */
   size_t len;
 } S_place;
 
 static size_t S_in_origin(const S_place *place, size_t offset) {
-  if (!place->doc) return offset;
+  if (!place->doc) return place->base + offset;
   size_t at = fb_node_source_offset(place->doc, place->node, place->node_offset + offset);
   return at < place->start ? 0 : at - place->start > place->len ? place->len : at - place->start;
 }
@@ -45,10 +46,14 @@ static fb_status S_origin_of_doc(fb_cel_expr *expr, S_place *place) {
   return FB_OK;
 }
 
-static fb_status S_set_origin(fb_cel_expr *expr, const fb_cel_options *options) {
-  S_place place = {0};
+static fb_status S_set_origin(fb_cel_expr *expr, const fb_cel_options *options, const fb_cel_report *report) {
+  S_place place = {.base = report->base};
   const char *file = options ? options->name : NULL;
   expr->origin = expr->source;
+  if (report->source.len != expr->source.len) {
+    expr->origin = (fb_slice){fb_arena_text(&expr->arena, report->source), report->source.len};
+    if (!expr->origin.ptr) return FB_E_NOMEM;
+  }
   if (options && options->doc && options->node) {
     place = (S_place){.doc = options->doc, .node = options->node, .node_offset = options->node_offset};
     file = fb_doc_name(options->doc);
@@ -88,12 +93,18 @@ static fb_status S_read(fb_cel_env *env, fb_cel_expr *expr, const fb_cel_options
                       .arena = &expr->arena, .report = report, .max_depth = depth > 1000 ? 1000 : depth};
   fb_status status = fb_parse_source(&parser, &expr->root);
   if (!status) status = S_check(env, expr, options, report);
-  return status ? status : S_set_origin(expr, options);
+  return status ? status : S_set_origin(expr, options, report);
 }
 
 fb_status fb_cel_parse(fb_cel_env *env, fb_slice source, const fb_cel_options *options,
                        fb_cel_expr **ret_expr, fb_errors *errors) {
-  fb_cel_report report = {.source = source, .options = options, .errors = errors};
+  return fb_cel_parse_part(env, source, 0, source.len, options, ret_expr, errors);
+}
+
+fb_status fb_cel_parse_part(fb_cel_env *env, fb_slice text, size_t from, size_t to, const fb_cel_options *options,
+                            fb_cel_expr **ret_expr, fb_errors *errors) {
+  fb_slice source = {text.ptr + from, to - from};
+  fb_cel_report report = {.source = text, .base = from, .options = options, .errors = errors};
   fb_status status = S_admit(source, options, &report);
   if (status) return status;
   fb_cel_expr *expr = fb_alloc_zero(env->allocator, sizeof *expr);

@@ -82,7 +82,9 @@ fb_status fb_cel_generate(const fb_cel_env *env, const fb_cel_expr *expr, const 
   if (g.status) {
     fb_cel_program_free(g.program);
     fb_fail(err, g.status, g.status == FB_E_NOMEM ? "no memory for the program" : "the expression needs too many registers, constants or instructions");
-    if (err) fb_error_locate(err, expr->file ? expr->file : "", expr->origin, ast->at, ast->span);
+    if (!err) return g.status;
+    fb_error_locate(err, expr->file ? expr->file : "", expr->origin, ast->at, ast->span);
+    err->line += expr->origin_line;
     return g.status;
   }
   *ret_program = g.program;
@@ -96,10 +98,7 @@ fb_status fb_cel_compile(fb_cel_env *env, fb_slice source, const fb_cel_options 
   fb_status status = fb_cel_parse(env, source, options, &expr, errors);
   if (status) return status;
   status = fb_cel_generate(env, expr, expr->root, ret_program, &err);
-  if (status) {
-    if (err.line) err.line += expr->origin_line;
-    fb_errors_add(errors, &err);
-  }
+  if (status) fb_errors_add(errors, &err);
   fb_cel_expr_free(expr);
   return status;
 }
@@ -109,6 +108,13 @@ void fb_cel_program_free(fb_cel_program *program) {
   fb_arena arena = program->arena;
   fb_free(arena.allocator, program, sizeof *program);
   fb_arena_release(&arena);
+}
+
+void fb_cel_program_locate(const fb_cel_program *p, fb_error *err) {
+  if (!err) return;
+  fb_cel_span span = p->spans[p->code_count - 1];
+  fb_error_locate(err, p->file, p->origin, span.at, span.len);
+  err->line += p->origin_line;
 }
 
 const fb_cel_type *fb_cel_program_type(const fb_cel_program *program) {

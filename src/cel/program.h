@@ -136,6 +136,9 @@ static inline fb_value fb_cel_lazy(unsigned which) {
   return (fb_value){.kind = FB_ERROR, .reserved = (uint16_t)which};
 }
 
+/* Places the error at the whole expression. */
+void fb_cel_program_locate(const fb_cel_program *program, fb_error *err);
+
 /* ── Operations on any values (operate.c, access.c). Errors and absent values go in, errors come out. ── */
 
 fb_value fb_operate_binary(fb_cel_context *context, fb_cel_op op, fb_value a, fb_value b);
