@@ -102,7 +102,7 @@ typedef struct fb_session_options {
   int64_t deadline;         /* of fb_session_fire, in `clock`'s mono nanoseconds; 0: none */
   uint64_t hash_seed;       /* of the symbol table; draw it where input is not trusted */
   bool
-      explain; /* keep the log of firings (24 bytes and 8 a fact each) that fb_session_why needs for chains */
+      explain; /* keep the log of firings (24 bytes each, and 24 a fact) that fb_session_why needs for chains */
   fb_session_output output;
 } fb_session_options;
 
@@ -166,7 +166,7 @@ FB_API fb_status fb_session_query(fb_session *session, fb_slice type, fb_slice c
 
 /* Why a decision was made, as a map in the arena; call it from the decision callback:
  *   {"rule", "file", "line", "firing",
- *    "bindings": {variable: {"fact": number, "type", …fields}},
+ *    "bindings": {variable: {"fact": number, "type", "made_by"?, "changed_by"?, "fields": {…}}},
  *    "chain": [{"firing", "rule", "line", "facts": [numbers], "made": [numbers], "changed": [numbers]}]}
  * The chain has the firings that made or changed the facts, and those before them, oldest first; it is left out if the
  * session does not keep them (options.explain), and cut at 1,000. */

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * flyball eval: facts in, decisions out. */
+#include "cli/cli.h"
+
+#include <flyball/rules.h>
+
+#include <unistd.h>
+
+enum { RULEBOOK_MAX = 64 << 20 };
+
+typedef struct S_eval {
+  fb_cli *cli;
+  fb_ruleset *rules;
+  fb_session *session;
+  fb_buf line;
+  fb_arena arena;
+  bool explain;
+  bool failed;  /* a condition, an action or a limit: exit 1 */
+  bool refused; /* a bad record: exit 3 */
+  uint64_t records;
+} S_eval;
+
+/* ── Output ── */
+
+static void S_member(fb_buf *out, fb_slice key, fb_value value) {
+  if (out->len && out->ptr[out->len - 1] != '{') fb_buf_char(out, ',');
+  fb_json_write_text(out, key, FB_JSON_COMPACT);
+  fb_buf_char(out, ':');
+  fb_json_write(out, value, FB_JSON_COMPACT);
+}
+
+static void S_object(fb_buf *out, fb_slice type, const fb_map *fields) {
+  fb_buf_char(out, '{');
+  S_member(out, FB_SLICE("type"), fb_string(type));
+  for (uint32_t i = 0; fields && i < fields->len; i++)
+    S_member(out, fb_value_text(fields->entries[i].key), fields->entries[i].value);
+}
+
+static fb_status S_end_line(S_eval *eval) {
+  fb_buf_text(&eval->line, "}\n");
+  fb_status status = fb_out_buf(eval->cli, &eval->line);
+  if (status == FB_OK && fb_out_failed(eval->cli)) status = FB_E_IO;
+  fb_buf_clear(&eval->line);
+  fb_arena_reset(&eval->arena);
+  return status;
+}
+
+static fb_status S_decision(void *context, fb_session *session, const fb_decision *decision) {
+  S_eval *eval = context;
+  fb_buf *out = &eval->line;
+  fb_value why = fb_null();
+  if (eval->explain) {
+    fb_status status = fb_session_why(session, decision, &eval->arena, &why);
+    if (status != FB_OK) return status;
+  }
+  if (eval->cli->json) {
+    fb_buf_text(out, "{");
+    S_member(out, FB_SLICE("type"), fb_string(FB_SLICE("flyball.decision.v1")));
+    S_member(out, FB_SLICE("decision"), fb_string(decision->type));
+    S_member(out, FB_SLICE("fields"), fb_map_value(decision->fields));
+    S_member(out, FB_SLICE("rule"), fb_string(decision->rule));
+    S_member(out, FB_SLICE("line"), fb_int(decision->line));
+    S_member(out, FB_SLICE("firing"), fb_int((int64_t)decision->firing));
+  } else {
+    S_object(out, decision->type, decision->fields);
+  }
+  if (eval->explain) S_member(out, FB_SLICE("why"), why);
+  return S_end_line(eval);
+}
+
+static void S_log(void *context, fb_session *session, const fb_decision *line) {
+  S_eval *eval = context;
+  fb_buf *out = &eval->line;
+  (void)session;
+  if (eval->cli->json) {
+    S_object(out, FB_SLICE("flyball.log.v1"), line->fields);
+    S_end_line(eval);
+    return;
+  }
+  for (uint32_t i = 0; i < line->fields->len; i++) {
+    fb_value value = line->fields->entries[i].value;
+    fb_slice key = fb_value_text(line->fields->entries[i].key);
+    if (i) fb_buf_printf(out, "  %.*s=", (int)key.len, key.ptr);
+    if (!i && value.kind == FB_STRING) fb_buf_add(out, value.as.text, value.len);
+    else fb_json_write(out, value, FB_JSON_COMPACT);
+  }
+  fb_cli_note(eval->cli, "%.*s", (int)out->len, out->ptr ? out->ptr : "");
+  fb_buf_clear(out);
+}
+
+static void S_error(void *context, fb_session *session, const fb_error *err) {
+  S_eval *eval = context;
+  (void)session;
+  eval->failed = true;
+  fb_cli_error(eval->cli, err);
+}
+
+static fb_status S_fact(void *context, fb_session *session, fb_fact_id id, fb_value fact) {
+  S_eval *eval = context;
+  fb_map *fields;
+  fb_slice type = fb_facts_type(fact.as.facts)->name;
+  (void)session;
+  fb_status status = fb_fact_map(fact.as.facts, fact.len, &eval->arena, &fields);
+  if (status != FB_OK) return status;
+  if (eval->cli->json) {
+    fb_buf_char(&eval->line, '{');
+    S_member(&eval->line, FB_SLICE("type"), fb_string(FB_SLICE("flyball.fact.v1")));
+    S_member(&eval->line, FB_SLICE("fact"), fb_int((int64_t)id));
+    S_member(&eval->line, FB_SLICE("of"), fb_string(type));
+    S_member(&eval->line, FB_SLICE("fields"), fb_map_value(fields));
+  } else {
+    S_object(&eval->line, type, fields);
+  }
+  return S_end_line(eval);
+}
+
+/* ── Statistics ── */
+
+static void S_stats_json(S_eval *eval, const fb_session_stats *stats, int64_t nanos) {
+  fb_buf *out = &eval->line;
+  fb_buf_printf(out, "{\"type\":\"flyball.eval.v1\",\"records\":%llu,\"facts\":%llu,\"facts_peak\":%llu,\"asserted\":%llu,"
+                "\"modified\":%llu,\"retracted\":%llu,\"activations\":%llu,\"firings\":%llu,\"decisions\":%llu,"
+                "\"errors\":%llu,\"candidates\":%llu,\"memory\":%llu,\"nanos\":%lld,\"rules\":[",
+                (unsigned long long)eval->records, (unsigned long long)stats->facts, (unsigned long long)stats->facts_peak,
+                (unsigned long long)stats->asserted, (unsigned long long)stats->modified,
+                (unsigned long long)stats->retracted, (unsigned long long)stats->activations,
+                (unsigned long long)stats->firings, (unsigned long long)stats->decisions,
+                (unsigned long long)stats->errors, (unsigned long long)stats->candidates,
+                (unsigned long long)stats->memory, (long long)nanos);
+  for (size_t i = 0; i < fb_ruleset_count(eval->rules); i++) {
+    fb_rule_stats rule = fb_session_rule_statistics(eval->session, i);
+    fb_buf_text(out, i ? ",{" : "{");
+    S_member(out, FB_SLICE("rule"), fb_string(fb_ruleset_rule(eval->rules, i).name));
+    fb_buf_printf(out, ",\"activations\":%llu,\"firings\":%llu,\"errors\":%llu,\"nanos\":%lld}",
+                  (unsigned long long)rule.activations, (unsigned long long)rule.firings,
+                  (unsigned long long)rule.errors, (long long)rule.nanos);
+  }
+  fb_buf_text(out, "]");
+  S_end_line(eval);
+}
+
+static void S_stats_text(S_eval *eval, const fb_session_stats *stats, int64_t nanos) {
+  char time[FB_TIME_TEXT_MAX], total[FB_TIME_TEXT_MAX];
+  fb_duration_format(nanos, total);
+  fb_cli_note(eval->cli, "%llu records, %llu facts (%llu at most), %llu activations, %llu firings, %llu decisions, %llu errors, %.1f MB, %s",
+              (unsigned long long)eval->records, (unsigned long long)stats->facts,
+              (unsigned long long)stats->facts_peak, (unsigned long long)stats->activations,
+              (unsigned long long)stats->firings, (unsigned long long)stats->decisions,
+              (unsigned long long)stats->errors, (double)stats->memory / 1e6, total);
+  fb_cli_note(eval->cli, "%12s %12s %8s %10s  rule", "activations", "firings", "errors", "time");
+  for (size_t i = 0; i < fb_ruleset_count(eval->rules); i++) {
+    fb_rule_stats rule = fb_session_rule_statistics(eval->session, i);
+    fb_rule_info info = fb_ruleset_rule(eval->rules, i);
+    fb_duration_format(rule.nanos, time);
+    fb_cli_note(eval->cli, "%12llu %12llu %8llu %10s  %.*s", (unsigned long long)rule.activations,
+                (unsigned long long)rule.firings, (unsigned long long)rule.errors, time, (int)info.name.len, info.name.ptr);
+  }
+}
+
+/* ── Facts in ── */
+
+static int S_assert_batch(S_eval *eval, const fb_batch *batch) {
+  for (size_t i = 0; i < batch->run_count; i++) {
+    const fb_run *run = &batch->runs[i];
+    fb_error err;
+    fb_status status = fb_session_assert_rows(eval->session, run->facts, run->first, run->count, NULL, NULL, &err);
+    if (status == FB_E_RULE_LIMIT) {
+      fb_cli_error(eval->cli, &err);
+      return FB_EXIT_NO;
+    }
+    if (status != FB_OK) return fb_cli_error(eval->cli, &err);
+  }
+  return FB_EXIT_OK;
+}
+
+static int S_read_stream(S_eval *eval, fb_stream *stream) {
+  fb_errors errors;
+  fb_batch batch;
+  int code = FB_EXIT_OK;
+  for (bool more = true; more && code == FB_EXIT_OK;) {
+    fb_errors_init(&errors, NULL, 0);
+    fb_status status = fb_stream_next(stream, &batch, &errors);
+    if (fb_errors_total(&errors)) {
+      int worst = fb_cli_errors(eval->cli, &errors);
+      eval->refused = true;
+      if (worst == FB_EXIT_OUTSIDE) code = worst;
+    } else if (status != FB_OK && status != FB_DONE) {
+      code = fb_cli_fail(eval->cli, status, "the facts cannot be read on");
+    }
+    fb_errors_release(&errors);
+    if (status == FB_OK && code == FB_EXIT_OK) code = S_assert_batch(eval, &batch);
+    more = status == FB_OK;
+  }
+  eval->records += fb_stream_records(stream);
+  return code;
+}
+
+static fb_stream_format S_format(const fb_cli *cli) {
+  const char *name = fb_cli_text(cli, "from", "auto");
+  if (!strcmp(name, "ndjson")) return FB_STREAM_NDJSON;
+  if (!strcmp(name, "json")) return FB_STREAM_JSON;
+  return strcmp(name, "csv") ? FB_STREAM_AUTO : FB_STREAM_CSV;
+}
+
+static int S_read_file(S_eval *eval, const char *path) {
+  fb_error err;
+  int fd;
+  fb_status status = fb_cli_open(path, &fd, &err);
+  if (status != FB_OK) return fb_cli_error(eval->cli, &err);
+  fb_stream_options options = {.format = S_format(eval->cli), .name = fb_cli_file_name(path),
+                               .type = fb_slice_of(fb_cli_text(eval->cli, "type", "")),
+                               .type_key = fb_slice_of(fb_cli_text(eval->cli, "type-key", ""))};
+  fb_stream *stream;
+  status = fb_stream_open(fb_source_fd(fd), fb_session_schema(eval->session), &options, NULL, &stream, &err);
+  int code = status == FB_OK ? S_read_stream(eval, stream) : fb_cli_error(eval->cli, &err);
+  if (status == FB_OK) fb_stream_free(stream);
+  if (fd != 0) close(fd);
+  return code;
+}
+
+/* ── The run ── */
+
+static int S_load(fb_cli *cli, const char *path, fb_ruleset **ret) {
+  fb_buf text;
+  fb_error err;
+  fb_errors errors;
+  fb_buf_init(&text, NULL, 0);
+  fb_errors_init(&errors, NULL, 0);
+  fb_status status = fb_cli_read(path, RULEBOOK_MAX, &text, &err);
+  int code = FB_EXIT_OK;
+  if (status != FB_OK) code = fb_cli_error(cli, &err);
+  else if ((status = fb_ruleset_read(fb_buf_slice(&text), fb_cli_file_name(path), NULL, ret, &errors, NULL)) != FB_OK) {
+    code = fb_cli_errors(cli, &errors);
+    if (code == FB_EXIT_OK) code = fb_cli_fail(cli, status, "the rulebook does not load");
+  }
+  fb_errors_release(&errors);
+  fb_buf_release(&text);
+  return code;
+}
+
+static int S_fire(S_eval *eval, int64_t limit) {
+  fb_error err;
+  const fb_clock *clock = fb_clock_system();
+  if (limit) fb_session_set_deadline(eval->session, clock->mono(clock->context) + limit);
+  fb_status status = fb_session_fire(eval->session, NULL, &err);
+  if (status == FB_OK) return FB_EXIT_OK;
+  if (fb_out_failed(eval->cli)) return FB_EXIT_OUTSIDE;
+  int code = fb_cli_error(eval->cli, &err);
+  if (status != FB_E_RULE_LIMIT) return code;
+  return limit && strstr(err.text, "time") == err.text + 4 ? FB_EXIT_TIME : FB_EXIT_NO;
+}
+
+static int S_evaluate(S_eval *eval) {
+  fb_cli *cli = eval->cli;
+  const fb_clock *clock = fb_clock_system();
+  int64_t start = clock->mono(clock->context);
+  int code = FB_EXIT_OK;
+  for (size_t i = 0; i < cli->operand_count && code == FB_EXIT_OK; i++) code = S_read_file(eval, cli->operands[i]);
+  if (cli->operand_count == 0) code = S_read_file(eval, "-");
+  if (code == FB_EXIT_OK) code = S_fire(eval, fb_cli_duration(cli, "time-limit", 0));
+  if (fb_cli_has(cli, "facts")) fb_session_query(eval->session, FB_SLICE(""), FB_SLICE(""), S_fact, eval, NULL);
+  fb_session_stats stats = fb_session_statistics(eval->session);
+  int64_t nanos = clock->mono(clock->context) - start;
+  if (fb_cli_has(cli, "stats")) {
+    if (cli->json) S_stats_json(eval, &stats, nanos);
+    else S_stats_text(eval, &stats, nanos);
+  }
+  if (code == FB_EXIT_OK && eval->refused) code = FB_EXIT_DOCUMENT;
+  if (code == FB_EXIT_OK && eval->failed) code = FB_EXIT_NO;
+  return code;
+}
+
+static int S_run(fb_cli *cli) {
+  const char *rules = fb_cli_text(cli, "rules", NULL);
+  if (!rules) return fb_cli_usage(cli, "as in `flyball eval -r rules.yaml facts.ndjson`", "no rulebook was given: `--rules` is missing");
+  S_eval eval = {.cli = cli, .explain = fb_cli_has(cli, "explain")};
+  int code = S_load(cli, rules, &eval.rules);
+  if (code != FB_EXIT_OK) return code;
+  fb_session_options options = {.max_firings = fb_cli_number(cli, "max-firings", 0), .max_facts = fb_cli_number(cli, "max-facts", 0),
+                                .clock = fb_cli_has(cli, "stats") || fb_cli_has(cli, "time-limit") ? fb_clock_system() : NULL,
+                                .hash_seed = fb_random_seed_system(), .explain = eval.explain,
+                                .output = {.decision = S_decision, .log = S_log, .error = S_error, .context = &eval}};
+  fb_buf_init(&eval.line, NULL, 0);
+  fb_arena_init(&eval.arena, NULL, 0);
+  fb_status status = fb_session_new(eval.rules, &options, NULL, &eval.session);
+  code = status == FB_OK ? S_evaluate(&eval) : fb_cli_fail(cli, status, "no memory for a session");
+  fb_session_free(eval.session);
+  fb_arena_release(&eval.arena);
+  fb_buf_release(&eval.line);
+  fb_ruleset_free(eval.rules);
+  return code;
+}
+
+static const char *const S_formats[] = {"auto", "ndjson", "json", "csv", NULL};
+
+static const fb_option S_options[] = {
+    {'r', "rules", FB_OPTION_FILE, "FILE", "The rulebook", NULL, "FLYBALL_RULES", false},
+    {0, "from", FB_OPTION_CHOICE, "FORMAT", "Format of the facts; `auto` looks at the first bytes", S_formats, NULL, false},
+    {'t', "type", FB_OPTION_TEXT, "NAME", "Fact type of records that do not tell theirs", NULL, NULL, false},
+    {0, "type-key", FB_OPTION_TEXT, "KEY", "Which key of a record tells its type; `type` if not given", NULL, NULL, false},
+    {0, "explain", FB_OPTION_FLAG, NULL, "Add to each decision a `why`: rule, line, facts, and how those came to be", NULL, NULL, false},
+    {0, "facts", FB_OPTION_FLAG, NULL, "After the decisions, print the facts that are left", NULL, NULL, false},
+    {0, "stats", FB_OPTION_FLAG, NULL, "At the end, tell what was done, rule by rule", NULL, NULL, false},
+    {0, "max-firings", FB_OPTION_NUMBER, "N", "Stop after so many firings", NULL, NULL, false},
+    {0, "max-facts", FB_OPTION_NUMBER, "N", "Hold at most so many facts", NULL, NULL, false},
+    {0, "time-limit", FB_OPTION_DURATION, "TIME", "Stop firing after so long", NULL, NULL, false},
+    {0}};
+
+const fb_command fb_command_eval = {
+    .name = "eval",
+    .summary = "Decide: rules over facts",
+    .usage = "-r RULES [OPTION]… [FACTS]…",
+    .description = "Reads facts from files (`-` or none: stdin), fires the rules until nothing is left to do, and prints each "
+                   "decision (`emit`) as a line of JSON: its `type` and its fields. Lines of `log` go to stderr.\n\n"
+                   "A record that is no good fact is reported and left out; the others are decided upon, and the exit code is 3. "
+                   "A condition or an action that fails is reported, counts as not holding, and makes the exit code 1, as a "
+                   "limit does (124 for the time limit).\n\n"
+                   "With `--json` every line has a versioned type: `flyball.decision.v1`, `flyball.log.v1`, `flyball.fact.v1`, "
+                   "`flyball.eval.v1`.",
+    .options = S_options,
+    .examples = (const fb_example[]){{"flyball eval -r rules.yaml orders.ndjson", "decisions"},
+                                     {"flyball eval -r rules.yaml -t order --from csv --explain orders.csv", "with reasons, from a table"},
+                                     {0}},
+    .operands = FB_OPERANDS_FILES,
+    .max_operands = UINT32_MAX,
+    .run = S_run,
+};

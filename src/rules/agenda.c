@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The agenda: one stack a salience. Within a tick activations are sorted before they are stacked; across
+ * ticks the later is on top, which is the depth strategy.
+ */
+#include "rules/session.h"
+
+#include <stdlib.h>
+
+fb_status fb_agenda_init(fb_session *session) {
+  fb_agenda *agenda = &session->agenda;
+  size_t count = session->set->salience_count;
+  agenda->levels = fb_alloc_zero(&session->allocator, (count + 1) * sizeof *agenda->levels);
+  if (!agenda->levels) return FB_E_NOMEM;
+  for (uint32_t i = 0; i < FB_RULE_SLOTS; i++)
+    fb_pool_init(&agenda->pools[i], &session->allocator, sizeof(fb_activation) + i * sizeof(fb_link));
+  return FB_OK;
+}
+
+void fb_agenda_release(fb_session *session) {
+  fb_agenda *agenda = &session->agenda;
+  if (!agenda->levels) return;
+  for (size_t i = 0; i < session->set->salience_count; i++)
+    fb_free(&session->allocator, agenda->levels[i].items, agenda->levels[i].cap * sizeof(fb_activation *));
+  fb_free(&session->allocator, agenda->levels, (session->set->salience_count + 1) * sizeof *agenda->levels);
+  fb_free(&session->allocator, agenda->fresh, agenda->fresh_cap * sizeof *agenda->fresh);
+  fb_free(&session->allocator, agenda->buckets, agenda->bucket_count * sizeof *agenda->buckets);
+  for (uint32_t i = 0; i < FB_RULE_SLOTS; i++) fb_pool_release(&agenda->pools[i]);
+  *agenda = (fb_agenda){0};
+}
+
+/* ── Activations of guarded rules, by rule and places ── */
+
+static uint64_t S_hash(uint32_t rule, const uint32_t *places, uint32_t count) {
+  uint64_t hash = fb_hash_u64(rule + 1);
+  for (uint32_t i = 0; i < count; i++) hash = fb_hash_mix(hash, places[i]);
+  return hash;
+}
+
+static uint64_t S_hash_of(const fb_activation *activation) {
+  uint32_t places[FB_RULE_SLOTS];
+  for (uint32_t i = 0; i < activation->count; i++) places[i] = activation->links[i].place;
+  return S_hash(activation->rule, places, activation->count);
+}
+
+static bool S_hash_room(fb_session *session) {
+  fb_agenda *agenda = &session->agenda;
+  if (agenda->hashed < agenda->bucket_count) return true;
+  size_t count = agenda->bucket_count ? agenda->bucket_count * 2 : 64;
+  fb_activation **buckets = fb_alloc_zero(&session->allocator, count * sizeof *buckets);
+  if (!buckets) return false;
+  for (size_t i = 0; i < agenda->bucket_count; i++)
+    for (fb_activation *at = agenda->buckets[i], *next; at; at = next) {
+      next = at->hash_next;
+      fb_activation **head = &buckets[S_hash_of(at) & (count - 1)];
+      at->hash_next = *head;
+      *head = at;
+    }
+  fb_free(&session->allocator, agenda->buckets, agenda->bucket_count * sizeof *buckets);
+  agenda->buckets = buckets;
+  agenda->bucket_count = count;
+  return true;
+}
+
+static void S_unhash(fb_session *session, fb_activation *activation) {
+  fb_agenda *agenda = &session->agenda;
+  fb_activation **at = &agenda->buckets[S_hash_of(activation) & (agenda->bucket_count - 1)];
+  while (*at != activation) at = &(*at)->hash_next;
+  *at = activation->hash_next;
+  agenda->hashed--;
+}
+
+static fb_activation *S_find(fb_session *session, const fb_rule *rule) {
+  fb_agenda *agenda = &session->agenda;
+  if (!agenda->bucket_count) return NULL;
+  uint64_t hash = S_hash(rule->number, session->places, rule->positive_count);
+  fb_activation *at = agenda->buckets[hash & (agenda->bucket_count - 1)];
+  for (; at; at = at->hash_next) {
+    if (at->rule != rule->number) continue;
+    uint32_t i = 0;
+    while (i < at->count && at->links[i].place == session->places[i]) i++;
+    if (i == at->count) return at;
+  }
+  return NULL;
+}
+
+/* ── Adding ── */
+
+static void S_link(fb_session *session, fb_activation *activation, uint32_t position, uint32_t place) {
+  fb_link *link = &activation->links[position];
+  fb_fact *fact = &session->facts[place];
+  *link = (fb_link){.next = fact->links, .place = place, .position = position};
+  if (fact->links) fact->links->prev = link;
+  fact->links = link;
+}
+
+void fb_agenda_unlink(fb_session *session, fb_activation *activation) {
+  for (uint32_t i = 0; i < activation->count; i++) {
+    fb_link *link = &activation->links[i];
+    if (link->prev) link->prev->next = link->next;
+    else session->facts[link->place].links = link->next;
+    if (link->next) link->next->prev = link->prev;
+  }
+}
+
+fb_status fb_agenda_add(fb_session *session, const fb_rule *rule) {
+  fb_agenda *agenda = &session->agenda;
+  uint32_t count = rule->positive_count;
+  if (rule->guarded) {
+    fb_activation *stale = S_find(session, rule);
+    if (stale && stale->tick == session->tick) return FB_OK;
+    if (stale) fb_agenda_kill(session, stale);
+    if (!S_hash_room(session)) return FB_E_NOMEM;
+  }
+  uint64_t max = session->options.max_activations;
+  if (max && session->capped && agenda->live >= max) return FB_E_RULE_LIMIT;
+  if (!fb_grow(&session->allocator, (void **)&agenda->fresh, &agenda->fresh_cap, agenda->fresh_count, sizeof *agenda->fresh))
+    return FB_E_NOMEM;
+  fb_activation *activation = fb_pool_get(&agenda->pools[count]);
+  if (!activation) return FB_E_NOMEM;
+  *activation = (fb_activation){.tick = session->tick, .rule = rule->number, .count = (uint16_t)count};
+  for (uint32_t i = 0; i < count; i++) S_link(session, activation, i, session->places[i]);
+  if (rule->guarded) {
+    fb_activation **head = &agenda->buckets[S_hash_of(activation) & (agenda->bucket_count - 1)];
+    activation->hash_next = *head;
+    *head = activation;
+    agenda->hashed++;
+  }
+  agenda->fresh[agenda->fresh_count++] = activation;
+  agenda->live++;
+  session->stats.activations++;
+  session->rule_stats[rule->number].activations++;
+  return FB_OK;
+}
+
+/* ── Order ── */
+
+/* Which of two of one tick fires first: negative: a. */
+static int S_order(const void *pa, const void *pb, void *context) {
+  const fb_session *session = context;
+  const fb_activation *a = *(fb_activation *const *)pa, *b = *(fb_activation *const *)pb;
+  if (a->rule != b->rule) return a->rule < b->rule ? -1 : 1;
+  for (uint32_t i = 0; i < a->count; i++) {
+    uint64_t sa = session->facts[a->links[i].place].serial, sb = session->facts[b->links[i].place].serial;
+    if (sa != sb) return sa > sb ? -1 : 1;
+  }
+  return 0;
+}
+
+/* Drops the dead of a level once they are most of it. */
+static void S_compact(fb_session *session, fb_agenda_level *level) {
+  size_t kept = 0;
+  for (size_t i = 0; i < level->count; i++) {
+    if (level->items[i]->dead) fb_agenda_free(session, level->items[i]);
+    else level->items[kept++] = level->items[i];
+  }
+  level->count = kept;
+  level->dead = 0;
+}
+
+static bool S_push(fb_session *session, fb_activation *activation) {
+  uint32_t number = session->set->rules[activation->rule].level;
+  fb_agenda_level *level = &session->agenda.levels[number];
+  if (level->dead > 64 && level->dead * 2 > level->count) S_compact(session, level);
+  if (!fb_grow(&session->allocator, (void **)&level->items, &level->cap, level->count, sizeof *level->items)) return false;
+  level->items[level->count++] = activation;
+  if (number < session->agenda.top) session->agenda.top = number;
+  return true;
+}
+
+fb_status fb_agenda_settle(fb_session *session) {
+  fb_agenda *agenda = &session->agenda;
+  if (agenda->fresh_count > 1)
+    qsort_r(agenda->fresh, agenda->fresh_count, sizeof *agenda->fresh, S_order, session);
+  while (agenda->fresh_count) {
+    if (!S_push(session, agenda->fresh[agenda->fresh_count - 1])) return FB_E_NOMEM;
+    agenda->fresh_count--;
+  }
+  return FB_OK;
+}
+
+void fb_agenda_unsettle(fb_session *session) {
+  fb_agenda *agenda = &session->agenda;
+  while (agenda->fresh_count) {
+    fb_activation *activation = agenda->fresh[--agenda->fresh_count];
+    fb_agenda_unlink(session, activation);
+    if (session->set->rules[activation->rule].guarded) S_unhash(session, activation);
+    agenda->live--;
+    fb_agenda_free(session, activation);
+  }
+}
+
+/* Only of what is settled: a change does not kill what it made itself. */
+void fb_agenda_kill(fb_session *session, fb_activation *activation) {
+  const fb_rule *rule = &session->set->rules[activation->rule];
+  fb_agenda_unlink(session, activation);
+  if (rule->guarded) S_unhash(session, activation);
+  activation->dead = true;
+  session->agenda.levels[rule->level].dead++;
+  session->agenda.live--;
+}
+
+fb_activation *fb_agenda_pop(fb_session *session) {
+  fb_agenda *agenda = &session->agenda;
+  for (; agenda->top < session->set->salience_count; agenda->top++) {
+    fb_agenda_level *level = &agenda->levels[agenda->top];
+    while (level->count) {
+      fb_activation *activation = level->items[--level->count];
+      if (!activation->dead) {
+        agenda->live--;
+        if (session->set->rules[activation->rule].guarded) S_unhash(session, activation);
+        return activation;
+      }
+      level->dead--;
+      fb_agenda_free(session, activation);
+    }
+  }
+  return NULL;
+}
+
+void fb_agenda_unpop(fb_session *session, fb_activation *activation) {
+  fb_agenda *agenda = &session->agenda;
+  const fb_rule *rule = &session->set->rules[activation->rule];
+  fb_agenda_level *level = &agenda->levels[rule->level];
+  level->items[level->count++] = activation;
+  agenda->live++;
+  if (rule->level < agenda->top) agenda->top = rule->level;
+  if (!rule->guarded) return;
+  fb_activation **head = &agenda->buckets[S_hash_of(activation) & (agenda->bucket_count - 1)];
+  activation->hash_next = *head;
+  *head = activation;
+  agenda->hashed++;
+}
+
+void fb_agenda_free(fb_session *session, fb_activation *activation) {
+  fb_pool_put(&session->agenda.pools[activation->count], activation);
+}

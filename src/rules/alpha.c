@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Tests of single facts; alpha memories and their indexes. */
+#include "rules/session.h"
+
+/* ── Tests ── */
+
+void fb_session_report(fb_session *session, uint32_t rule, const fb_rule_place *place, fb_error *err) {
+  if (err->code == FB_E_CEL_NO_KEY) return;
+  session->stats.errors++;
+  session->rule_stats[rule].errors++;
+  uint64_t max = session->options.max_errors ? session->options.max_errors : 100;
+  if (!session->options.output.error || session->stats.errors > max) return;
+  if (place && !err->line) fb_doc_relocate(session->set->doc, place->node, place->offset, place->length, err);
+  fb_slice name = session->set->rules[rule].info.name;
+  fb_error_prefix(err, "rule `%.*s`", (int)(name.len > 80 ? 80 : name.len), name.ptr);
+  session->options.output.error(session->options.output.context, session, err);
+}
+
+static bool S_eval(fb_session *session, const fb_cel_program *program, bool *ret_failed, fb_error *err) {
+  fb_value value;
+  fb_arena_mark mark = fb_arena_save(&session->scratch);
+  session->context.steps = session->options.max_steps ? session->options.max_steps : 10000000;
+  fb_status status = fb_cel_eval(program, session->slots, &session->context, &value, err);
+  bool holds = status == FB_OK && value.kind == FB_BOOL && value.as.b;
+  *ret_failed = status != FB_OK;
+  if (status == FB_OK && value.kind != FB_BOOL) {
+    fb_fail(err, FB_E_CEL_NO_OVERLOAD, "a condition must be a bool, this is %s", fb_kind_name(value.kind));
+    *ret_failed = true;
+  }
+  fb_arena_rewind(&session->scratch, mark);
+  return holds;
+}
+
+bool fb_session_holds(fb_session *session, const fb_cel_program *program, uint32_t rule, const fb_rule_place *place,
+                      fb_error *ret_err) {
+  bool failed;
+  fb_error local, *err = ret_err ? ret_err : &local;
+  bool holds = S_eval(session, program, &failed, err);
+  if (failed && !ret_err) fb_session_report(session, rule, place, err);
+  return holds;
+}
+
+static bool S_is_number(fb_value value) { return value.kind >= FB_INT && value.kind <= FB_DOUBLE; }
+
+bool fb_test_values(uint8_t op, fb_value a, fb_value b, bool *ret_failed) {
+  int order;
+  if (a.kind == FB_ABSENT || b.kind == FB_ABSENT) return false;
+  if (op == FB_RULE_EQ) return fb_value_equal(a, b);
+  if (op == FB_RULE_NE) return !fb_value_equal(a, b);
+  if (!fb_value_compare(a, b, &order)) {
+    *ret_failed = !(S_is_number(a) && S_is_number(b));
+    return false;
+  }
+  switch (op) {
+    case FB_RULE_LT: return order < 0;
+    case FB_RULE_LE: return order <= 0;
+    case FB_RULE_GT: return order > 0;
+    default: return order >= 0;
+  }
+}
+
+static bool S_equals(fb_session *session, const fb_rule_test *test, fb_value value) {
+  if (test->key.tag == FB_KEY_HASHED) return fb_value_equal(value, test->constant);
+  if (test->key.tag == FB_KEY_NONE) return false;
+  return fb_rule_key_equal(fb_rule_key_of(value, session->symbols), test->key);
+}
+
+/* The common comparisons of one kind, before the general one. */
+static bool S_compare(const fb_rule_test *test, fb_value value, bool *ret_failed) {
+  fb_value c = test->constant;
+  if (value.kind == FB_INT && c.kind == FB_INT) {
+    switch (test->op) {
+      case FB_RULE_LT: return value.as.i < c.as.i;
+      case FB_RULE_LE: return value.as.i <= c.as.i;
+      case FB_RULE_GT: return value.as.i > c.as.i;
+      default: return value.as.i >= c.as.i;
+    }
+  }
+  if (value.kind == FB_DOUBLE && c.kind == FB_DOUBLE) {
+    switch (test->op) {
+      case FB_RULE_LT: return value.as.d < c.as.d;
+      case FB_RULE_LE: return value.as.d <= c.as.d;
+      case FB_RULE_GT: return value.as.d > c.as.d;
+      default: return value.as.d >= c.as.d;
+    }
+  }
+  return fb_test_values(test->op, value, c, ret_failed);
+}
+
+static bool S_direct(fb_session *session, const fb_rule_test *test, fb_value value, bool *ret_failed) {
+  if (value.kind == FB_ABSENT) return test->op == FB_RULE_LACKS;
+  switch (test->op) {
+    case FB_RULE_EQ: return S_equals(session, test, value);
+    case FB_RULE_NE: return !S_equals(session, test, value);
+    case FB_RULE_HAS: return true;
+    case FB_RULE_LACKS: return false;
+    case FB_RULE_TRUE:
+    case FB_RULE_FALSE:
+      *ret_failed = value.kind != FB_BOOL;
+      return value.kind == FB_BOOL && value.as.b == (test->op == FB_RULE_TRUE);
+    default: return S_compare(test, value, ret_failed);
+  }
+}
+
+/* The failure of one test is no error if another test excludes the fact: `&&` in CEL is so. */
+bool fb_alpha_test(fb_session *session, uint32_t number, uint32_t place) {
+  const fb_rule_alpha *alpha = &session->set->alphas[number];
+  const fb_fact *fact = &session->facts[place];
+  const fb_facts *facts = session->memories[fact->type].facts;
+  const fb_rule_test *failed_test = NULL;
+  fb_error err;
+  for (uint32_t i = 0; i < alpha->test_count; i++) {
+    const fb_rule_test *test = &alpha->tests[i];
+    bool failed = false, holds;
+    if (i == alpha->dispatched) continue;
+    if (test->op == FB_RULE_PROGRAM) {
+      fb_error here;
+      session->slots[test->slot] = fb_fact_value(facts, fact->row);
+      holds = S_eval(session, test->program, &failed, &here);
+      if (failed && !failed_test) err = here;
+    } else {
+      fb_value value = fb_facts_get(facts, fact->row, test->field);
+      holds = S_direct(session, test, value, &failed);
+      if (failed && !failed_test)
+        fb_fail(&err, FB_E_CEL_NO_OVERLOAD, "no such overload: the field is %s here", fb_kind_name(value.kind));
+    }
+    if (failed && !failed_test) failed_test = test;
+    if (!holds && !failed) return false;
+  }
+  if (failed_test) fb_session_report(session, failed_test->rule, &failed_test->place, &err);
+  return !failed_test;
+}
+
+uint32_t fb_alpha_candidates(fb_session *session, uint32_t type_number, uint32_t row) {
+  if (type_number >= session->set->type_count) return 0;
+  const fb_rule_type *type = &session->set->types[type_number];
+  const fb_facts *facts = session->memories[type_number].facts;
+  uint32_t count = type->always_count;
+  if (count) memcpy(session->candidates, type->always, count * sizeof *session->candidates);
+  for (uint32_t i = 0; i < type->dispatch_count; i++) {
+    const fb_rule_dispatch *dispatch = &type->dispatches[i];
+    fb_rule_key key = fb_rule_key_of(fb_facts_get(facts, row, dispatch->field), session->symbols);
+    if (key.tag == FB_KEY_NONE) continue;
+    uint32_t at = (uint32_t)fb_rule_key_hash(key) & (dispatch->cap - 1);
+    for (; dispatch->buckets[at].key.tag != FB_KEY_NONE; at = (at + 1) & (dispatch->cap - 1)) {
+      const fb_rule_bucket *bucket = &dispatch->buckets[at];
+      if (!fb_rule_key_equal(bucket->key, key)) continue;
+      memcpy(session->candidates + count, bucket->alphas, bucket->count * sizeof *session->candidates);
+      count += bucket->count;
+      break;
+    }
+  }
+  return count;
+}
+
+/* ── Memories ── */
+
+static bool S_index_rehash(fb_session *session, fb_index_memory *index, uint32_t heads) {
+  uint32_t *fresh = fb_alloc_zero(&session->allocator, (size_t)heads * sizeof *fresh);
+  if (!fresh) return false;
+  for (uint32_t i = 0; i < index->head_count; i++)
+    for (uint32_t at = index->heads[i], next; at; at = next) {
+      uint32_t *head = &fresh[index->hash[at - 1] & (heads - 1)];
+      next = index->next[at - 1];
+      index->next[at - 1] = *head;
+      index->prev[at - 1] = 0;
+      if (*head) index->prev[*head - 1] = at;
+      *head = at;
+    }
+  fb_free(&session->allocator, index->heads, (size_t)index->head_count * sizeof *fresh);
+  index->heads = fresh;
+  index->head_count = heads;
+  return true;
+}
+
+static bool S_index_room(fb_session *session, fb_index_memory *index, uint32_t row) {
+  if (row >= index->rows) {
+    size_t rows = index->rows * 2 > (size_t)row + 64 ? index->rows * 2 : (size_t)row + 64;
+    uint32_t **arrays[] = {&index->next, &index->prev, &index->hash};
+    uint32_t *grown[3];
+    for (int i = 0; i < 3; i++) {
+      grown[i] = fb_alloc(&session->allocator, rows * sizeof(uint32_t));
+      if (grown[i]) continue;
+      while (i--) fb_free(&session->allocator, grown[i], rows * sizeof(uint32_t));
+      return false;
+    }
+    for (int i = 0; i < 3; i++) {
+      if (index->rows) memcpy(grown[i], *arrays[i], index->rows * sizeof(uint32_t));
+      fb_free(&session->allocator, *arrays[i], index->rows * sizeof(uint32_t));
+      *arrays[i] = grown[i];
+    }
+    index->rows = rows;
+  }
+  if (index->count < index->head_count) return true;
+  return S_index_rehash(session, index, index->head_count ? index->head_count * 2 : 64);
+}
+
+/* A row whose field equals nothing (absent, NaN) is in no chain; whether it is one is asked of the key, both
+ * coming and going. */
+static bool S_index_insert(fb_session *session, uint32_t number, const fb_facts *facts, uint32_t row) {
+  fb_index_memory *index = &session->indexes[number];
+  fb_rule_key key = fb_rule_key_of(fb_facts_get(facts, row, session->set->indexes[number].field), session->symbols);
+  if (key.tag == FB_KEY_NONE) return true;
+  if (!S_index_room(session, index, row)) return false;
+  uint32_t hash = (uint32_t)fb_rule_key_hash(key);
+  uint32_t *head = &index->heads[hash & (index->head_count - 1)];
+  index->hash[row] = hash;
+  index->prev[row] = 0;
+  index->next[row] = *head;
+  if (*head) index->prev[*head - 1] = row + 1;
+  *head = row + 1;
+  index->count++;
+  return true;
+}
+
+static void S_index_remove(fb_session *session, uint32_t number, const fb_facts *facts, uint32_t row) {
+  fb_index_memory *index = &session->indexes[number];
+  fb_rule_key key = fb_rule_key_of(fb_facts_get(facts, row, session->set->indexes[number].field), session->symbols);
+  if (key.tag == FB_KEY_NONE) return;
+  uint32_t next = index->next[row], prev = index->prev[row];
+  if (prev) index->next[prev - 1] = next;
+  else index->heads[index->hash[row] & (index->head_count - 1)] = next;
+  if (next) index->prev[next - 1] = prev;
+  index->count--;
+}
+
+static bool S_alpha_room(fb_session *session, fb_alpha_memory *memory, uint32_t row) {
+  if (row / 64 < memory->words) return true;
+  size_t words = memory->words * 2 > row / 64 + 8 ? memory->words * 2 : row / 64 + 8;
+  uint64_t *bits = fb_resize(&session->allocator, memory->bits, memory->words * sizeof *bits, words * sizeof *bits);
+  if (!bits) return false;
+  memset(bits + memory->words, 0, (words - memory->words) * sizeof *bits);
+  memory->bits = bits;
+  memory->words = words;
+  return true;
+}
+
+bool fb_alpha_insert(fb_session *session, uint32_t number, uint32_t row) {
+  const fb_rule_alpha *alpha = &session->set->alphas[number];
+  fb_alpha_memory *memory = &session->alphas[number];
+  const fb_facts *facts = session->memories[alpha->type].facts;
+  if (!S_alpha_room(session, memory, row)) return false;
+  for (uint32_t i = 0; i < alpha->index_count; i++) {
+    if (S_index_insert(session, alpha->indexes[i], facts, row)) continue;
+    while (i--) S_index_remove(session, alpha->indexes[i], facts, row);
+    return false;
+  }
+  memory->bits[row / 64] |= UINT64_C(1) << row % 64;
+  memory->count++;
+  return true;
+}
+
+void fb_alpha_remove(fb_session *session, uint32_t number, uint32_t row) {
+  const fb_rule_alpha *alpha = &session->set->alphas[number];
+  fb_alpha_memory *memory = &session->alphas[number];
+  const fb_facts *facts = session->memories[alpha->type].facts;
+  for (uint32_t i = 0; i < alpha->index_count; i++) S_index_remove(session, alpha->indexes[i], facts, row);
+  memory->bits[row / 64] &= ~(UINT64_C(1) << row % 64);
+  memory->count--;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Firing: all values of `then` are computed before anything is done, so that a firing either has all its
+ * effects or, when a value fails, none; and all see the facts as they were when the rule fired.
+ * Decisions and log lines are handed out before the facts change.
+ */
+#include "rules/session.h"
+
+#include <stdio.h>
+
+/* ── Values ── */
+
+static fb_status S_eval(fb_session *session, const fb_template *template_, fb_value *ret, fb_error *err) {
+  fb_cel_context *context = &session->context;
+  context->arena = &session->firing_arena;
+  context->steps = session->options.max_steps ? session->options.max_steps : 10000000;
+  fb_status status = fb_template_eval(template_, session->slots, context, ret, err);
+  context->arena = &session->scratch;
+  return status;
+}
+
+static fb_status S_eval_all(fb_session *session, const fb_rule *rule, fb_rule_place *place, fb_error *err) {
+  fb_value *value = session->values;
+  for (uint32_t i = 0; i < rule->action_count; i++) {
+    const fb_rule_action *action = &rule->actions[i];
+    place->node = action->node;
+    if (action->message) {
+      fb_status status = S_eval(session, action->message, value++, err);
+      if (status != FB_OK) return status;
+    }
+    for (uint32_t f = 0; f < action->field_count; f++) {
+      place->node = action->fields[f].node;
+      fb_status status = S_eval(session, action->fields[f].template_, value++, err);
+      if (status != FB_OK) return status;
+    }
+  }
+  return FB_OK;
+}
+
+/* Makes the rows of the asserts and fits the values of the modifies, so that what is left to do cannot fail but
+ * for memory. */
+static fb_status S_prepare_assert(fb_session *session, const fb_rule_action *action, const fb_value *values, uint32_t *ret_row,
+                                  fb_rule_place *place, fb_error *err) {
+  fb_memory *memory;
+  uint32_t row;
+  fb_status status = fb_memory_of(session, fb_schema_type(session->schema, action->type), &memory);
+  if (status == FB_OK) status = fb_memory_new_row(session, memory, &row);
+  if (status != FB_OK) return fb_fail(err, status, "no memory for another fact");
+  for (uint32_t f = 0; f < action->field_count && status == FB_OK; f++) {
+    place->node = action->fields[f].node;
+    status = fb_facts_set(memory->facts, row, action->fields[f].field, values[f], err);
+  }
+  if (status == FB_OK) *ret_row = row;
+  else fb_memory_free_row(session, memory, row);
+  return status;
+}
+
+static fb_status S_prepare(fb_session *session, const fb_rule *rule, uint32_t *ret_done, fb_rule_place *place, fb_error *err) {
+  fb_value *values = session->values;
+  uint32_t i;
+  fb_status status = FB_OK;
+  for (i = 0; i < rule->action_count && status == FB_OK; i++) {
+    const fb_rule_action *action = &rule->actions[i];
+    session->rows[i] = FB_RULE_NONE;
+    values += action->message != NULL;
+    if (action->kind == FB_THEN_ASSERT) {
+      status = S_prepare_assert(session, action, values, &session->rows[i], place, err);
+    } else if (action->kind == FB_THEN_MODIFY) {
+      fb_memory *memory = &session->memories[action->type];
+      for (uint32_t f = 0; f < action->field_count && status == FB_OK; f++) {
+        place->node = action->fields[f].node;
+        status = fb_session_fit(session, memory, action->fields[f].field, &values[f], err);
+      }
+    }
+    values += action->field_count;
+  }
+  *ret_done = i;
+  return status;
+}
+
+static void S_unprepare(fb_session *session, const fb_rule *rule, uint32_t done) {
+  for (uint32_t i = 0; i < done; i++)
+    if (session->rows[i] != FB_RULE_NONE) {
+      fb_memory_free_row(session, &session->memories[rule->actions[i].type], session->rows[i]);
+      session->rows[i] = FB_RULE_NONE;
+    }
+}
+
+/* ── Effects ── */
+
+static fb_status S_hand_out(fb_session *session, const fb_rule *rule, const fb_rule_action *action, const fb_value *values) {
+  const fb_session_output *output = &session->options.output;
+  bool emit = action->kind == FB_THEN_EMIT;
+  if (emit) session->stats.decisions++;
+  if (emit ? !output->decision : !output->log) return FB_OK;
+  fb_map *fields = fb_map_new(&session->firing_arena, action->field_count + 1);
+  if (!fields) return FB_E_NOMEM;
+  if (!emit && !fb_map_put(fields, &session->firing_arena, fb_string(FB_SLICE("message")), *values++, NULL)) return FB_E_NOMEM;
+  for (uint32_t f = 0; f < action->field_count; f++)
+    if (!fb_map_put(fields, &session->firing_arena, fb_string(action->fields[f].name), values[f], NULL)) return FB_E_NOMEM;
+  fb_decision decision = {.type = action->name, .fields = fields, .rule = rule->info.name, .rule_number = rule->number,
+                          .line = action->node->line, .firing = session->firing};
+  if (emit) return output->decision(output->context, session, &decision);
+  output->log(output->context, session, &decision);
+  return FB_OK;
+}
+
+static fb_status S_hand_out_all(fb_session *session, const fb_rule *rule) {
+  const fb_value *values = session->values;
+  fb_status first = FB_OK;
+  for (uint32_t i = 0; i < rule->action_count; i++) {
+    const fb_rule_action *action = &rule->actions[i];
+    if (action->kind == FB_THEN_EMIT || action->kind == FB_THEN_LOG) {
+      fb_status status = S_hand_out(session, rule, action, values);
+      if (first == FB_OK) first = status;
+    }
+    values += action->field_count + (action->message != NULL);
+  }
+  return first;
+}
+
+static fb_status S_modify(fb_session *session, const fb_rule_action *action, fb_fact_id id, const fb_value *values,
+                          fb_error *err) {
+  uint32_t place = fb_memory_find(session, id);
+  if (!place) return fb_fail(err, FB_E_RULE_FACT, "an action of this firing has retracted the fact already");
+  uint32_t *numbers = fb_arena_alloc(&session->firing_arena, (action->field_count + 1) * sizeof *numbers);
+  if (!numbers) return fb_fail(err, FB_E_NOMEM, "out of memory");
+  for (uint32_t f = 0; f < action->field_count; f++) numbers[f] = action->fields[f].field;
+  return fb_session_change(session, place, numbers, values, action->field_count, err);
+}
+
+static fb_status S_act(fb_session *session, const fb_rule *rule, const fb_fact_id *ids, uint32_t number, const fb_value *values,
+                       fb_error *err) {
+  const fb_rule_action *action = &rule->actions[number];
+  uint32_t place;
+  fb_status status;
+  switch (action->kind) {
+    case FB_THEN_ASSERT:
+      status = fb_session_insert_row(session, action->type, session->rows[number], &place, err);
+      session->rows[number] = FB_RULE_NONE;
+      if (status == FB_OK && session->options.explain) status = fb_why_made(session, place);
+      return status;
+    case FB_THEN_MODIFY: return S_modify(session, action, ids[action->slot], values, err);
+    case FB_THEN_RETRACT:
+      place = fb_memory_find(session, ids[action->slot]);
+      return place ? fb_session_remove(session, place, err) : FB_OK;
+    case FB_THEN_HALT: session->halted = true; return FB_OK;
+    default: return FB_OK;
+  }
+}
+
+/* Limits and lack of memory end the run; anything else concerns this firing only and is reported. */
+static bool S_is_fatal(const fb_session *session, fb_status status) {
+  return status == FB_E_NOMEM || status == FB_E_RULE_LIMIT || status == FB_E_LIMIT || session->lost;
+}
+
+static fb_status S_act_all(fb_session *session, const fb_rule *rule, const fb_fact_id *ids, fb_error *err) {
+  const fb_value *values = session->values;
+  for (uint32_t i = 0; i < rule->action_count; i++) {
+    const fb_rule_action *action = &rule->actions[i];
+    values += action->message != NULL;
+    fb_status status = S_act(session, rule, ids, i, values, err);
+    if (status != FB_OK) {
+      S_unprepare(session, rule, rule->action_count);
+      fb_rule_place place = {.node = action->node};
+      if (S_is_fatal(session, status)) {
+        if (err && !err->line) fb_doc_relocate(session->set->doc, action->node, 0, action->node->length, err);
+        return status;
+      }
+      fb_session_report(session, rule->number, &place, err);
+      return FB_OK;
+    }
+    values += action->field_count;
+  }
+  return FB_OK;
+}
+
+static fb_status S_fire_rule(fb_session *session, const fb_rule *rule, const fb_link *links, fb_error *err) {
+  fb_fact_id ids[FB_RULE_SLOTS];
+  fb_rule_place place = {0};
+  uint32_t done;
+  for (uint32_t i = 0; i < rule->positive_count; i++) {
+    ids[i] = fb_place_id(session, links[i].place);
+    session->slots[i] = fb_place_value(session, links[i].place);
+  }
+  if (session->options.explain && fb_why_begin(session, rule->number, links, rule->positive_count) != FB_OK)
+    return fb_fail(err, FB_E_NOMEM, "no memory for the log of firings");
+  fb_status status = S_eval_all(session, rule, &place, err);
+  if (status == FB_OK && (status = S_prepare(session, rule, &done, &place, err)) != FB_OK) S_unprepare(session, rule, done);
+  if (status == FB_E_NOMEM) return status;
+  if (status != FB_OK) {
+    if (err->code == FB_E_CEL_NO_KEY) err->code = FB_E_RULE_VALUE; /* here a missing field is worth a report */
+    fb_session_report(session, rule->number, &place, err);
+    return FB_OK;
+  }
+  fb_status told = S_hand_out_all(session, rule);
+  status = S_act_all(session, rule, ids, err);
+  if (status == FB_OK && told != FB_OK) return fb_fail(err, told, "what received a decision failed");
+  return status;
+}
+
+/* ── The cycle ── */
+
+static fb_status S_limit(const fb_session *session, const fb_activation *next, fb_error *err, const char *what) {
+  const fb_rule *rule = &session->set->rules[next->rule];
+  fb_fail(err, FB_E_RULE_LIMIT, "%s; rule `%.*s` was to fire next", what,
+          (int)(rule->info.name.len > 120 ? 120 : rule->info.name.len), rule->info.name.ptr);
+  fb_error_hint(err, "do rules set each other off without end? If not, raise the limit");
+  if (err) fb_doc_relocate(session->set->doc, rule->node, 0, rule->info.name.len, err);
+  return FB_E_RULE_LIMIT;
+}
+
+/* The next activation whose guards hold, taken off the agenda. */
+static fb_activation *S_next(fb_session *session) {
+  for (fb_activation *next; (next = fb_agenda_pop(session));) {
+    const fb_rule *rule = &session->set->rules[next->rule];
+    if (!rule->guarded) return next;
+    for (uint32_t i = 0; i < next->count; i++) {
+      session->places[i] = next->links[i].place;
+      session->slots[i] = fb_place_value(session, next->links[i].place);
+    }
+    if (fb_match_guards_hold(session, rule)) return next;
+    fb_agenda_unlink(session, next);
+    fb_agenda_free(session, next);
+  }
+  return NULL;
+}
+
+static bool S_is_late(const fb_session *session) {
+  const fb_clock *clock = session->options.clock;
+  return session->options.deadline && clock && clock->mono(clock->context) >= session->options.deadline;
+}
+
+static fb_status S_fire_one(fb_session *session, fb_activation *next, fb_error *err) {
+  const fb_rule *rule = &session->set->rules[next->rule];
+  const fb_clock *clock = session->options.clock;
+  int64_t start = clock ? clock->mono(clock->context) : 0;
+  fb_agenda_unlink(session, next);
+  session->firing++;
+  session->firing_rule = rule->number;
+  session->firing_links = next->links;
+  session->rule_stats[rule->number].firings++;
+  fb_status status = S_fire_rule(session, rule, next->links, err);
+  session->firing_rule = FB_RULE_NONE;
+  session->firing_links = NULL;
+  fb_agenda_free(session, next);
+  fb_arena_reset(&session->firing_arena);
+  fb_arena_reset(&session->scratch);
+  if (clock) session->rule_stats[rule->number].nanos += clock->mono(clock->context) - start;
+  if (session->options.output.fired)
+    session->options.output.fired(session->options.output.context, session, rule->number, session->firing);
+  return status;
+}
+
+fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *err) {
+  uint64_t fired = 0, max = session->options.max_firings;
+  fb_error local;
+  if (!err) err = &local;
+  if (ret_firings) *ret_firings = 0;
+  if (session->lost) return fb_fail(err, FB_E_RULE_SESSION, "the session ran out of memory in the middle of a change; reset it");
+  if (!max) max = session->agenda.live + 10000000;
+  session->halted = false;
+  fb_status status = FB_OK;
+  for (fb_activation *next; status == FB_OK && !session->halted && (next = S_next(session));) {
+    bool late = (fired & 63) == 0 && S_is_late(session);
+    if (late || fired >= max) {
+      char what[80];
+      if (late) snprintf(what, sizeof what, "the time that the session may take is over");
+      else snprintf(what, sizeof what, "%llu firings, the limit", (unsigned long long)max);
+      fb_agenda_unpop(session, next);
+      status = S_limit(session, next, err, what);
+      break;
+    }
+    status = S_fire_one(session, next, err);
+    if (ret_firings) *ret_firings = ++fired;
+    else fired++;
+  }
+  return status;
+}

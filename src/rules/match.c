@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From a change to its activations: the fact that changed is joined with the others, beginning at each
+ * condition that it may stand in. Partial matches are never kept.
+ *
+ * A `not` that is broken makes its activations stale and costs nothing; one that is mended (its fact
+ * goes) makes activations anew: the tuples that the fact blocked are stashed before the change and
+ * looked at after it. `exists` is the mirror image.
+ */
+#include "rules/session.h"
+
+typedef struct S_match {
+  fb_session *session;
+  const fb_rule *rule;
+  const fb_rule_condition *start;
+  uint32_t start_place;
+  bool stash; /* keep the tuples instead of activating them */
+} S_match;
+
+static fb_status S_step(const S_match *match, uint32_t depth);
+
+static void S_bind(fb_session *session, uint32_t slot, uint32_t place) {
+  session->places[slot] = place;
+  session->slots[slot] = fb_place_value(session, place);
+}
+
+/* ── Joins ── */
+
+static fb_value S_field(const fb_session *session, uint32_t slot, uint32_t field) {
+  fb_value fact = session->slots[slot];
+  return fb_facts_get(fact.as.facts, fact.len, field);
+}
+
+static bool S_join_holds(fb_session *session, const fb_rule_join *join) {
+  if (join->program) return fb_session_holds(session, join->program, join->rule, &join->place, NULL);
+  bool failed = false;
+  fb_value a = S_field(session, join->slot_a, join->field_a), b = S_field(session, join->slot_b, join->field_b);
+  bool holds = fb_test_values(join->op, a, b, &failed);
+  if (failed) {
+    fb_error err;
+    fb_fail(&err, FB_E_CEL_NO_OVERLOAD, "no such overload: %s and %s have no order", fb_kind_name(a.kind), fb_kind_name(b.kind));
+    fb_session_report(session, join->rule, &join->place, &err);
+  }
+  return holds;
+}
+
+static bool S_joins_hold(fb_session *session, const fb_rule_level *level) {
+  for (uint32_t i = 0; i < level->join_count; i++)
+    if (!S_join_holds(session, level->joins[i])) return false;
+  return true;
+}
+
+/* What the index is to be asked for; FB_ABSENT: nothing can fit. */
+static fb_value S_probe_key(fb_session *session, const fb_rule_level *level) {
+  const fb_rule_join *join = level->probe;
+  if (level->probe_b) return S_field(session, join->slot_a, join->field_a);
+  if (!join->key_only) return S_field(session, join->slot_b, join->field_b);
+  fb_value value;
+  fb_error err;
+  session->context.steps = session->options.max_steps ? session->options.max_steps : 10000000;
+  if (fb_cel_eval(join->key, session->slots, &session->context, &value, &err) == FB_OK) return value;
+  fb_session_report(session, join->rule, &join->place, &err);
+  return fb_absent();
+}
+
+/* Goes through the rows that a level may bind. `value` lives in scratch until the cursor is done. */
+typedef struct S_cursor {
+  const fb_rule_alpha *alpha;
+  const fb_facts *facts;
+  const uint32_t *places;
+  const fb_index_memory *index; /* NULL: bits */
+  uint32_t field;
+  fb_value value;
+  fb_rule_key key;
+  uint32_t hash, at; /* at: chain link, or next row */
+  const fb_alpha_memory *bits;
+} S_cursor;
+
+static bool S_cursor_start(fb_session *session, const fb_rule *rule, const fb_rule_level *level, S_cursor *cursor) {
+  const fb_rule_condition *c = &rule->conditions[level->condition];
+  *cursor = (S_cursor){.alpha = &session->set->alphas[c->alpha], .bits = &session->alphas[c->alpha]};
+  if (!cursor->bits->count) return false;
+  cursor->facts = session->memories[c->type].facts;
+  cursor->places = session->memories[c->type].places;
+  if (level->index == FB_RULE_NONE) return true;
+  cursor->index = &session->indexes[level->index];
+  cursor->field = session->set->indexes[level->index].field;
+  cursor->value = S_probe_key(session, level);
+  cursor->key = fb_rule_key_of(cursor->value, session->symbols);
+  if (cursor->key.tag == FB_KEY_NONE || cursor->key.tag == FB_KEY_UNKNOWN_TEXT || !cursor->index->head_count) return false;
+  cursor->hash = (uint32_t)fb_rule_key_hash(cursor->key);
+  cursor->at = cursor->index->heads[cursor->hash & (cursor->index->head_count - 1)];
+  return true;
+}
+
+static bool S_same_key(fb_session *session, const S_cursor *cursor, uint32_t row) {
+  fb_value value = fb_facts_get(cursor->facts, row, cursor->field);
+  if (cursor->key.tag == FB_KEY_HASHED) return fb_value_equal(value, cursor->value);
+  return fb_rule_key_equal(fb_rule_key_of(value, session->symbols), cursor->key);
+}
+
+/* The place of the next row, 0 at the end. */
+static uint32_t S_cursor_next(fb_session *session, S_cursor *cursor) {
+  if (cursor->index) {
+    while (cursor->at) {
+      uint32_t row = cursor->at - 1;
+      cursor->at = cursor->index->next[row];
+      session->stats.candidates++;
+      if (cursor->index->hash[row] == cursor->hash && S_same_key(session, cursor, row)) return cursor->places[row];
+    }
+    return 0;
+  }
+  for (size_t word = cursor->at / 64; word < cursor->bits->words; word++) {
+    uint64_t bits = cursor->bits->bits[word];
+    if (word == cursor->at / 64) bits &= ~UINT64_C(0) << cursor->at % 64;
+    if (!bits) continue;
+    uint32_t row = (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(bits);
+    cursor->at = row + 1;
+    session->stats.candidates++;
+    return cursor->places[row];
+  }
+  cursor->at = (uint32_t)(cursor->bits->words * 64);
+  return 0;
+}
+
+/* ── Guards ── */
+
+/* Is there a fact, other than `except`, that satisfies the guard's condition for what is bound? */
+static bool S_guard_finds(fb_session *session, const fb_rule *rule, const fb_rule_condition *guard, uint32_t except) {
+  S_cursor cursor;
+  fb_arena_mark mark = fb_arena_save(&session->scratch);
+  bool found = false;
+  if (S_cursor_start(session, rule, &guard->check, &cursor)) {
+    for (uint32_t place; !found && (place = S_cursor_next(session, &cursor));) {
+      if (place == except) continue;
+      S_bind(session, guard->slot, place);
+      found = S_joins_hold(session, &guard->check);
+    }
+  }
+  fb_arena_rewind(&session->scratch, mark);
+  return found;
+}
+
+bool fb_match_guards_hold(fb_session *session, const fb_rule *rule) {
+  for (uint32_t i = 0; rule->guarded && i < rule->condition_count; i++) {
+    const fb_rule_condition *guard = &rule->conditions[i];
+    if (guard->kind == FB_WHEN_FACT) continue;
+    if (S_guard_finds(session, rule, guard, 0) != (guard->kind == FB_WHEN_EXISTS)) return false;
+  }
+  return true;
+}
+
+/* ── Walks ── */
+
+static fb_status S_keep_tuple(fb_session *session, const fb_rule *rule) {
+  for (uint32_t i = 0; i <= rule->positive_count; i++) {
+    if (!fb_grow(&session->allocator, (void **)&session->stash, &session->stash_cap, session->stash_count, sizeof *session->stash))
+      return FB_E_NOMEM;
+    session->stash[session->stash_count++] = i ? session->places[i - 1] : rule->number;
+  }
+  return FB_OK;
+}
+
+static fb_status S_complete(const S_match *match) {
+  fb_session *session = match->session;
+  const fb_rule *rule = match->rule;
+  if (match->stash) return S_keep_tuple(session, rule);
+  bool holds = true;
+  /* An `exists` that held without this fact is no news. */
+  if (match->start && match->start->kind == FB_WHEN_EXISTS)
+    holds = !S_guard_finds(session, rule, match->start, match->start_place);
+  holds = holds && fb_match_guards_hold(session, rule);
+  fb_status status = holds ? fb_agenda_add(session, rule) : FB_OK;
+  if (match->start && rule->guarded) S_bind(session, match->start->slot, match->start_place);
+  return status;
+}
+
+static fb_status S_visit(const S_match *match, uint32_t depth, const fb_rule_level *level, S_cursor *cursor) {
+  fb_session *session = match->session;
+  const fb_rule_condition *c = &match->rule->conditions[level->condition];
+  bool other = level->other && session->use_ticks[c->use] == session->tick;
+  for (uint32_t place; (place = S_cursor_next(session, cursor));) {
+    if (other && place == match->start_place) continue;
+    S_bind(session, c->slot, place);
+    if (!S_joins_hold(session, level)) continue;
+    fb_status status = S_step(match, depth + 1);
+    if (status != FB_OK) return status;
+  }
+  return FB_OK;
+}
+
+/* Recursion is bounded by the number of positive conditions. */
+static fb_status S_step(const S_match *match, uint32_t depth) {
+  if (depth == match->start->walk_count) return S_complete(match);
+  const fb_rule_level *level = &match->start->walk[depth];
+  fb_session *session = match->session;
+  fb_arena_mark mark = fb_arena_save(&session->scratch);
+  S_cursor cursor;
+  fb_status status = FB_OK;
+  if (S_cursor_start(session, match->rule, level, &cursor)) status = S_visit(match, depth, level, &cursor);
+  fb_arena_rewind(&session->scratch, mark);
+  return status;
+}
+
+static fb_status S_walk(fb_session *session, uint32_t use_number, uint32_t place, bool stash) {
+  const fb_rule_use *use = &session->set->uses[use_number];
+  const fb_rule *rule = &session->set->rules[use->rule];
+  S_match match = {session, rule, &rule->conditions[use->condition], place, stash};
+  S_bind(session, match.start->slot, place);
+  return S_step(&match, 0);
+}
+
+/* ── Changes ── */
+
+static uint8_t S_kind(const fb_session *session, uint32_t use) {
+  const fb_rule_use *at = &session->set->uses[use];
+  return session->set->rules[at->rule].conditions[at->condition].kind;
+}
+
+/* Walks from the fact at each use of the matched alphas that this tick concerns. */
+static fb_status S_seed(fb_session *session, uint32_t place, uint32_t matched) {
+  for (uint32_t i = 0; i < matched; i++) {
+    const fb_rule_alpha *alpha = &session->set->alphas[session->matched[i]];
+    for (uint32_t u = 0; u < alpha->use_count; u++) {
+      uint32_t use = alpha->uses[u];
+      if (session->use_ticks[use] != session->tick || S_kind(session, use) == FB_WHEN_NOT) continue;
+      fb_status status = S_walk(session, use, place, false);
+      if (status != FB_OK) return status;
+    }
+  }
+  return FB_OK;
+}
+
+static void S_stamp(fb_session *session, const fb_rule_alpha *alpha) {
+  for (uint32_t u = 0; u < alpha->use_count; u++) session->use_ticks[alpha->uses[u]] = session->tick;
+}
+
+static bool S_concerned(const fb_session *session, const fb_rule_alpha *alpha) {
+  for (uint32_t u = 0; u < alpha->use_count; u++)
+    if (session->use_ticks[alpha->uses[u]] == session->tick) return true;
+  return false;
+}
+
+/* Finds the alphas that the fact is in now and puts it into those that are stored. */
+static fb_status S_enter(fb_session *session, uint32_t place, bool all, uint32_t *ret_matched) {
+  const fb_fact *fact = &session->facts[place];
+  uint32_t count = fb_alpha_candidates(session, fact->type, fact->row), matched = 0;
+  fb_status status = FB_OK;
+  for (uint32_t i = 0; i < count && status == FB_OK; i++) {
+    uint32_t number = session->candidates[i];
+    const fb_rule_alpha *alpha = &session->set->alphas[number];
+    if (!all && !S_concerned(session, alpha)) continue;
+    if (!fb_alpha_test(session, number, place)) continue;
+    if (alpha->stored && !fb_alpha_insert(session, number, fact->row)) {
+      status = FB_E_NOMEM;
+      break;
+    }
+    if (all) S_stamp(session, alpha);
+    session->matched[matched++] = number;
+  }
+  *ret_matched = matched;
+  return status;
+}
+
+/* Takes the fact out of the stored alphas; of those that this tick concerns if not `all`. */
+static void S_leave(fb_session *session, uint32_t place, bool all) {
+  const fb_fact *fact = &session->facts[place];
+  uint32_t count = fb_alpha_candidates(session, fact->type, fact->row);
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t number = session->candidates[i];
+    const fb_rule_alpha *alpha = &session->set->alphas[number];
+    if (alpha->stored && fb_alpha_has(session, number, fact->row) && (all || S_concerned(session, alpha)))
+      fb_alpha_remove(session, number, fact->row);
+  }
+}
+
+/* Keeps what the fact blocks at the `not`s that this tick concerns. */
+static fb_status S_stash_blocked(fb_session *session, uint32_t place, bool all) {
+  const fb_fact *fact = &session->facts[place];
+  uint32_t count = fb_alpha_candidates(session, fact->type, fact->row);
+  session->stash_count = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    const fb_rule_alpha *alpha = &session->set->alphas[session->candidates[i]];
+    if (!alpha->stored || !fb_alpha_has(session, session->candidates[i], fact->row)) continue;
+    for (uint32_t u = 0; u < alpha->use_count; u++) {
+      uint32_t use = alpha->uses[u];
+      if (S_kind(session, use) != FB_WHEN_NOT || (!all && session->use_ticks[use] != session->tick)) continue;
+      fb_status status = S_walk(session, use, place, true);
+      if (status != FB_OK) return status;
+    }
+  }
+  return FB_OK;
+}
+
+/* A fact of the tuple may have left one of its conditions with this very change (a type that stands in a
+ * condition and in a `not`); then nothing of it is left to free. */
+static bool S_tuple_stands(fb_session *session, const fb_rule *rule) {
+  for (uint32_t slot = 0; slot < rule->positive_count; slot++) {
+    const fb_rule_condition *c = &rule->conditions[rule->positives[slot]];
+    if (!fb_alpha_has(session, c->alpha, session->facts[session->places[slot]].row)) return false;
+    for (uint32_t i = 0; i < c->join_count; i++)
+      if (!S_join_holds(session, c->joins[i])) return false;
+  }
+  return true;
+}
+
+static fb_status S_free_stashed(fb_session *session) {
+  for (size_t at = 0; at < session->stash_count;) {
+    const fb_rule *rule = &session->set->rules[session->stash[at++]];
+    for (uint32_t slot = 0; slot < rule->positive_count; slot++) S_bind(session, slot, session->stash[at++]);
+    if (!S_tuple_stands(session, rule) || !fb_match_guards_hold(session, rule)) continue;
+    fb_status status = fb_agenda_add(session, rule);
+    if (status != FB_OK) return status;
+  }
+  return FB_OK;
+}
+
+/* Kills the fact's activations where this tick concerns the condition that it stands in. */
+static void S_kill(fb_session *session, uint32_t place, bool all) {
+  for (fb_link *link = session->facts[place].links, *next; link; link = next) {
+    fb_activation *owner = fb_link_owner(link);
+    const fb_rule *rule = &session->set->rules[owner->rule];
+    bool concerned = all;
+    for (next = link; next && fb_link_owner(next) == owner; next = next->next)
+      concerned |= session->use_ticks[rule->conditions[rule->positives[next->position]].use] == session->tick;
+    if (concerned) fb_agenda_kill(session, owner);
+  }
+}
+
+fb_status fb_match_insert(fb_session *session, uint32_t place) {
+  uint32_t matched;
+  session->tick++;
+  session->capped = true;
+  fb_status status = S_enter(session, place, true, &matched);
+  if (status == FB_OK && matched) status = S_seed(session, place, matched);
+  if (status == FB_OK) status = fb_agenda_settle(session);
+  session->capped = false;
+  if (status == FB_OK) return FB_OK;
+  fb_agenda_unsettle(session);
+  S_kill(session, place, true);
+  S_leave(session, place, true);
+  return status;
+}
+
+fb_status fb_match_remove(fb_session *session, uint32_t place) {
+  session->tick++;
+  fb_status status = S_stash_blocked(session, place, true);
+  S_kill(session, place, true);
+  S_leave(session, place, true);
+  if (status == FB_OK) status = S_free_stashed(session);
+  if (status == FB_OK) status = fb_agenda_settle(session);
+  return status;
+}
+
+/* ── Modify ── */
+
+static bool S_unchanged(fb_value old, fb_value value) {
+  return old.kind == value.kind && (old.kind == FB_ABSENT || fb_value_order(old, value) == 0);
+}
+
+static void S_stamp_readers(fb_session *session, const fb_rule_readers *readers) {
+  for (uint32_t i = 0; i < readers->count; i++) session->use_ticks[readers->uses[i]] = session->tick;
+}
+
+/* Stamps the uses that read a field which changes. Returns whether any field does. */
+static bool S_stamp_changed(fb_session *session, uint32_t place, const uint32_t *fields, const fb_value *values,
+                            uint32_t count) {
+  const fb_fact *fact = &session->facts[place];
+  bool any = false;
+  for (uint32_t i = 0; i < count; i++) {
+    if (S_unchanged(fb_facts_get(session->memories[fact->type].facts, fact->row, fields[i]), values[i])) continue;
+    any = true;
+    if (fact->type >= session->set->type_count) continue;
+    const fb_rule_type *type = &session->set->types[fact->type];
+    if (fields[i] < type->field_count) S_stamp_readers(session, &type->fields[fields[i]]);
+    S_stamp_readers(session, &type->whole);
+  }
+  return any;
+}
+
+fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *fields, const fb_value *values,
+                          uint32_t count, fb_error *err) {
+  const fb_fact *fact = &session->facts[place];
+  fb_memory *memory = &session->memories[fact->type];
+  uint32_t matched;
+  session->tick++;
+  if (!S_stamp_changed(session, place, fields, values, count)) return FB_DONE;
+  fb_status status = S_stash_blocked(session, place, false);
+  S_kill(session, place, false);
+  S_leave(session, place, false);
+  for (uint32_t i = 0; i < count && status == FB_OK; i++)
+    status = fb_facts_set(memory->facts, fact->row, fields[i], values[i], err);
+  if (status == FB_OK) status = S_enter(session, place, false, &matched);
+  if (status == FB_OK) status = S_seed(session, place, matched);
+  if (status == FB_OK) status = S_free_stashed(session);
+  if (status == FB_OK) status = fb_agenda_settle(session);
+  return status;
+}
+
+fb_status fb_match_start(fb_session *session) {
+  for (uint32_t r = 0; r < session->set->rule_count; r++) {
+    const fb_rule *rule = &session->set->rules[r];
+    if (!rule->info.enabled || rule->positive_count || !fb_match_guards_hold(session, rule)) continue;
+    fb_status status = fb_agenda_add(session, rule);
+    if (status != FB_OK) return status;
+  }
+  return fb_agenda_settle(session);
+}

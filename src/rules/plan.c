@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From rules to alphas, indexes, walks and dispatch tables. */
+#include "rules/plan.h"
+
+/* ── Alphas ── */
+
+/* Same text, same alpha. Empty for tests that cannot be shared: a program reads the fact in its own slot. */
+static void S_signature(const fb_rule_condition *condition, fb_buf *out) {
+  fb_buf_clear(out);
+  fb_buf_printf(out, "%u", (unsigned)condition->type);
+  for (uint32_t i = 0; i < condition->test_count; i++) {
+    const fb_rule_test *test = &condition->tests[i];
+    if (test->op == FB_RULE_PROGRAM) {
+      fb_buf_clear(out);
+      return;
+    }
+    fb_buf_printf(out, ";%u %u %u ", test->op, (unsigned)test->field, test->constant.kind);
+    if (test->op <= FB_RULE_GE) fb_json_write(out, test->constant, FB_JSON_CANONICAL);
+  }
+}
+
+static bool S_new_alpha(fb_ruleset *set, const fb_rule_condition *condition, uint32_t *ret) {
+  if (!fb_rule_push(set, (void **)&set->alphas, &set->alpha_cap, set->alpha_count, sizeof *set->alphas)) return false;
+  set->alphas[set->alpha_count] = (fb_rule_alpha){.type = condition->type, .tests = condition->tests,
+                                                  .test_count = condition->test_count, .dispatched = FB_RULE_NONE};
+  *ret = set->alpha_count++;
+  return true;
+}
+
+static bool S_alpha_of(fb_ruleset *set, fb_table *known, fb_buf *signature, fb_rule_condition *condition) {
+  S_signature(condition, signature);
+  if (signature->failed) return false;
+  if (!signature->len) return S_new_alpha(set, condition, &condition->alpha);
+  fb_table_slot *slot = fb_table_get(known, fb_buf_slice(signature));
+  if (slot) {
+    condition->alpha = (uint32_t)slot->value.number;
+    return true;
+  }
+  char *key = fb_arena_text(&set->arena, fb_buf_slice(signature));
+  if (!key || !(slot = fb_table_put(known, (fb_slice){key, signature->len}, NULL))) return false;
+  if (!S_new_alpha(set, condition, &condition->alpha)) return false;
+  slot->value.number = condition->alpha;
+  return true;
+}
+
+static bool S_add_reader(fb_ruleset *set, fb_rule_readers *readers, uint32_t use) {
+  if (!fb_rule_push(set, (void **)&readers->uses, &readers->cap, readers->count, sizeof *readers->uses)) return false;
+  readers->uses[readers->count++] = use;
+  return true;
+}
+
+static bool S_add_use(fb_ruleset *set, const fb_rule *rule, uint32_t number) {
+  fb_rule_condition *condition = &rule->conditions[number];
+  fb_rule_alpha *alpha = &set->alphas[condition->alpha];
+  fb_rule_type *type = &set->types[condition->type];
+  condition->use = set->use_count;
+  set->uses[set->use_count] = (fb_rule_use){rule->number, number};
+  if (!fb_rule_push(set, (void **)&alpha->uses, &alpha->use_cap, alpha->use_count, sizeof *alpha->uses)) return false;
+  alpha->uses[alpha->use_count++] = set->use_count;
+  if (condition->watch_all && !S_add_reader(set, &type->whole, set->use_count)) return false;
+  for (uint32_t field = 0; field < type->field_count && field / 64 < condition->watched_words; field++)
+    if (!condition->watch_all && (condition->watched[field / 64] >> field % 64 & 1) &&
+        !S_add_reader(set, &type->fields[field], set->use_count))
+      return false;
+  set->use_count++;
+  if (rule->positive_count > 1 || rule->guarded) alpha->stored = true;
+  return true;
+}
+
+static bool S_plan_alphas(fb_ruleset *set) {
+  size_t conditions = 0;
+  for (uint32_t r = 0; r < set->rule_count; r++) conditions += set->rules[r].condition_count;
+  set->uses = fb_arena_zero(&set->arena, (conditions + 1) * sizeof *set->uses);
+  if (!set->uses) return false;
+  fb_table known;
+  fb_buf signature;
+  fb_table_init(&known, set->allocator, 0);
+  fb_buf_init(&signature, set->allocator, 0);
+  bool good = true;
+  for (uint32_t r = 0; r < set->rule_count && good; r++) {
+    fb_rule *rule = &set->rules[r];
+    for (uint32_t i = 0; i < rule->condition_count && good && rule->info.enabled; i++)
+      good = S_alpha_of(set, &known, &signature, &rule->conditions[i]) && S_add_use(set, rule, i);
+  }
+  fb_buf_release(&signature);
+  fb_table_release(&known);
+  return good;
+}
+
+/* ── Walks ── */
+
+static bool S_index_of(fb_ruleset *set, uint32_t alpha_number, uint32_t field, uint32_t *ret) {
+  fb_rule_alpha *alpha = &set->alphas[alpha_number];
+  for (uint32_t i = 0; i < alpha->index_count; i++)
+    if (set->indexes[alpha->indexes[i]].field == field) {
+      *ret = alpha->indexes[i];
+      return true;
+    }
+  if (!fb_rule_push(set, (void **)&set->indexes, &set->index_cap, set->index_count, sizeof *set->indexes) ||
+      !fb_rule_push(set, (void **)&alpha->indexes, &alpha->index_cap, alpha->index_count, sizeof *alpha->indexes))
+    return false;
+  set->indexes[set->index_count] = (fb_rule_index){alpha_number, field};
+  alpha->indexes[alpha->index_count++] = set->index_count;
+  *ret = set->index_count++;
+  return true;
+}
+
+/* Which joins a walk has to see to, and which it has. */
+typedef struct S_open {
+  const fb_rule_join **joins;
+  uint32_t count;
+} S_open;
+
+static bool S_can_probe(const fb_rule_join *join, uint32_t slot, uint64_t bound, bool *ret_b) {
+  if (join->op != FB_RULE_EQ) return false;
+  if (join->slot_a == slot && (join->key_only ? (join->key_slots & ~bound) == 0 : bound >> join->slot_b & 1)) {
+    *ret_b = false;
+    return true;
+  }
+  *ret_b = true;
+  return !join->key_only && join->slot_b == slot && (bound >> join->slot_a & 1);
+}
+
+/* Fills a level that binds `condition` when `bound` are; takes the joins that it settles out of `open`. */
+static bool S_fill_level(fb_ruleset *set, const fb_rule *rule, uint32_t number, uint64_t bound, S_open *open,
+                         fb_rule_level *level) {
+  const fb_rule_condition *condition = &rule->conditions[number];
+  *level = (fb_rule_level){.condition = number, .index = FB_RULE_NONE};
+  level->joins = fb_arena_alloc(&set->arena, (open->count + 1) * sizeof *level->joins);
+  if (!level->joins) return false;
+  uint64_t after = bound | UINT64_C(1) << condition->slot;
+  uint32_t left = 0;
+  for (uint32_t i = 0; i < open->count; i++) {
+    const fb_rule_join *join = open->joins[i];
+    bool side_b;
+    if (!level->probe && S_can_probe(join, condition->slot, bound, &side_b)) {
+      level->probe = join;
+      level->probe_b = side_b;
+      if (!S_index_of(set, condition->alpha, side_b ? join->field_b : join->field_a, &level->index)) return false;
+    } else if (!(join->slots & ~after)) {
+      level->joins[level->join_count++] = join;
+    } else {
+      open->joins[left++] = join;
+    }
+  }
+  open->count = left;
+  return true;
+}
+
+/* The condition to join next: one that an index finds, else the first in the book. */
+static uint32_t S_choose(const fb_rule *rule, uint64_t bound, const S_open *open) {
+  uint32_t first = FB_RULE_NONE;
+  for (uint32_t slot = 0; slot < rule->positive_count; slot++) {
+    if (bound >> slot & 1) continue;
+    bool side_b;
+    for (uint32_t i = 0; i < open->count; i++)
+      if (S_can_probe(open->joins[i], slot, bound, &side_b)) return rule->positives[slot];
+    if (first == FB_RULE_NONE) first = rule->positives[slot];
+  }
+  return first;
+}
+
+static uint32_t S_all_joins(const fb_rule *rule, const fb_rule_condition *guard, const fb_rule_join **out) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < rule->condition_count; i++) {
+    const fb_rule_condition *c = &rule->conditions[i];
+    if (c->kind != FB_WHEN_FACT && c != guard) continue;
+    for (uint32_t j = 0; j < c->join_count; j++, count++)
+      if (out) out[count] = c->joins[j];
+  }
+  return count;
+}
+
+static bool S_plan_walk(fb_ruleset *set, const fb_rule *rule, fb_rule_condition *start) {
+  bool guard = start->kind != FB_WHEN_FACT;
+  S_open open = {.count = S_all_joins(rule, guard ? start : NULL, NULL)};
+  open.joins = fb_arena_alloc(&set->arena, (open.count + 1) * sizeof *open.joins);
+  start->walk = fb_arena_zero(&set->arena, (rule->positive_count + 1) * sizeof *start->walk);
+  if (!open.joins || !start->walk) return false;
+  S_all_joins(rule, guard ? start : NULL, open.joins);
+  uint64_t bound = UINT64_C(1) << start->slot;
+  for (uint32_t left = rule->positive_count - !guard; left; left--) {
+    uint32_t next = S_choose(rule, bound, &open);
+    const fb_rule_condition *c = &rule->conditions[next];
+    fb_rule_level *level = &start->walk[start->walk_count++];
+    if (!S_fill_level(set, rule, next, bound, &open, level)) return false;
+    level->other = !guard && c->type == start->type && c->slot < start->slot;
+    bound |= UINT64_C(1) << c->slot;
+  }
+  return true;
+}
+
+static bool S_plan_check(fb_ruleset *set, const fb_rule *rule, fb_rule_condition *guard) {
+  S_open open = {.count = guard->join_count};
+  open.joins = fb_arena_alloc(&set->arena, (open.count + 1) * sizeof *open.joins);
+  if (!open.joins) return false;
+  if (open.count) memcpy(open.joins, guard->joins, open.count * sizeof *open.joins);
+  uint64_t bound = (UINT64_C(1) << rule->positive_count) - 1;
+  return S_fill_level(set, rule, (uint32_t)(guard - rule->conditions), bound, &open, &guard->check);
+}
+
+static bool S_plan_walks(fb_ruleset *set) {
+  for (uint32_t r = 0; r < set->rule_count; r++) {
+    fb_rule *rule = &set->rules[r];
+    for (uint32_t i = 0; i < rule->condition_count && rule->info.enabled; i++) {
+      fb_rule_condition *c = &rule->conditions[i];
+      if (!S_plan_walk(set, rule, c)) return false;
+      if (c->kind != FB_WHEN_FACT && !S_plan_check(set, rule, c)) return false;
+    }
+  }
+  return true;
+}
+
+/* ── Dispatch ── */
+
+static bool S_can_dispatch(const fb_rule_test *test) {
+  return test->op == FB_RULE_EQ && test->key.tag != FB_KEY_NONE && test->key.tag != FB_KEY_HASHED;
+}
+
+static fb_rule_bucket *S_bucket(fb_ruleset *set, fb_rule_dispatch *dispatch, fb_rule_key key) {
+  if (dispatch->count * 2 >= dispatch->cap) {
+    uint32_t cap = dispatch->cap ? dispatch->cap * 2 : 8;
+    fb_rule_bucket *buckets = fb_arena_zero(&set->arena, cap * sizeof *buckets);
+    if (!buckets) return NULL;
+    for (uint32_t i = 0; i < dispatch->cap; i++) {
+      if (dispatch->buckets[i].key.tag == FB_KEY_NONE) continue;
+      uint32_t at = (uint32_t)fb_rule_key_hash(dispatch->buckets[i].key) & (cap - 1);
+      while (buckets[at].key.tag != FB_KEY_NONE) at = (at + 1) & (cap - 1);
+      buckets[at] = dispatch->buckets[i];
+    }
+    dispatch->buckets = buckets;
+    dispatch->cap = cap;
+  }
+  uint32_t at = (uint32_t)fb_rule_key_hash(key) & (dispatch->cap - 1);
+  while (dispatch->buckets[at].key.tag != FB_KEY_NONE && !fb_rule_key_equal(dispatch->buckets[at].key, key))
+    at = (at + 1) & (dispatch->cap - 1);
+  if (dispatch->buckets[at].key.tag == FB_KEY_NONE) {
+    dispatch->buckets[at].key = key;
+    dispatch->count++;
+  }
+  return &dispatch->buckets[at];
+}
+
+static fb_rule_dispatch *S_dispatch_on(fb_ruleset *set, fb_rule_type *type, uint32_t field, uint32_t *cap) {
+  for (uint32_t i = 0; i < type->dispatch_count; i++)
+    if (type->dispatches[i].field == field) return &type->dispatches[i];
+  if (!fb_rule_push(set, (void **)&type->dispatches, cap, type->dispatch_count, sizeof *type->dispatches)) return NULL;
+  type->dispatches[type->dispatch_count] = (fb_rule_dispatch){.field = field};
+  return &type->dispatches[type->dispatch_count++];
+}
+
+/* First all constants are counted, then each alpha goes where there are most of them: there a probe excludes
+ * most others. */
+static bool S_count_constants(fb_ruleset *set) {
+  uint32_t *caps = fb_arena_zero(&set->arena, (set->type_count + 1) * sizeof *caps);
+  if (!caps) return false;
+  for (uint32_t a = 0; a < set->alpha_count; a++) {
+    const fb_rule_alpha *alpha = &set->alphas[a];
+    for (uint32_t t = 0; t < alpha->test_count; t++) {
+      if (!S_can_dispatch(&alpha->tests[t])) continue;
+      fb_rule_dispatch *dispatch = S_dispatch_on(set, &set->types[alpha->type], alpha->tests[t].field, &caps[alpha->type]);
+      if (!dispatch || !S_bucket(set, dispatch, alpha->tests[t].key)) return false;
+    }
+  }
+  return true;
+}
+
+static bool S_place_alpha(fb_ruleset *set, uint32_t number) {
+  fb_rule_alpha *alpha = &set->alphas[number];
+  fb_rule_type *type = &set->types[alpha->type];
+  fb_rule_dispatch *best = NULL;
+  for (uint32_t t = 0; t < alpha->test_count; t++) {
+    if (!S_can_dispatch(&alpha->tests[t])) continue;
+    fb_rule_dispatch *dispatch = S_dispatch_on(set, type, alpha->tests[t].field, NULL);
+    if (best && dispatch->count <= best->count) continue;
+    best = dispatch;
+    alpha->dispatched = t;
+  }
+  if (!best) {
+    if (!fb_rule_push(set, (void **)&type->always, &type->always_cap, type->always_count, sizeof *type->always)) return false;
+    type->always[type->always_count++] = number;
+    return true;
+  }
+  fb_rule_bucket *bucket = S_bucket(set, best, alpha->tests[alpha->dispatched].key);
+  if (!bucket || !fb_rule_push(set, (void **)&bucket->alphas, &bucket->cap, bucket->count, sizeof *bucket->alphas))
+    return false;
+  bucket->alphas[bucket->count++] = number;
+  return true;
+}
+
+static void S_drop_empty(fb_rule_type *type) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < type->dispatch_count; i++) {
+    bool used = false;
+    for (uint32_t b = 0; b < type->dispatches[i].cap; b++) used |= type->dispatches[i].buckets[b].count > 0;
+    if (used) type->dispatches[kept++] = type->dispatches[i];
+  }
+  type->dispatch_count = kept;
+}
+
+static bool S_plan_dispatch(fb_ruleset *set) {
+  if (!S_count_constants(set)) return false;
+  for (uint32_t a = 0; a < set->alpha_count; a++)
+    if (!S_place_alpha(set, a)) return false;
+  for (uint32_t t = 0; t < set->type_count; t++) S_drop_empty(&set->types[t]);
+  return true;
+}
+
+/* ── Salience ── */
+
+static bool S_plan_levels(fb_ruleset *set) {
+  set->saliences = fb_arena_alloc(&set->arena, (set->rule_count + 1) * sizeof *set->saliences);
+  if (!set->saliences) return false;
+  for (uint32_t r = 0; r < set->rule_count; r++) {
+    int32_t salience = set->rules[r].info.salience;
+    uint32_t low = 0, high = set->salience_count;
+    while (low < high) {
+      uint32_t middle = (low + high) / 2;
+      if (set->saliences[middle] > salience) low = middle + 1;
+      else high = middle;
+    }
+    if (low < set->salience_count && set->saliences[low] == salience) continue;
+    memmove(&set->saliences[low + 1], &set->saliences[low], (set->salience_count - low) * sizeof *set->saliences);
+    set->saliences[low] = salience;
+    set->salience_count++;
+  }
+  for (uint32_t r = 0; r < set->rule_count; r++) {
+    uint32_t low = 0, high = set->salience_count;
+    while (low < high) {
+      uint32_t middle = (low + high) / 2;
+      if (set->saliences[middle] > set->rules[r].info.salience) low = middle + 1;
+      else high = middle;
+    }
+    set->rules[r].level = low;
+  }
+  return true;
+}
+
+static bool S_plan_types(fb_ruleset *set) {
+  set->type_count = (uint32_t)fb_schema_count(set->schema);
+  set->types = fb_arena_zero(&set->arena, (set->type_count + 1) * sizeof *set->types);
+  if (!set->types) return false;
+  for (uint32_t i = 0; i < set->type_count; i++) {
+    fb_rule_type *type = &set->types[i];
+    type->field_count = fb_schema_type(set->schema, i)->field_count;
+    type->fields = fb_arena_zero(&set->arena, (type->field_count + 1) * sizeof *type->fields);
+    if (!type->fields) return false;
+  }
+  return true;
+}
+
+fb_status fb_rule_plan(fb_ruleset *set) {
+  if (!S_plan_types(set) || !S_plan_alphas(set) || !S_plan_walks(set) || !S_plan_dispatch(set) || !S_plan_levels(set))
+    return FB_E_NOMEM;
+  return FB_OK;
+}
+
+/* ── For people ── */
+
+static void S_dump_level(const fb_ruleset *set, const fb_rule *rule, const fb_rule_level *level, fb_buf *out) {
+  const fb_rule_condition *c = &rule->conditions[level->condition];
+  const fb_fact_type *type = fb_schema_type(set->schema, c->type);
+  fb_buf_printf(out, "      then %.*s", (int)type->name.len, type->name.ptr);
+  if (level->index != FB_RULE_NONE) {
+    fb_slice field = type->fields[set->indexes[level->index].field].name;
+    fb_buf_printf(out, " by hash of %.*s", (int)field.len, field.ptr);
+  } else {
+    fb_buf_text(out, ", every one");
+  }
+  if (level->join_count) fb_buf_printf(out, ", %u more test%s", level->join_count, level->join_count > 1 ? "s" : "");
+  fb_buf_char(out, '\n');
+}
+
+void fb_ruleset_dump(const fb_ruleset *set, fb_buf *out) {
+  static const char *const kinds[] = {"", "not ", "exists "};
+  for (uint32_t r = 0; r < set->rule_count; r++) {
+    const fb_rule *rule = &set->rules[r];
+    fb_buf_printf(out, "rule %u: %.*s%s\n", (unsigned)r, (int)rule->info.name.len, rule->info.name.ptr,
+                  rule->info.enabled ? "" : " (not enabled)");
+    for (uint32_t i = 0; i < rule->condition_count && rule->info.enabled; i++) {
+      const fb_rule_condition *c = &rule->conditions[i];
+      const fb_rule_alpha *alpha = &set->alphas[c->alpha];
+      fb_slice type = fb_schema_type(set->schema, c->type)->name;
+      fb_buf_printf(out, "  %s%.*s: %u test%s, alpha %u%s%s\n", kinds[c->kind], (int)type.len, type.ptr, alpha->test_count,
+                    alpha->test_count == 1 ? "" : "s", (unsigned)c->alpha,
+                    alpha->dispatched != FB_RULE_NONE ? ", by hash" : "", alpha->stored ? ", stored" : "");
+      for (uint32_t l = 0; l < c->walk_count; l++) S_dump_level(set, rule, &c->walk[l], out);
+    }
+  }
+}

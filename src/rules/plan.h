@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The plan: what a rulebook becomes. Made once by the loader, read-only afterwards, shared by sessions.
+ *
+ *   condition   one item of `when`; binds a fact to a slot (positives 0, 1, 2 …; all `not` and `exists`
+ *               share the slot after the last positive, since they are looked at one at a time)
+ *   test        a conjunct that reads one fact; belongs to an alpha
+ *   join        a conjunct that reads several facts
+ *   alpha       a fact type with tests; conditions with the same ones share it
+ *   index       the facts of an alpha by the value of one field
+ *   use         (rule, condition): what a fact that comes into an alpha may set off
+ *   walk        for a fact that came in at one condition, in which order the others are joined to it
+ */
+#ifndef FB_RULES_PLAN_H
+#define FB_RULES_PLAN_H
+
+#include <flyball/rules.h>
+
+#include "cel/ast.h"
+
+#define FB_RULE_MAX_POSITIVE 31
+#define FB_RULE_SLOTS (FB_RULE_MAX_POSITIVE + 1)
+#define FB_RULE_NONE UINT32_MAX
+
+typedef enum fb_rule_op {
+  FB_RULE_EQ,
+  FB_RULE_NE,
+  FB_RULE_LT,
+  FB_RULE_LE,
+  FB_RULE_GT,
+  FB_RULE_GE,
+  FB_RULE_HAS,
+  FB_RULE_LACKS,
+  FB_RULE_TRUE,
+  FB_RULE_FALSE,
+  FB_RULE_PROGRAM
+} fb_rule_op;
+
+/* A value such that equal values have equal keys. HASHED: equal keys need not be equal values. */
+typedef enum fb_rule_tag {
+  FB_KEY_NONE, /* equals nothing: absent, NaN */
+  FB_KEY_NULL,
+  FB_KEY_BOOL,
+  FB_KEY_INT,
+  FB_KEY_UINT, /* above INT64_MAX */
+  FB_KEY_DOUBLE, /* not integral */
+  FB_KEY_SYMBOL,
+  FB_KEY_UNKNOWN_TEXT, /* not interned in the session, so that no fact has it */
+  FB_KEY_HASHED
+} fb_rule_tag;
+
+typedef struct fb_rule_key {
+  uint32_t tag;
+  uint64_t bits;
+} fb_rule_key;
+
+/* `symbols` finds texts that are not marked as interned. */
+fb_rule_key fb_rule_key_of(fb_value value, const fb_symbols *symbols);
+
+static inline bool fb_rule_key_equal(fb_rule_key a, fb_rule_key b) {
+  return a.tag == b.tag && a.bits == b.bits;
+}
+static inline uint64_t fb_rule_key_hash(fb_rule_key key) {
+  return fb_hash_u64(key.bits + key.tag * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+/* Where an expression stands, for errors while it is evaluated. */
+typedef struct fb_rule_place {
+  const fb_node *node;
+  uint32_t offset, length; /* bytes in the node's value */
+} fb_rule_place;
+
+typedef struct fb_rule_test {
+  uint8_t op;
+  uint32_t field;
+  fb_value constant;
+  fb_rule_key key; /* of the constant, for EQ and NE */
+  fb_cel_program *program;
+  uint32_t slot; /* where the program reads the fact */
+  uint32_t rule; /* that it was first written in */
+  fb_rule_place place;
+} fb_rule_test;
+
+/* fields `a` op `b`; or EQ between field a and `key`; or any expression, `program`. */
+typedef struct fb_rule_join {
+  uint8_t op;
+  bool key_only; /* EQ of field a with the expression `key`; b is not used */
+  uint32_t slot_a, field_a;
+  uint32_t slot_b, field_b;
+  uint64_t slots;     /* bits: all that it reads */
+  uint64_t key_slots; /* bits: those `key` reads */
+  fb_cel_program *key;
+  fb_cel_program *program; /* PROGRAM, and EQ with a key */
+  uint32_t rule;
+  fb_rule_place place;
+} fb_rule_join;
+
+/* One step of a walk: binds a condition's slot to each fact that fits what is bound already. */
+typedef struct fb_rule_level {
+  uint32_t condition;
+  uint32_t index; /* NONE: every fact of the alpha is looked at */
+  const fb_rule_join *probe;
+  bool probe_b; /* the index is on side b of the probe, so that side a is the key */
+  bool other;   /* the fact that set the walk off may not be bound here too: that match is found elsewhere */
+  const fb_rule_join **joins; /* that can be told once this is bound */
+  uint32_t join_count;
+} fb_rule_level;
+
+typedef enum fb_condition_kind { FB_WHEN_FACT, FB_WHEN_NOT, FB_WHEN_EXISTS } fb_condition_kind;
+
+typedef struct fb_rule_condition {
+  uint8_t kind;
+  uint32_t type;
+  uint32_t slot;
+  uint32_t alpha;
+  uint32_t use;
+  fb_slice variable; /* "" when it binds none */
+  const fb_node *node; /* its head */
+  fb_rule_test *tests;
+  uint32_t test_count, test_cap;
+  fb_rule_join **joins; /* of NOT and EXISTS: theirs; of FACT: those written there */
+  uint32_t join_count, join_cap;
+  uint64_t *watched; /* bits of the fields that conditions read of this fact */
+  uint32_t watched_words;
+  bool watch_all; /* the fact is read as a whole */
+  fb_rule_level *walk; /* from a fact in this condition */
+  uint32_t walk_count;
+  fb_rule_level check; /* NOT, EXISTS: all positives are bound */
+} fb_rule_condition;
+
+typedef enum fb_action_kind {
+  FB_THEN_ASSERT,
+  FB_THEN_MODIFY,
+  FB_THEN_RETRACT,
+  FB_THEN_EMIT,
+  FB_THEN_LOG,
+  FB_THEN_HALT
+} fb_action_kind;
+
+typedef struct fb_rule_field {
+  fb_slice name;
+  uint32_t field; /* of ASSERT and MODIFY */
+  const fb_node *node;
+  fb_template *template_;
+} fb_rule_field;
+
+typedef struct fb_rule_action {
+  uint8_t kind;
+  uint32_t type; /* ASSERT, MODIFY, RETRACT */
+  uint32_t slot; /* MODIFY, RETRACT */
+  fb_slice name; /* EMIT */
+  fb_template *message; /* LOG */
+  const fb_node *node;
+  fb_rule_field *fields;
+  uint32_t field_count;
+} fb_rule_action;
+
+typedef struct fb_rule {
+  fb_rule_info info;
+  const fb_node *node; /* of the name */
+  uint32_t number;
+  uint32_t level; /* of its salience, 0 the highest */
+  fb_rule_condition *conditions; /* as written; `test:` is not among them */
+  uint32_t condition_count;
+  uint32_t *positives; /* condition numbers by slot */
+  uint32_t positive_count;
+  bool guarded; /* has `not` or `exists` */
+  fb_rule_action *actions;
+  uint32_t action_count;
+  uint32_t value_count; /* templates that a firing evaluates */
+} fb_rule;
+
+typedef struct fb_rule_alpha {
+  uint32_t type;
+  const fb_rule_test *tests;
+  uint32_t test_count;
+  uint32_t dispatched; /* the test that the dispatch has made; NONE */
+  bool stored; /* some join looks for its facts */
+  uint32_t *uses;
+  uint32_t use_count, use_cap;
+  uint32_t *indexes;
+  uint32_t index_count, index_cap;
+} fb_rule_alpha;
+
+typedef struct fb_rule_index {
+  uint32_t alpha;
+  uint32_t field;
+} fb_rule_index;
+
+typedef struct fb_rule_use {
+  uint32_t rule, condition;
+} fb_rule_use;
+
+/* From a constant to the alphas that want it in this field: open addressing, cap a power of two. */
+typedef struct fb_rule_bucket {
+  fb_rule_key key; /* tag NONE: empty */
+  uint32_t *alphas;
+  uint32_t count, cap;
+} fb_rule_bucket;
+
+typedef struct fb_rule_dispatch {
+  uint32_t field;
+  fb_rule_bucket *buckets;
+  uint32_t cap, count;
+} fb_rule_dispatch;
+
+/* Uses by the field that their conditions read: what a modify has to look at. */
+typedef struct fb_rule_readers {
+  uint32_t *uses;
+  uint32_t count, cap;
+} fb_rule_readers;
+
+typedef struct fb_rule_type {
+  fb_rule_dispatch *dispatches;
+  uint32_t dispatch_count;
+  uint32_t *always; /* alphas that no dispatch leads to */
+  uint32_t always_count, always_cap;
+  fb_rule_readers *fields; /* by field number */
+  uint32_t field_count;
+  fb_rule_readers whole; /* uses that read the fact as a whole */
+} fb_rule_type;
+
+struct fb_ruleset {
+  const fb_allocator *allocator;
+  fb_arena arena; /* all of the plan but programs, templates, symbols, schema */
+  fb_doc *owned;
+  const fb_doc *doc;
+  fb_symbols *symbols; /* texts of constants; a session interns them first, so that they have the same numbers */
+  fb_schema *schema;
+  fb_rule *rules;
+  uint32_t rule_count;
+  int32_t *saliences; /* distinct, falling */
+  uint32_t salience_count;
+  fb_rule_alpha *alphas;
+  uint32_t alpha_count, alpha_cap;
+  fb_rule_index *indexes;
+  uint32_t index_count, index_cap;
+  fb_rule_use *uses;
+  uint32_t use_count;
+  fb_rule_type *types; /* by type id */
+  uint32_t type_count;
+  fb_cel_program **programs; /* owned */
+  size_t program_count, program_cap;
+  fb_template **templates; /* owned */
+  size_t template_count, template_cap;
+};
+
+/* While a rulebook is loaded. */
+typedef struct fb_rule_loader {
+  fb_ruleset *set;
+  const fb_doc *doc;
+  fb_errors *errors, *warnings;
+  fb_cel_env *env;
+  bool declares;       /* has `facts:` */
+  bool nomem;
+  fb_rule *rule;       /* being loaded */
+  uint64_t slots_used; /* by conditions of others and actions: bits of this rule's slots */
+  const fb_node **asserted; /* type names that actions assert */
+  size_t asserted_count, asserted_cap;
+} fb_rule_loader;
+
+/* Room for one more in an array that lives in the ruleset's arena. */
+bool fb_rule_push(fb_ruleset *set, void **items, uint32_t *cap, uint32_t count, size_t item_size);
+
+/* rulebook.c: where a type is named. Reports; NULL if it cannot be used. */
+fb_fact_type *fb_rule_type_named(fb_rule_loader *loader, const fb_node *node, fb_slice name,
+                                 bool asserted);
+/* condition.c */
+void fb_rule_load_conditions(fb_rule_loader *loader, const fb_node *when);
+/* action.c */
+void fb_rule_load_actions(fb_rule_loader *loader, const fb_node *then);
+/* check.c: reports tests of one fact that exclude each other. */
+void fb_rule_check_condition(fb_rule_loader *loader, const fb_rule_condition *condition);
+/* plan.c: alphas, indexes, walks, dispatch. FB_E_NOMEM or FB_OK. */
+fb_status fb_rule_plan(fb_ruleset *set);
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A session's state: facts in columns, what the plan's alphas and indexes hold of them, the agenda.
+ *
+ *   place       a fact's number; its generation counts how often the place was used
+ *   row         where its fields are, in the table of its type; used again as well
+ *   tick        the number of a change (assert, modify, retract); activations made by a later one fire first
+ *   stale       a waiting activation whose `not` or `exists` no longer holds. It is found out when its turn comes,
+ *               so that a fact that blocks costs nothing until then
+ */
+#ifndef FB_RULES_SESSION_H
+#define FB_RULES_SESSION_H
+
+#include "rules/plan.h"
+
+typedef struct fb_activation fb_activation;
+typedef struct fb_link fb_link;
+
+/* In the list of its fact; the newest first. Those of one activation in one fact's list stand together. */
+struct fb_link {
+  fb_link *next, *prev; /* prev NULL: the head, fact->links */
+  uint32_t place;
+  uint32_t position; /* index in the activation's links = slot in the rule */
+};
+
+struct fb_activation {
+  uint64_t tick;
+  fb_activation *hash_next; /* of guarded rules */
+  uint32_t rule;
+  uint16_t count;
+  bool dead; /* on the agenda, to be dropped */
+  fb_link links[];
+};
+
+static inline fb_activation *fb_link_owner(fb_link *link) {
+  return (fb_activation *)((char *)(link - link->position) - offsetof(fb_activation, links));
+}
+
+typedef struct fb_fact {
+  fb_link *links;
+  uint64_t serial;     /* in the order of assertion */
+  uint64_t made_by;    /* firing; 0: from outside */
+  uint64_t changed_by; /* last firing that modified it; 0: none */
+  uint32_t type;
+  uint32_t row;        /* NONE: the place is free, next free one in serial */
+  uint32_t generation;
+} fb_fact;
+
+/* The facts of one type. */
+typedef struct fb_memory {
+  fb_facts *facts; /* NULL: none yet */
+  uint32_t *places; /* by row; 0: a free row */
+  size_t place_cap;
+  uint32_t *free_rows;
+  size_t free_count, free_cap;
+  uint64_t live;
+} fb_memory;
+
+/* Which rows of its type are in an alpha. */
+typedef struct fb_alpha_memory {
+  uint64_t *bits;
+  size_t words;
+  uint32_t count;
+} fb_alpha_memory;
+
+/* Chains of rows by hash of a field. Links are row + 1; 0: none. */
+typedef struct fb_index_memory {
+  uint32_t *heads;
+  uint32_t head_count; /* a power of two, or 0 */
+  uint32_t *next, *prev, *hash; /* by row */
+  size_t rows;
+  uint32_t count;
+} fb_index_memory;
+
+/* Activations of one salience; the last fires first. */
+typedef struct fb_agenda_level {
+  fb_activation **items;
+  size_t count, cap;
+  size_t dead;
+} fb_agenda_level;
+
+typedef struct fb_agenda {
+  fb_agenda_level *levels; /* by rule->level */
+  uint32_t top; /* no level before it has items */
+  uint64_t live;
+  fb_activation **fresh; /* of this tick, not yet in order */
+  size_t fresh_count, fresh_cap;
+  fb_activation **buckets; /* guarded rules' activations by rule and places */
+  size_t bucket_count, hashed;
+  fb_pool pools[FB_RULE_SLOTS]; /* by number of facts */
+} fb_agenda;
+
+struct fb_session {
+  const fb_allocator *base;
+  fb_allocator allocator; /* counts `held` and passes on to base */
+  size_t held;
+  const fb_ruleset *set;
+  fb_session_options options;
+  fb_symbols *symbols;
+  fb_schema *schema;
+  fb_memory *memories; /* by type id */
+  size_t memory_cap;
+  fb_fact *facts; /* by place; 0 is not used */
+  size_t fact_cap;
+  uint32_t fact_count; /* places in use or free, and 0 */
+  uint32_t free_place; /* 0: none */
+  fb_alpha_memory *alphas;
+  fb_index_memory *indexes;
+  uint64_t *use_ticks; /* use → the tick that last seeded it */
+  uint32_t *candidates; /* alphas; room for all */
+  uint32_t *matched;
+  fb_agenda agenda;
+  uint32_t *stash; /* tuples a `not` may set free: rule, then its places */
+  size_t stash_count, stash_cap;
+  fb_value slots[FB_RULE_SLOTS]; /* what expressions see */
+  uint32_t places[FB_RULE_SLOTS];
+  fb_arena scratch; /* of expressions in conditions */
+  fb_arena firing_arena; /* of a firing's values */
+  fb_cel_context context; /* over scratch */
+  fb_value *values; /* of a firing's templates */
+  uint32_t *rows; /* made for a firing's asserts */
+  uint64_t tick, serial, firing;
+  uint64_t *log; /* of firings, see why.c */
+  size_t log_count, log_cap;
+  size_t *log_starts; /* by firing - 1 */
+  size_t log_start_cap;
+  fb_rule_stats *rule_stats;
+  fb_session_stats stats;
+  uint32_t firing_rule; /* NONE: none */
+  const fb_link *firing_links;
+  bool halted;
+  bool lost;   /* a change was cut off by lack of memory */
+  bool capped; /* max_activations is in force: only where the change can be taken back */
+};
+
+static inline fb_fact_id fb_place_id(const fb_session *session, uint32_t place) {
+  return (fb_fact_id)session->facts[place].generation << 32 | place;
+}
+static inline fb_value fb_place_value(const fb_session *session, uint32_t place) {
+  const fb_fact *fact = &session->facts[place];
+  return fb_fact_value(session->memories[fact->type].facts, fact->row);
+}
+
+/* memory.c: facts in columns. */
+fb_status fb_memory_of(fb_session *session, const fb_fact_type *type, fb_memory **ret_memory);
+/* A row without fields, not yet a fact. */
+fb_status fb_memory_new_row(fb_session *session, fb_memory *memory, uint32_t *ret_row);
+void fb_memory_free_row(fb_session *session, fb_memory *memory, uint32_t row);
+/* Gives the row a place. */
+fb_status fb_memory_place(fb_session *session, uint32_t type, uint32_t row, uint32_t *ret_place);
+void fb_memory_unplace(fb_session *session, uint32_t place);
+/* 0 when there is no such fact. */
+uint32_t fb_memory_find(const fb_session *session, fb_fact_id id);
+
+/* alpha.c: which facts satisfy a condition's tests, and by which values they are found. */
+/* Fills session->candidates with the alphas whose dispatched test the row passes. */
+uint32_t fb_alpha_candidates(fb_session *session, uint32_t type, uint32_t row);
+/* All tests of the alpha, without the dispatched one. */
+bool fb_alpha_test(fb_session *session, uint32_t alpha, uint32_t place);
+bool fb_alpha_insert(fb_session *session, uint32_t alpha, uint32_t row);
+void fb_alpha_remove(fb_session *session, uint32_t alpha, uint32_t row);
+static inline bool fb_alpha_has(const fb_session *session, uint32_t alpha, uint32_t row) {
+  const fb_alpha_memory *memory = &session->alphas[alpha];
+  return row / 64 < memory->words && (memory->bits[row / 64] >> row % 64 & 1);
+}
+bool fb_test_values(uint8_t op, fb_value a, fb_value b, bool *ret_failed);
+/* Counts and hands out an error of an expression, unless a fact only lacked a field. */
+void fb_session_report(fb_session *session, uint32_t rule, const fb_rule_place *place, fb_error *err);
+/* False, too, if it failed. */
+bool fb_session_holds(fb_session *session, const fb_cel_program *program, uint32_t rule,
+                      const fb_rule_place *place, fb_error *ret_err);
+
+/* match.c: from changes to activations. */
+fb_status fb_match_insert(fb_session *session, uint32_t place);
+fb_status fb_match_remove(fb_session *session, uint32_t place);
+/* Sets fields (numbers that rise or not) of a fact; values that are the same already are no change. */
+fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *fields, const fb_value *values,
+                          uint32_t count, fb_error *err);
+/* Do the `not`s and `exists`s of the rule hold for session->places? */
+bool fb_match_guards_hold(fb_session *session, const fb_rule *rule);
+/* Activations of rules without a positive condition. */
+fb_status fb_match_start(fb_session *session);
+
+/* agenda.c */
+fb_status fb_agenda_init(fb_session *session);
+void fb_agenda_release(fb_session *session);
+/* Makes an activation of session->places, to be put in order by fb_agenda_settle. */
+fb_status fb_agenda_add(fb_session *session, const fb_rule *rule);
+fb_status fb_agenda_settle(fb_session *session);
+/* Drops what fb_agenda_add made since the last settling. */
+void fb_agenda_unsettle(fb_session *session);
+void fb_agenda_kill(fb_session *session, fb_activation *activation);
+/* The first, taken off; NULL when there is none. */
+fb_activation *fb_agenda_pop(fb_session *session);
+/* Puts back what was just popped. There is room. */
+void fb_agenda_unpop(fb_session *session, fb_activation *activation);
+/* Takes it out of its facts' lists; it may be popped or not. */
+void fb_agenda_unlink(fb_session *session, fb_activation *activation);
+void fb_agenda_free(fb_session *session, fb_activation *activation);
+
+/* session.c: what fire.c shares with the public calls. */
+/* Makes a fact of a row and matches it; on failure the row is free again. */
+fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row, uint32_t *ret_place, fb_error *err);
+fb_status fb_session_change(fb_session *session, uint32_t place, const uint32_t *fields, const fb_value *values,
+                            uint32_t count, fb_error *err);
+fb_status fb_session_remove(fb_session *session, uint32_t place, fb_error *err);
+/* The value as the field will hold it, so that what is no change is known to be none. */
+fb_status fb_session_fit(fb_session *session, fb_memory *memory, uint32_t field, fb_value *value, fb_error *err);
+
+/* why.c */
+fb_status fb_why_begin(fb_session *session, uint32_t rule, const fb_link *links, uint32_t count);
+fb_status fb_why_made(fb_session *session, uint32_t place);
+fb_status fb_why_changed(fb_session *session, uint32_t place);
+
+#endif

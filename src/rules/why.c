@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Explanation. The log has, for each firing, words: rule, number of facts, for each fact its id and the
+ * firings that made and last changed it; then for each effect: 1, id (made) or 2, id, firing that had
+ * changed it before (changed). log_starts tells where a firing begins.
+ */
+#include "rules/session.h"
+
+#define S_CHAIN_MAX 1000
+
+static bool S_room(fb_session *session, size_t more) {
+  while (session->log_cap < session->log_count + more)
+    if (!fb_grow(&session->allocator, (void **)&session->log, &session->log_cap, session->log_cap, sizeof *session->log))
+      return false;
+  return true;
+}
+
+fb_status fb_why_begin(fb_session *session, uint32_t rule, const fb_link *links, uint32_t count) {
+  if (!fb_grow(&session->allocator, (void **)&session->log_starts, &session->log_start_cap, session->firing - 1,
+               sizeof *session->log_starts) ||
+      !S_room(session, 2 + 3 * (size_t)count))
+    return FB_E_NOMEM;
+  session->log_starts[session->firing - 1] = session->log_count;
+  uint64_t *words = session->log + session->log_count;
+  *words++ = rule;
+  *words++ = count;
+  for (uint32_t i = 0; i < count; i++) {
+    const fb_fact *fact = &session->facts[links[i].place];
+    *words++ = fb_place_id(session, links[i].place);
+    *words++ = fact->made_by;
+    *words++ = fact->changed_by;
+  }
+  session->log_count += 2 + 3 * (size_t)count;
+  return FB_OK;
+}
+
+fb_status fb_why_made(fb_session *session, uint32_t place) {
+  if (!S_room(session, 2)) return FB_E_NOMEM;
+  session->log[session->log_count++] = 1;
+  session->log[session->log_count++] = fb_place_id(session, place);
+  return FB_OK;
+}
+
+fb_status fb_why_changed(fb_session *session, uint32_t place) {
+  if (!S_room(session, 3)) return FB_E_NOMEM;
+  session->log[session->log_count++] = 2;
+  session->log[session->log_count++] = fb_place_id(session, place);
+  session->log[session->log_count++] = session->facts[place].changed_by;
+  return FB_OK;
+}
+
+/* ── Telling ── */
+
+typedef struct S_teller {
+  fb_session *session;
+  fb_arena *arena;
+  uint64_t *seen;  /* bits by firing */
+  uint64_t *queue; /* firings found, in the order found */
+  size_t count;
+  bool nomem;
+} S_teller;
+
+static void S_put(S_teller *teller, fb_map *map, const char *key, fb_value value) {
+  if (!map || !fb_map_put(map, teller->arena, fb_string(fb_slice_of(key)), value, NULL)) teller->nomem = true;
+}
+
+static void S_add(S_teller *teller, fb_list *list, fb_value value) {
+  if (!list || !fb_list_push(list, teller->arena, value)) teller->nomem = true;
+}
+
+static void S_enqueue(S_teller *teller, uint64_t firing, uint64_t before) {
+  if (!firing || firing >= before || teller->count >= S_CHAIN_MAX) return;
+  uint64_t bit = UINT64_C(1) << firing % 64;
+  if (teller->seen[firing / 64] & bit) return;
+  teller->seen[firing / 64] |= bit;
+  teller->queue[teller->count++] = firing;
+}
+
+static size_t S_end(const fb_session *session, uint64_t firing) {
+  return firing < session->firing ? session->log_starts[firing] : session->log_count;
+}
+
+static void S_enqueue_sources(S_teller *teller, uint64_t firing) {
+  const fb_session *session = teller->session;
+  const uint64_t *words = session->log + session->log_starts[firing - 1];
+  const uint64_t *end = session->log + S_end(session, firing);
+  uint64_t facts = words[1];
+  words += 2;
+  for (uint64_t i = 0; i < facts; i++, words += 3) {
+    S_enqueue(teller, words[1], firing);
+    S_enqueue(teller, words[2], firing);
+  }
+  for (; words < end; words += words[0] + 1)
+    if (words[0] == 2) S_enqueue(teller, words[2], firing);
+}
+
+static fb_value S_tell_firing(S_teller *teller, uint64_t firing) {
+  const fb_session *session = teller->session;
+  const uint64_t *words = session->log + session->log_starts[firing - 1];
+  const uint64_t *end = session->log + S_end(session, firing);
+  const fb_rule_info *info = &session->set->rules[words[0]].info;
+  fb_map *map = fb_map_new(teller->arena, 8);
+  fb_list *facts = fb_list_new(teller->arena, 4), *made = fb_list_new(teller->arena, 4), *changed = fb_list_new(teller->arena, 4);
+  if (!map || !facts || !made || !changed) {
+    teller->nomem = true;
+    return fb_null();
+  }
+  uint64_t count = words[1];
+  S_put(teller, map, "firing", fb_int((int64_t)firing));
+  S_put(teller, map, "rule", fb_string(info->name));
+  S_put(teller, map, "line", fb_int(info->line));
+  words += 2;
+  for (uint64_t i = 0; i < count; i++, words += 3) S_add(teller, facts, fb_int((int64_t)words[0]));
+  for (; words < end; words += words[0] + 1) S_add(teller, words[0] == 1 ? made : changed, fb_int((int64_t)words[1]));
+  S_put(teller, map, "facts", fb_list_value(facts));
+  if (made->len) S_put(teller, map, "made", fb_list_value(made));
+  if (changed->len) S_put(teller, map, "changed", fb_list_value(changed));
+  return fb_map_value(map);
+}
+
+static fb_value S_tell_chain(S_teller *teller) {
+  fb_session *session = teller->session;
+  fb_list *chain = fb_list_new(teller->arena, 4);
+  teller->seen = fb_arena_zero(teller->arena, (session->firing / 64 + 1) * sizeof *teller->seen);
+  teller->queue = fb_arena_alloc(teller->arena, S_CHAIN_MAX * sizeof *teller->queue);
+  if (!chain || !teller->seen || !teller->queue) {
+    teller->nomem = true;
+    return fb_null();
+  }
+  S_enqueue_sources(teller, session->firing);
+  for (size_t i = 0; i < teller->count; i++) S_enqueue_sources(teller, teller->queue[i]);
+  for (uint64_t firing = 1; firing < session->firing; firing++)
+    if (teller->seen[firing / 64] >> firing % 64 & 1) S_add(teller, chain, S_tell_firing(teller, firing));
+  return fb_list_value(chain);
+}
+
+static fb_value S_tell_fact(S_teller *teller, uint32_t place) {
+  fb_session *session = teller->session;
+  const fb_fact *fact = &session->facts[place];
+  fb_map *fields, *map = fb_map_new(teller->arena, 8);
+  fb_value value = fb_place_value(session, place);
+  if (!map || fb_fact_map(value.as.facts, value.len, teller->arena, &fields) != FB_OK) {
+    teller->nomem = true;
+    return fb_null();
+  }
+  S_put(teller, map, "fact", fb_int((int64_t)fb_place_id(session, place)));
+  S_put(teller, map, "type", fb_string(fb_schema_type(session->schema, fact->type)->name));
+  if (fact->made_by) S_put(teller, map, "made_by", fb_int((int64_t)fact->made_by));
+  if (fact->changed_by) S_put(teller, map, "changed_by", fb_int((int64_t)fact->changed_by));
+  S_put(teller, map, "fields", fb_map_value(fields));
+  return fb_map_value(map);
+}
+
+static fb_value S_tell_bindings(S_teller *teller, const fb_rule *rule) {
+  fb_map *map = fb_map_new(teller->arena, rule->positive_count + 1);
+  for (uint32_t slot = 0; slot < rule->positive_count && !teller->nomem; slot++) {
+    const fb_rule_condition *c = &rule->conditions[rule->positives[slot]];
+    char *number = c->variable.len ? NULL : fb_arena_printf(teller->arena, "%u", (unsigned)slot + 1);
+    fb_slice name = c->variable.len ? c->variable : fb_slice_of(number);
+    fb_value fact = S_tell_fact(teller, teller->session->firing_links[slot].place);
+    if (!map || !name.ptr || !fb_map_put(map, teller->arena, fb_string(name), fact, NULL)) teller->nomem = true;
+  }
+  if (!map) teller->nomem = true;
+  return fb_map_value(map);
+}
+
+fb_status fb_session_why(fb_session *session, const fb_decision *decision, fb_arena *arena, fb_value *ret_why) {
+  if (session->firing_rule == FB_RULE_NONE) return FB_E_RULE_FACT;
+  const fb_rule *rule = &session->set->rules[session->firing_rule];
+  S_teller teller = {.session = session, .arena = arena};
+  fb_map *map = fb_map_new(arena, 8);
+  if (!map) return FB_E_NOMEM;
+  S_put(&teller, map, "rule", fb_string(rule->info.name));
+  S_put(&teller, map, "file", fb_string(fb_slice_of(fb_doc_name(session->set->doc))));
+  S_put(&teller, map, "line", fb_int(decision->line));
+  S_put(&teller, map, "firing", fb_int((int64_t)session->firing));
+  S_put(&teller, map, "bindings", S_tell_bindings(&teller, rule));
+  if (session->options.explain) S_put(&teller, map, "chain", S_tell_chain(&teller));
+  if (teller.nomem) return FB_E_NOMEM;
+  *ret_why = fb_map_value(map);
+  return FB_OK;
+}

@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The engine against a matcher that is too simple to be wrong: it computes all matches of all rules anew at every
+ * change, by nested loops over all facts, with whole conditions evaluated by CEL over maps.
+ *
+ * FB_ORACLE_ROUNDS=n: so many rulebooks; FB_ORACLE_SEED=n: only the one of that seed, with its rulebook shown.
+ */
+#include "test.h"
+
+#include <flyball/cel.h>
+#include <flyball/rules.h>
+
+enum { TYPES = 3, FIELDS = 5, CONDITIONS = 4, VARIABLES = 8, RULES = 5, FACTS = 400, MATCHES = 20000, MAX_FIRINGS = 25 };
+static const char *const S_type_names[TYPES] = {"a", "b", "c"};
+static const char *const S_field_names[FIELDS] = {"id", "x", "y", "s", "f"};
+enum { ID, X, Y, S, F };
+
+typedef enum S_kind { FACT, NOT, EXISTS, TEST } S_kind;
+
+typedef struct S_condition {
+  S_kind kind;
+  int type, variable;
+  char text[400];
+  fb_cel_program *program; /* NULL: no expression */
+  unsigned watched; /* fields that conditions of the rule read of this variable */
+} S_condition;
+
+typedef struct S_action {
+  char kind; /* a m r */
+  int variable, type, field;
+  char value[100];
+  fb_cel_program *program;
+} S_action;
+
+typedef struct S_rule {
+  int number, salience, condition_count, positive_count, action_count;
+  S_condition conditions[CONDITIONS];
+  S_action actions[2];
+} S_rule;
+
+typedef struct S_fact {
+  int type;
+  bool alive;
+  fb_value fields[FIELDS];
+  fb_map map;
+  fb_entry entries[FIELDS];
+  fb_fact_id engine_id;
+} S_fact;
+
+typedef struct S_tuple {
+  int rule;
+  uint64_t tick; /* of the activation */
+  bool pending;
+  int facts[CONDITIONS];
+} S_tuple;
+
+typedef struct S_tuples {
+  S_tuple *items;
+  size_t count;
+} S_tuples;
+
+typedef struct S_world {
+  fb_random random;
+  fb_cel_env *env;
+  fb_arena arena;
+  fb_cel_context context;
+  S_rule rules[RULES];
+  int rule_count;
+  S_fact facts[FACTS];
+  int fact_count;
+  S_tuples now, next, middle;
+  uint64_t tick;
+  int firings;
+  fb_buf book, log, engine_log;
+  bool declared, full;
+} S_world;
+
+static uint32_t S_below(S_world *w, uint32_t bound) { return (uint32_t)fb_random_below(&w->random, bound); }
+
+/* ── Making rulebooks ── */
+
+static int S_any_variable(S_world *w, const S_rule *rule, int own) {
+  if (own >= 0 && S_below(w, 2)) return own;
+  int count = rule->positive_count;
+  if (own >= 0 && count == 0) return own;
+  return count ? (int)S_below(w, (uint32_t)count) : own;
+}
+
+static void S_watch(S_rule *rule, int variable, int field) {
+  for (int i = 0; i < rule->condition_count; i++)
+    if (rule->conditions[i].kind != TEST && rule->conditions[i].variable == variable) rule->conditions[i].watched |= 1u << field;
+}
+
+/* One conjunct over the variables bound so far; own: that of the condition, -1: none. */
+static void S_conjunct(S_world *w, S_rule *rule, int own, fb_buf *out) {
+  int v = own >= 0 && S_below(w, 4) ? own : S_any_variable(w, rule, own), u = S_any_variable(w, rule, own);
+  static const char *const operators[] = {"==", "!=", "<", "<=", ">", ">="};
+  const char *op = operators[S_below(w, 6)];
+  int n = (int)S_below(w, 4), field = S_below(w, 2) ? X : Y, other = S_below(w, 2) ? X : Y;
+  const char *f = S_field_names[field], *g = S_field_names[other];
+  switch (S_below(w, 12)) {
+    case 0: case 1: fb_buf_printf(out, "v%d.%s %s %d", v, f, op, n); S_watch(rule, v, field); break;
+    case 2: fb_buf_printf(out, "%d %s v%d.%s", n, op, v, f); S_watch(rule, v, field); break;
+    case 3: fb_buf_printf(out, "v%d.s == '%c'", v, 'p' + n % 2); S_watch(rule, v, S); break;
+    case 4: fb_buf_printf(out, "%sv%d.f", n % 2 ? "!" : "", v); S_watch(rule, v, F); break;
+    case 5: fb_buf_printf(out, "%shas(v%d.%s)", n == 0 ? "!" : "", v, f); S_watch(rule, v, field); break;
+    case 6: case 7: fb_buf_printf(out, "v%d.%s == v%d.%s", v, f, u, g); S_watch(rule, v, field); S_watch(rule, u, other); break;
+    case 8: fb_buf_printf(out, "v%d.s == v%d.s", v, u); S_watch(rule, v, S); S_watch(rule, u, S); break;
+    case 9: fb_buf_printf(out, "v%d.%s == v%d.%s + %d", v, f, u, g, n - 1); S_watch(rule, v, field); S_watch(rule, u, other); break;
+    case 10: fb_buf_printf(out, "v%d.%s %s v%d.%s", v, f, op, u, g); S_watch(rule, v, field); S_watch(rule, u, other); break;
+    default:
+      fb_buf_printf(out, "(v%d.%s %s %d || v%d.s == 'q')", v, f, op, n, u);
+      S_watch(rule, v, field);
+      S_watch(rule, u, S);
+  }
+}
+
+static void S_add_variable(S_world *w, int number) {
+  char name[8];
+  uint32_t slot;
+  snprintf(name, sizeof name, "v%d", number);
+  assert_int_equal(fb_cel_env_add(w->env, fb_slice_of(name), fb_cel_simple(FB_CEL_DYN), &slot), FB_OK);
+  assert_int_equal(slot, number);
+}
+
+static fb_cel_program *S_compile(S_world *w, const char *text) {
+  fb_errors errors;
+  fb_cel_program *program = NULL;
+  fb_errors_init(&errors, NULL, 0);
+  if (fb_cel_compile(w->env, fb_slice_of(text), NULL, &program, &errors) != FB_OK) fail_msg("%s: %s", text, errors.items[0].text);
+  fb_errors_release(&errors);
+  return program;
+}
+
+static void S_make_condition(S_world *w, S_rule *rule) {
+  S_condition *c = &rule->conditions[rule->condition_count];
+  uint32_t dice = S_below(w, 8);
+  c->kind = rule->condition_count == 0 && S_below(w, 10) ? FACT : dice < 4 ? FACT : dice < 6 ? NOT : dice == 6 ? EXISTS : TEST;
+  if (c->kind == TEST && rule->positive_count == 0) c->kind = FACT;
+  c->type = (int)S_below(w, TYPES);
+  /* Variables of guards have numbers of their own, after those of the positives. */
+  c->variable = c->kind == FACT ? rule->positive_count : c->kind == TEST ? -1 : CONDITIONS + rule->condition_count;
+  rule->condition_count++;
+  if (c->kind == FACT) rule->positive_count++;
+  fb_buf text;
+  fb_buf_init(&text, NULL, 0);
+  uint32_t count = c->kind == TEST ? 1 : S_below(w, 4);
+  for (uint32_t i = 0; i < count; i++) {
+    if (i) fb_buf_text(&text, " && ");
+    S_conjunct(w, rule, c->variable, &text);
+  }
+  snprintf(c->text, sizeof c->text, "%s", text.ptr ? text.ptr : "");
+  if (count) c->program = S_compile(w, c->text);
+  fb_buf_release(&text);
+}
+
+static void S_make_action(S_world *w, S_rule *rule) {
+  S_action *action = &rule->actions[rule->action_count++];
+  uint32_t dice = S_below(w, 6);
+  action->kind = rule->positive_count == 0 || dice < 2 ? 'a' : dice < 5 ? 'm' : 'r';
+  action->variable = rule->positive_count ? (int)S_below(w, (uint32_t)rule->positive_count) : -1;
+  action->type = (int)S_below(w, TYPES);
+  action->field = S_below(w, 2) ? X : Y;
+  if (action->variable >= 0 && S_below(w, 2))
+    snprintf(action->value, sizeof action->value, "(v%d.%s + %u) %% 4", action->variable, S_field_names[action->field], S_below(w, 3));
+  else
+    snprintf(action->value, sizeof action->value, "%u", S_below(w, 4));
+  action->program = S_compile(w, action->value);
+}
+
+static void S_write_rule(S_world *w, const S_rule *rule) {
+  static const char *const heads[] = {"", "not ", "exists "};
+  fb_buf_printf(&w->book, "  - name: r%d\n    salience: %d\n    when:\n", rule->number, rule->salience);
+  for (int i = 0; i < rule->condition_count; i++) {
+    const S_condition *c = &rule->conditions[i];
+    if (c->kind == TEST) fb_buf_printf(&w->book, "      - test: \"%s\"\n", c->text);
+    else if (c->text[0]) fb_buf_printf(&w->book, "      - %s%s as v%d: \"%s\"\n", heads[c->kind], S_type_names[c->type], c->variable, c->text);
+    else fb_buf_printf(&w->book, "      - %s%s as v%d\n", heads[c->kind], S_type_names[c->type], c->variable);
+  }
+  fb_buf_printf(&w->book, "    then:\n      - emit: r%d\n        with: {", rule->number);
+  for (int v = 0; v < rule->positive_count; v++) fb_buf_printf(&w->book, "%sv%d: \"${{ v%d.id }}\"", v ? ", " : "", v, v);
+  fb_buf_text(&w->book, "}\n");
+  for (int i = 0; i < rule->action_count; i++) {
+    const S_action *action = &rule->actions[i];
+    if (action->kind == 'r') fb_buf_printf(&w->book, "      - retract: v%d\n", action->variable);
+    else if (action->kind == 'm')
+      fb_buf_printf(&w->book, "      - modify: v%d\n        with: {%s: \"${{ %s }}\"}\n", action->variable, S_field_names[action->field], action->value);
+    else
+      fb_buf_printf(&w->book, "      - assert: %s\n        with: {id: 99, %s: \"${{ %s }}\"}\n", S_type_names[action->type],
+                    S_field_names[action->field], action->value);
+  }
+}
+
+static void S_make_book(S_world *w) {
+  w->declared = S_below(w, 2);
+  w->full = S_below(w, 2);
+  if (w->declared) {
+    fb_buf_text(&w->book, "facts:\n");
+    for (int t = 0; t < TYPES; t++)
+      fb_buf_printf(&w->book, "  %s: {id: int, x: int, y: int, s: string, f: bool}\n", S_type_names[t]);
+  }
+  fb_buf_text(&w->book, "rules:\n");
+  w->rule_count = 1 + (int)S_below(w, RULES);
+  for (int r = 0; r < w->rule_count; r++) {
+    S_rule *rule = &w->rules[r];
+    *rule = (S_rule){.number = r, .salience = (int)S_below(w, 3) - 1};
+    fb_cel_env_truncate(w->env, 0);
+    for (int v = 0; v < VARIABLES; v++) S_add_variable(w, v);
+    uint32_t count = 1 + S_below(w, CONDITIONS);
+    for (uint32_t i = 0; i < count; i++) S_make_condition(w, rule);
+    uint32_t actions = S_below(w, 3);
+    for (uint32_t i = 0; i < actions; i++) S_make_action(w, rule);
+    /* The loader refuses to touch what was retracted. */
+    if (rule->action_count == 2 && rule->actions[0].kind == 'r' && rule->actions[1].kind != 'a') rule->action_count = 1;
+    if (rule->action_count < (int)actions && rule->actions[1].program) {
+      fb_cel_program_free(rule->actions[1].program);
+      rule->actions[1].program = NULL;
+    }
+    S_write_rule(w, rule);
+  }
+}
+
+/* ── The simple matcher ── */
+
+typedef struct S_view {
+  int absent;       /* this fact … */
+  unsigned changed; /* … is not seen by conditions that read one of these fields; 0: everything is seen */
+} S_view;
+
+static bool S_sees(const S_view *view, const S_condition *c, int fact) {
+  return view->absent != fact || !(c->watched & view->changed);
+}
+
+static bool S_true(S_world *w, const fb_cel_program *program, const fb_value *slots) {
+  fb_value value;
+  if (!program) return true;
+  w->context.steps = 1000000;
+  fb_arena_mark mark = fb_arena_save(&w->arena);
+  bool holds = fb_cel_eval(program, slots, &w->context, &value, NULL) == FB_OK && value.kind == FB_BOOL && value.as.b;
+  fb_arena_rewind(&w->arena, mark);
+  return holds;
+}
+
+static bool S_guards(S_world *w, const S_rule *rule, fb_value *slots, const S_view *view) {
+  for (int i = 0; i < rule->condition_count; i++) {
+    const S_condition *c = &rule->conditions[i];
+    if (c->kind == TEST && !S_true(w, c->program, slots)) return false;
+    if (c->kind != NOT && c->kind != EXISTS) continue;
+    bool found = false;
+    for (int f = 0; f < w->fact_count && !found; f++) {
+      if (!w->facts[f].alive || w->facts[f].type != c->type || !S_sees(view, c, f)) continue;
+      slots[c->variable] = fb_map_value(&w->facts[f].map);
+      found = S_true(w, c->program, slots);
+    }
+    slots[c->variable] = fb_absent();
+    if (found != (c->kind == EXISTS)) return false;
+  }
+  return true;
+}
+
+static void S_match(S_world *w, const S_rule *rule, int condition, int *facts, fb_value *slots, const S_view *view, S_tuples *out) {
+  while (condition < rule->condition_count && rule->conditions[condition].kind != FACT) condition++;
+  if (condition == rule->condition_count) {
+    if (!S_guards(w, rule, slots, view) || out->count == MATCHES) return;
+    S_tuple *tuple = &out->items[out->count++];
+    *tuple = (S_tuple){.rule = rule->number};
+    memcpy(tuple->facts, facts, sizeof tuple->facts);
+    return;
+  }
+  const S_condition *c = &rule->conditions[condition];
+  for (int f = 0; f < w->fact_count; f++) {
+    if (!w->facts[f].alive || w->facts[f].type != c->type || !S_sees(view, c, f)) continue;
+    facts[c->variable] = f;
+    slots[c->variable] = fb_map_value(&w->facts[f].map);
+    if (S_true(w, c->program, slots)) S_match(w, rule, condition + 1, facts, slots, view, out);
+  }
+}
+
+static void S_match_all(S_world *w, const S_view *view, S_tuples *out) {
+  out->count = 0;
+  for (int r = 0; r < w->rule_count; r++) {
+    int facts[CONDITIONS] = {-1, -1, -1, -1};
+    fb_value slots[VARIABLES];
+    for (int i = 0; i < VARIABLES; i++) slots[i] = fb_absent();
+    S_match(w, &w->rules[r], 0, facts, slots, view, out);
+  }
+}
+
+static S_tuple *S_find(const S_tuples *tuples, const S_tuple *tuple) {
+  for (size_t i = 0; i < tuples->count; i++)
+    if (tuples->items[i].rule == tuple->rule && !memcmp(tuples->items[i].facts, tuple->facts, sizeof tuple->facts))
+      return &tuples->items[i];
+  return NULL;
+}
+
+/* After a change. A match goes on being one if it was one before and in between (when the changed fact was in no
+ * condition that reads what changed); every other is a new activation. */
+static void S_changed(S_world *w, const S_view *view) {
+  S_view whole = {-1, 0};
+  w->tick++;
+  S_match_all(w, &whole, &w->next);
+  if (view) S_match_all(w, view, &w->middle);
+  for (size_t i = 0; i < w->next.count; i++) {
+    S_tuple *tuple = &w->next.items[i], *before = S_find(&w->now, tuple);
+    bool goes_on = before && (!view || S_find(&w->middle, tuple));
+    tuple->tick = goes_on ? before->tick : w->tick;
+    tuple->pending = goes_on ? before->pending : true;
+  }
+  S_tuples swap = w->now;
+  w->now = w->next;
+  w->next = swap;
+}
+
+/* ── Changes ── */
+
+static void S_remap(S_fact *fact) {
+  fact->map = (fb_map){.cap = FIELDS, .entries = fact->entries};
+  for (int f = 0; f < FIELDS; f++)
+    if (fact->fields[f].kind != FB_ABSENT)
+      fact->entries[fact->map.len++] = (fb_entry){fb_string(fb_slice_of(S_field_names[f])), fact->fields[f]};
+}
+
+static S_fact *S_new_fact(S_world *w, int type) {
+  if (w->fact_count == FACTS) return NULL;
+  S_fact *fact = &w->facts[w->fact_count++];
+  *fact = (S_fact){.type = type, .alive = true};
+  for (int f = 0; f < FIELDS; f++) fact->fields[f] = fb_absent();
+  return fact;
+}
+
+static void S_oracle_modify(S_world *w, int number, unsigned fields, const fb_value *values) {
+  S_fact *fact = &w->facts[number];
+  unsigned changed = 0;
+  for (int f = 0; f < FIELDS; f++) {
+    if (!(fields >> f & 1)) continue;
+    if (fact->fields[f].kind == values[f].kind && fb_value_equal(fact->fields[f], values[f])) continue;
+    changed |= 1u << f;
+  }
+  if (!changed) return;
+  for (int f = 0; f < FIELDS; f++)
+    if (changed >> f & 1) fact->fields[f] = values[f];
+  S_remap(fact);
+  /* The view in between sees the new values, but no condition that reads a changed one sees the fact. */
+  S_view view = {number, changed};
+  S_changed(w, &view);
+}
+
+static void S_oracle_retract(S_world *w, int number) {
+  if (!w->facts[number].alive) return;
+  w->facts[number].alive = false;
+  S_changed(w, NULL);
+}
+
+static bool S_before(const S_world *w, const S_tuple *a, const S_tuple *b) {
+  int sa = w->rules[a->rule].salience, sb = w->rules[b->rule].salience;
+  if (sa != sb) return sa > sb;
+  if (a->tick != b->tick) return a->tick > b->tick;
+  if (a->rule != b->rule) return a->rule < b->rule;
+  for (int i = 0; i < CONDITIONS; i++)
+    if (a->facts[i] != b->facts[i]) return a->facts[i] > b->facts[i];
+  return false;
+}
+
+static bool S_values(S_world *w, const S_rule *rule, const S_tuple *tuple, fb_value *values) {
+  fb_value slots[VARIABLES];
+  for (int i = 0; i < VARIABLES; i++) slots[i] = fb_absent();
+  for (int v = 0; v < rule->positive_count; v++) slots[v] = fb_map_value(&w->facts[tuple->facts[v]].map);
+  for (int v = 0; v < rule->positive_count; v++)
+    if (w->facts[tuple->facts[v]].fields[ID].kind == FB_ABSENT) return false;
+  for (int i = 0; i < rule->action_count; i++) {
+    w->context.steps = 1000000;
+    if (rule->actions[i].kind == 'r') continue;
+    if (fb_cel_eval(rule->actions[i].program, slots, &w->context, &values[i], NULL) != FB_OK) return false;
+  }
+  return true;
+}
+
+static void S_oracle_act(S_world *w, const S_rule *rule, const S_tuple *tuple) {
+  fb_value values[2];
+  if (!S_values(w, rule, tuple, values)) return;
+  fb_buf_printf(&w->log, "{");
+  for (int v = 0; v < rule->positive_count; v++)
+    fb_buf_printf(&w->log, "%s\"v%d\":%lld", v ? "," : "", v, (long long)w->facts[tuple->facts[v]].fields[ID].as.i);
+  fb_buf_printf(&w->log, "}\n");
+  for (int i = 0; i < rule->action_count; i++) {
+    const S_action *action = &rule->actions[i];
+    if (action->kind == 'a') {
+      S_fact *fact = S_new_fact(w, action->type);
+      if (!fact) return;
+      fact->fields[ID] = fb_int(99);
+      fact->fields[action->field] = values[i];
+      S_remap(fact);
+      S_changed(w, NULL);
+      continue;
+    }
+    int number = tuple->facts[action->variable];
+    fb_value fields[FIELDS];
+    if (action->kind == 'r') {
+      S_oracle_retract(w, number);
+      continue;
+    }
+    if (!w->facts[number].alive) return;
+    fields[action->field] = values[i];
+    S_oracle_modify(w, number, 1u << action->field, fields);
+  }
+}
+
+static void S_oracle_fire(S_world *w) {
+  for (int fired = 0; fired < MAX_FIRINGS; fired++) {
+    S_tuple *best = NULL;
+    for (size_t i = 0; i < w->now.count; i++)
+      if (w->now.items[i].pending && (!best || S_before(w, &w->now.items[i], best))) best = &w->now.items[i];
+    if (!best) return;
+    best->pending = false;
+    S_tuple tuple = *best;
+    S_oracle_act(w, &w->rules[tuple.rule], &tuple);
+    fb_buf_printf(&w->log, "r%d\n", tuple.rule);
+  }
+}
+
+/* ── The engine ── */
+
+static fb_status S_decision(void *context, fb_session *session, const fb_decision *decision) {
+  S_world *w = context;
+  (void)session;
+  fb_json_write(&w->engine_log, fb_map_value(decision->fields), 0);
+  fb_buf_char(&w->engine_log, '\n');
+  return FB_OK;
+}
+
+static void S_fired(void *context, fb_session *session, uint32_t rule, uint64_t firing) {
+  S_world *w = context;
+  (void)session;
+  (void)firing;
+  fb_buf_printf(&w->engine_log, "r%u\n", rule);
+}
+
+static fb_value S_random_value(S_world *w, int field) {
+  switch (field) {
+    case S: return fb_string(S_below(w, 2) ? FB_SLICE("p") : FB_SLICE("q"));
+    case F: return fb_bool(S_below(w, 2));
+    default: return fb_int(S_below(w, 4));
+  }
+}
+
+static void S_random_assert(S_world *w, fb_session *session) {
+  S_fact *fact = S_new_fact(w, (int)S_below(w, TYPES));
+  if (!fact) return;
+  for (int f = 0; f < FIELDS; f++)
+    if (w->full || S_below(w, 8)) fact->fields[f] = S_random_value(w, f);
+  fact->fields[ID] = fb_int(w->fact_count);
+  S_remap(fact);
+  fb_error err;
+  if (fb_session_assert(session, fb_slice_of(S_type_names[fact->type]), &fact->map, &fact->engine_id, &err) != FB_OK)
+    fail_msg("assert: %s", err.text);
+  S_changed(w, NULL);
+}
+
+static void S_random_change(S_world *w, fb_session *session) {
+  fb_error err;
+  int number = w->fact_count ? (int)S_below(w, (uint32_t)w->fact_count) : -1;
+  if (number < 0 || !w->facts[number].engine_id) return;
+  S_fact *fact = &w->facts[number];
+  if (S_below(w, 3) == 0) {
+    assert_int_equal(fb_session_retract(session, fact->engine_id, &err), fact->alive ? FB_OK : FB_E_RULE_FACT);
+    S_oracle_retract(w, number);
+    return;
+  }
+  fb_entry entries[2];
+  fb_map map = {.cap = 2, .entries = entries};
+  fb_value values[FIELDS];
+  unsigned fields = 0;
+  for (uint32_t i = 0, count = 1 + S_below(w, 2); i < count; i++) {
+    int field = X + (int)S_below(w, FIELDS - 1);
+    if (fields >> field & 1) continue;
+    fields |= 1u << field;
+    values[field] = S_random_value(w, field);
+    entries[map.len++] = (fb_entry){fb_string(fb_slice_of(S_field_names[field])), values[field]};
+  }
+  assert_int_equal(fb_session_modify(session, fact->engine_id, &map, &err), fact->alive ? FB_OK : FB_E_RULE_FACT);
+  if (fact->alive) S_oracle_modify(w, number, fields, values);
+}
+
+static fb_status S_count_left(void *context, fb_session *session, fb_fact_id id, fb_value fact) {
+  S_world *w = context;
+  fb_value id_value = fb_fact_get(fact, FB_SLICE("id"));
+  (void)session;
+  (void)id;
+  w->engine_log.failed |= id_value.kind != FB_INT;
+  return FB_OK;
+}
+
+static void S_run(S_world *w, const fb_ruleset *rules) {
+  fb_session *session;
+  fb_session_options options = {.max_firings = MAX_FIRINGS, .output = {.decision = S_decision, .fired = S_fired, .context = w}};
+  assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
+  S_changed(w, NULL);
+  for (uint32_t step = 0, steps = 5 + S_below(w, 30); step < steps; step++) {
+    uint32_t dice = S_below(w, 10);
+    if (dice < 5) S_random_assert(w, session);
+    else if (dice < 9) S_random_change(w, session);
+    else {
+      fb_status status = fb_session_fire(session, NULL, NULL);
+      assert_true(status == FB_OK || status == FB_E_RULE_LIMIT);
+      S_oracle_fire(w);
+    }
+    if (w->fact_count > 60) break;
+  }
+  fb_session_fire(session, NULL, NULL);
+  S_oracle_fire(w);
+  int alive = 0;
+  for (int f = 0; f < w->fact_count; f++) alive += w->facts[f].alive;
+  fb_session_query(session, FB_SLICE(""), FB_SLICE(""), S_count_left, w, NULL);
+  if (w->now.count < MATCHES && w->next.count < MATCHES && w->fact_count < FACTS)
+    assert_int_equal(fb_session_count(session, FB_SLICE("")), alive);
+  fb_session_free(session);
+}
+
+/* A rulebook that contradicts itself is refused; that is no difference. */
+static bool S_refused(const fb_errors *errors) {
+  for (size_t i = 0; i < errors->count; i++)
+    if (errors->items[i].code != FB_E_RULE_NEVER) return false;
+  return errors->count > 0;
+}
+
+static bool S_round(uint64_t seed, bool show) {
+  S_world *w = calloc(1, sizeof *w);
+  fb_random_seed(&w->random, seed);
+  fb_cel_env_new(NULL, &w->env);
+  fb_arena_init(&w->arena, NULL, 0);
+  fb_cel_context_init(&w->context, &w->arena);
+  fb_buf_init(&w->book, NULL, 0);
+  fb_buf_init(&w->log, NULL, 0);
+  fb_buf_init(&w->engine_log, NULL, 0);
+  S_tuples *all[] = {&w->now, &w->next, &w->middle};
+  for (int i = 0; i < 3; i++) all[i]->items = malloc(MATCHES * sizeof(S_tuple));
+  S_make_book(w);
+  if (show) print_message("%s\n", w->book.ptr);
+  fb_errors errors;
+  fb_ruleset *rules = NULL;
+  fb_errors_init(&errors, NULL, 0);
+  bool same = true;
+  if (fb_ruleset_read(fb_buf_slice(&w->book), "random.yaml", NULL, &rules, &errors, NULL) == FB_OK) {
+    S_run(w, rules);
+    same = fb_slice_equal(fb_buf_slice(&w->log), fb_buf_slice(&w->engine_log));
+  } else if (!S_refused(&errors)) {
+    print_error("%s\n%s\n", errors.items[0].text, w->book.ptr);
+    same = false;
+  }
+  if (!same || show) print_error("seed %llu:\n%s\n-- oracle\n%s\n-- engine\n%s\n", (unsigned long long)seed, w->book.ptr, w->log.ptr, w->engine_log.ptr);
+  for (int r = 0; r < w->rule_count; r++) {
+    for (int i = 0; i < w->rules[r].condition_count; i++) fb_cel_program_free(w->rules[r].conditions[i].program);
+    for (int i = 0; i < 2; i++) fb_cel_program_free(w->rules[r].actions[i].program);
+  }
+  for (int i = 0; i < 3; i++) free(all[i]->items);
+  fb_errors_release(&errors);
+  fb_ruleset_free(rules);
+  fb_cel_context_release(&w->context);
+  fb_arena_release(&w->arena);
+  fb_cel_env_free(w->env);
+  fb_buf_release(&w->book);
+  fb_buf_release(&w->log);
+  fb_buf_release(&w->engine_log);
+  free(w);
+  return same;
+}
+
+static void test_random_rulebooks(void **state) {
+  (void)state;
+  const char *rounds = getenv("FB_ORACLE_ROUNDS"), *seed = getenv("FB_ORACLE_SEED");
+  if (seed) {
+    assert_true(S_round(strtoull(seed, NULL, 10), true));
+    return;
+  }
+  uint64_t count = rounds ? strtoull(rounds, NULL, 10) : 1000;
+  for (uint64_t i = 1; i <= count; i++)
+    if (!S_round(i, false)) fail_msg("engine and oracle differ: FB_ORACLE_SEED=%llu", (unsigned long long)i);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_rulebooks)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
