@@ -253,6 +253,37 @@ static void S_zones_agree(void **state) {
   tzset();
 }
 
+/* A zone file cut off anywhere is refused; one with a changed byte does no harm. */
+static void S_broken_zones(void **state) {
+  char directory[] = "/tmp/fb-zones-XXXXXX", path[64];
+  static unsigned char bytes[8192];
+  FILE *file = fopen("/usr/share/zoneinfo/Europe/Berlin", "rb");
+  if (!file) return; /* no tzdata here */
+  size_t size = fread(bytes, 1, sizeof bytes, file);
+  fclose(file);
+  assert_non_null(mkdtemp(directory));
+  snprintf(path, sizeof path, "%s/Zone", directory);
+  for (size_t i = 0; i < size; i += i < 100 || i + 60 > size ? 1 : 7) {
+    for (int cut = 0; cut < 2; cut++) {
+      int32_t offset;
+      fb_zones *zones;
+      unsigned char before = bytes[i];
+      if (!cut) bytes[i] ^= 0xFF;
+      file = fopen(path, "wb");
+      assert_non_null(file);
+      fwrite(bytes, 1, cut ? i : size, file);
+      fclose(file);
+      bytes[i] = before;
+      assert_int_equal(fb_zones_new(NULL, directory, &zones), FB_OK);
+      bool found = fb_zone_system(zones, FB_SLICE("Zone"), 2000000000, &offset);
+      if (cut) assert_false(found);
+      fb_zones_free(zones);
+    }
+  }
+  remove(path);
+  remove(directory);
+}
+
 static void S_positions(void **state) {
   GIVES("\"α\"", "charAt", "string.(int) -> string", T("©αT"), I(1));
   GIVES("\"\"", "charAt", "string.(int) -> string", T("ab"), I(2));
@@ -693,13 +724,13 @@ static void S_torture_zones(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, S_setup, S_teardown)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {TEST(S_sizes),     TEST(S_conversions), TEST(S_double_texts),
-                                     TEST(S_times),     TEST(S_zones_agree), TEST(S_positions),
-                                     TEST(S_changes),   TEST(S_replaces),    TEST(S_formats),
-                                     TEST(S_numbers),   TEST(S_lists),       TEST(S_encodings),
-                                     TEST(S_optionals), TEST(S_regexes),     TEST(S_regex_ext),
-                                     TEST(S_no_hang),   TEST(S_bounded),     TEST(S_cache),
-                                     TEST(S_locale),    TEST(S_torture),     TEST(S_torture_zones)};
+  const struct CMUnitTest tests[] = {
+      TEST(S_sizes),       TEST(S_conversions),  TEST(S_double_texts), TEST(S_times),
+      TEST(S_zones_agree), TEST(S_broken_zones), TEST(S_positions),    TEST(S_changes),
+      TEST(S_replaces),    TEST(S_formats),      TEST(S_numbers),      TEST(S_lists),
+      TEST(S_encodings),   TEST(S_optionals),    TEST(S_regexes),      TEST(S_regex_ext),
+      TEST(S_no_hang),     TEST(S_bounded),      TEST(S_cache),        TEST(S_locale),
+      TEST(S_torture),     TEST(S_torture_zones)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   fb_zones_free(S_zones);
   return failed;
