@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the command-line goldens and the docs tests share: running a command in a directory, comparing text with placeholders."""
+import functools
 import os
 import re
 import subprocess
@@ -46,10 +47,19 @@ def show(expected, actual):
         "  " + line for line in actual.splitlines()]
 
 
+@functools.cache
+def sanitized(flyball):
+    """Sanitizers reserve terabytes of address space."""
+    with open(flyball, "rb") as file:
+        program = file.read()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
 def environment(flyball, home):
-    """A bare one, the same on every machine."""
+    """A bare one, the same on every machine. `$LIMIT` in a script bounds the memory of what follows to 512 MiB."""
     keep = {k: v for k, v in os.environ.items() if re.match(r"(ASAN|UBSAN|TSAN|LSAN)_OPTIONS$", k)}
-    return {**keep, "PATH": os.path.dirname(flyball) + ":/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": home,
+    limit = ":" if sanitized(flyball) else "ulimit -v 524288"
+    return {**keep, "LIMIT": limit, "PATH": os.path.dirname(flyball) + ":/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": home,
             "LC_ALL": "C.UTF-8", "TZ": "UTC", "TERM": "dumb", "FLYBALL_STATE_DIR": os.path.join(home, ".state")}
 
 
