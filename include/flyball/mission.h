@@ -61,10 +61,10 @@ typedef struct fb_world {
   void (*timer_stop)(void *context, fb_timer *timer);
   /* Runs `work` on some thread, then `done` from `turn`. */
   fb_status (*work)(void *context, void (*work)(void *user), void (*done)(void *user), void *user);
-  /* Appends at most `max` bytes of the file to `out`; *ret_more (nullable) tells whether it has more.
-   * Any thread. */
-  fb_status (*read)(void *context, const char *path, uint64_t max, fb_buf *out, bool *ret_more,
-                    fb_error *err);
+  /* Appends at most `max` bytes of the file, from `offset` on, to `out`; *ret_more (nullable) tells
+   * whether it has more. Any thread. */
+  fb_status (*read)(void *context, const char *path, uint64_t offset, uint64_t max, fb_buf *out,
+                    bool *ret_more, fb_error *err);
   /* Replaces the file as a whole or not at all, makes missing folders, is on disk when it returns. Any
    * thread. */
   fb_status (*write)(void *context, const char *path, fb_slice bytes, unsigned mode, fb_error *err);
@@ -91,24 +91,27 @@ FB_API fb_status fb_world_uv_every(fb_world *world, int64_t interval, void (*tic
 /* ── Tools: kinds of step ────────────────────────────────────────────────────────────────────── */
 
 /* What expressions are evaluated against: values of the mission's variables, an arena for results. */
-typedef struct fb_scope {
+typedef struct fb_step_scope {
   const fb_mission *mission;
-  const fb_value *slots;
+  fb_value *slots;
   fb_cel_context *cel;
   fb_arena *arena;
   const uint64_t *known; /* dry run: bit i set: slots[i] has its value. NULL: all have */
-} fb_scope;
+} fb_step_scope;
 
 /* One execution of a step (of one item, in a for_each). */
 typedef struct fb_call {
-  fb_scope scope;  /* for `prepare` only */
-  fb_arena *arena; /* the call's own; its result lives there */
+  fb_step_scope scope; /* for `prepare` only */
+  fb_arena *arena;     /* the call's own; its result lives there */
   const fb_world *world;
-  const char *label; /* "build", "fix.3" */
-  fb_process_spec
-      command;     /* process tools: filled by `prepare`; env, dir and input are the engine's */
-  void *state;     /* the tool's, from prepare to work */
-  fb_value output; /* becomes steps.ID.output */
+  const char *label;       /* "build", "fix.3" */
+  fb_process_spec process; /* process tools: `prepare` sets argv; the rest is the engine's */
+  uint64_t hash_seed;
+  void *state;      /* the tool's, from prepare to work */
+  int64_t deadline; /* the clock's mono, for work that can stop by itself; 0: none */
+  fb_value output;  /* becomes steps.ID.output */
+  const char
+      *note; /* what came out, in a few words for people; in the arena; NULL: nothing to say */
 } fb_call;
 
 /* A tool is an action key of a step ("run", "write", "rules") and what it does. The engine knows the
@@ -124,7 +127,7 @@ typedef struct fb_tool {
   /* Does it, for tools without a process. Any thread; only `call` may be written. */
   fb_status (*work)(const void *plan, fb_call *call, fb_error *err);
   /* One line for people: what would be done, as far as it is known. */
-  void (*describe)(const void *plan, fb_scope *scope, fb_buf *out);
+  void (*describe)(const void *plan, fb_step_scope *scope, fb_buf *out);
 } fb_tool;
 
 typedef struct fb_tools {
@@ -153,15 +156,18 @@ FB_API fb_status fb_loader_read(fb_mission_loader *loader, const char *path, fb_
 /* The value when it is the same in every run. */
 FB_API bool fb_text_constant(const fb_text *text, fb_value *ret_value);
 FB_API const fb_node *fb_text_node(const fb_text *text);
-FB_API fb_status fb_scope_value(fb_scope *scope, const fb_text *text, fb_value *ret_value,
+FB_API fb_status fb_scope_value(fb_step_scope *scope, const fb_text *text, fb_value *ret_value,
                                 fb_error *err);
 /* As text: strings as they are, bytes as they are, null as "", lists and maps as JSON. */
-FB_API fb_status fb_scope_text(fb_scope *scope, const fb_text *text, fb_slice *ret_text,
+FB_API fb_status fb_scope_text(fb_step_scope *scope, const fb_text *text, fb_slice *ret_text,
                                fb_error *err);
+/* Any value as text, by the same rules. */
+FB_API fb_status fb_scope_render(fb_step_scope *scope, fb_value value, fb_slice *ret_text,
+                                 fb_error *err);
 /* True if all that it reads is known (scope->known). */
-FB_API bool fb_scope_knows(const fb_scope *scope, const fb_text *text);
+FB_API bool fb_scope_knows(const fb_step_scope *scope, const fb_text *text);
 /* Its value if known, else its source. */
-FB_API void fb_scope_show(fb_scope *scope, const fb_text *text, fb_buf *out);
+FB_API void fb_scope_show(fb_step_scope *scope, const fb_text *text, fb_buf *out);
 
 /* ── Mission: the plan ───────────────────────────────────────────────────────────────────────── */
 
@@ -255,6 +261,7 @@ typedef struct fb_mission_event {
   int exit_code;    /* of processes; -1: none */
   int signal;
   const fb_error *error; /* NULL when there is none */
+  const char *note;      /* the tool's; NULL: none */
 } fb_mission_event;
 
 typedef struct fb_mission_run_options {
@@ -265,6 +272,9 @@ typedef struct fb_mission_run_options {
   uint32_t parallel;      /* overrides limits.parallel; 0: as the mission has it */
   uint32_t parallel_default; /* when neither says; 0: 4 */
   int64_t grace;             /* ns between SIGTERM and SIGKILL; 0: 5 s */
+  fb_cel_zone *zone;         /* as in fb_cel_context */
+  void *zone_context;
+  uint64_t hash_seed; /* of tables that hold what programs say; drawn by the caller */
   void (*on_event)(void *context, const fb_mission_event *event); /* may be NULL */
   void *context;
 } fb_mission_run_options;
@@ -289,6 +299,7 @@ typedef struct fb_step_state {
   int exit_code, signal;                    /* -1, 0: none */
   uint32_t items, items_done, items_failed; /* of a for_each */
   const fb_error *error;                    /* NULL when there is none */
+  const char *note;                         /* the tool's; NULL: none */
   const char *out_path; /* kept standard output and error; NULL when there was none */
   const char *err_path;
 } fb_step_state;

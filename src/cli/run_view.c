@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Progress, events and the final table of `flyball run`. */
+#include "cli/run_view.h"
+
+#include <flyball/data.h>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { MOST_ROWS = 30, MOST_SUMMARY = 40, MOST_WIDTH = 400 };
+
+static const char *S_status_text(fb_step_status status) {
+  return status == FB_STEP_PENDING ? "waiting" : fb_step_status_name(status);
+}
+
+static const char *S_colour(fb_step_status status) {
+  switch (status) {
+    case FB_STEP_OK: return "32";
+    case FB_STEP_FAILED:
+    case FB_STEP_TIMEOUT: return "31";
+    case FB_STEP_RUNNING: return "36";
+    case FB_STEP_CANCELLED: return "33";
+    default: return "2";
+  }
+}
+
+static void S_send(fb_buf *text) {
+  size_t at = 0;
+  while (at < text->len) {
+    ssize_t put = write(STDERR_FILENO, text->ptr + at, text->len - at);
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) break;
+    at += (size_t)put;
+  }
+  fb_buf_release(text);
+}
+
+/* ── Events ──────────────────────────────────────────────────────────────────────────────────── */
+
+static void S_wall(fb_buf *out, int64_t wall) {
+  char text[FB_TIME_TEXT_MAX];
+  size_t length = fb_time_format(wall / 1000000000, (uint32_t)(wall % 1000000000) / 1000000 * 1000000,
+                                 text);
+  fb_buf_printf(out, ",\"time\":\"%.*s\"", (int)length, text);
+}
+
+static void S_json_end(fb_buf *out, const fb_mission_event *event, fb_step_status status) {
+  fb_buf_printf(out, ",\"status\":\"%s\",\"seconds\":%.6f", fb_step_status_name(status),
+                (double)event->duration / 1e9);
+  if (event->exit_code >= 0) fb_buf_printf(out, ",\"exit\":%d", event->exit_code);
+  if (event->signal) fb_buf_printf(out, ",\"signal\":%d", event->signal);
+  if (event->note) {
+    fb_buf_text(out, ",\"note\":");
+    fb_json_write_text(out, fb_slice_of(event->note), FB_JSON_COMPACT);
+  }
+  if (event->error) {
+    fb_buf_text(out, ",\"error\":");
+    fb_error_json(event->error, out);
+  }
+}
+
+static void S_json_event(fb_run_view *view, const fb_mission_event *event) {
+  static const char *const types[] = {"run.started", "step.started", "item.finished",
+                                      "step.finished", "run.finished"};
+  fb_buf out;
+  fb_buf_init(&out, NULL, 0);
+  fb_buf_printf(&out, "{\"type\":\"flyball.%s.v1\"", types[event->kind]);
+  S_wall(&out, event->wall);
+  fb_buf_text(&out, ",\"run\":");
+  fb_json_write_text(&out, fb_slice_of(view->id), FB_JSON_COMPACT);
+  if (event->kind == FB_MISSION_EVENT_RUN_STARTED) {
+    fb_buf_text(&out, ",\"mission\":");
+    fb_json_write_text(&out, fb_mission_name(view->mission), FB_JSON_COMPACT);
+    fb_buf_printf(&out, ",\"steps\":%u", fb_mission_steps(view->mission));
+  } else if (event->kind == FB_MISSION_EVENT_RUN_FINISHED) {
+    fb_buf_printf(&out, ",\"status\":\"%s\",\"seconds\":%.6f,\"outputs\":",
+                  fb_mission_status_name(fb_mission_run_state(view->run)),
+                  (double)event->duration / 1e9);
+    fb_json_write(&out, fb_mission_run_outputs(view->run), FB_JSON_COMPACT);
+    if (event->error) {
+      fb_buf_text(&out, ",\"error\":");
+      fb_error_json(event->error, &out);
+    }
+  } else {
+    fb_step_info info;
+    fb_mission_step(view->mission, event->step, &info);
+    fb_buf_text(&out, ",\"step\":");
+    fb_json_write_text(&out, info.id, FB_JSON_COMPACT);
+    if (event->kind == FB_MISSION_EVENT_ITEM_FINISHED) fb_buf_printf(&out, ",\"item\":%u", event->item);
+    if (event->kind != FB_MISSION_EVENT_STEP_STARTED) S_json_end(&out, event, event->status);
+  }
+  fb_buf_text(&out, "}\n");
+  fb_out_buf(view->cli, &out);
+  fb_out_flush(view->cli);
+  fb_buf_release(&out);
+}
+
+static void S_line_event(fb_run_view *view, const fb_mission_event *event) {
+  fb_step_info info;
+  char took[FB_TIME_TEXT_MAX + 1];
+  if (event->kind != FB_MISSION_EVENT_STEP_STARTED && event->kind != FB_MISSION_EVENT_STEP_FINISHED)
+    return;
+  fb_mission_step(view->mission, event->step, &info);
+  if (event->kind == FB_MISSION_EVENT_STEP_STARTED) {
+    fb_cli_note(view->cli, "%.*s: started", (int)info.id.len, info.id.ptr);
+    return;
+  }
+  size_t length = fb_duration_format(event->duration, took);
+  bool ran = event->status != FB_STEP_SKIPPED && event->duration > 0;
+  fb_cli_note(view->cli, "%.*s: %s%s%.*s%s%s%s", (int)info.id.len, info.id.ptr,
+              fb_step_status_name(event->status), ran ? " in " : "", ran ? (int)length : 0, took,
+              event->error ? ", " : "", event->error ? event->error->text : "",
+              event->error || !event->note ? "" : "");
+}
+
+void fb_run_view_event(void *context, const fb_mission_event *event) {
+  fb_run_view *view = context;
+  if (event->kind == FB_MISSION_EVENT_STEP_STARTED) view->running++;
+  if (event->kind == FB_MISSION_EVENT_STEP_FINISHED) {
+    fb_step_state state;
+    fb_mission_run_step(view->run, event->step, &state);
+    if (state.started && view->running) view->running--;
+    view->final++;
+    if (event->status == FB_STEP_FAILED || event->status == FB_STEP_TIMEOUT) view->failed++;
+  }
+  if (view->cli->json)
+    S_json_event(view, event);
+  else if (!view->quiet && !view->cli->terminal_err)
+    S_line_event(view, event);
+}
+
+/* ── Rows ────────────────────────────────────────────────────────────────────────────────────── */
+
+static void S_terminal_size(uint32_t *ret_columns, uint32_t *ret_rows) {
+  struct winsize size;
+  *ret_columns = 80;
+  *ret_rows = 24;
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0) return;
+  if (size.ws_col) *ret_columns = size.ws_col;
+  if (size.ws_row) *ret_rows = size.ws_row;
+}
+
+/* At most `width` columns of the text, control characters as blanks. A code point counts as one column. */
+static void S_cut(fb_buf *out, fb_slice text, uint32_t width) {
+  size_t length = fb_utf8_length(text.ptr, text.len), room = length > width ? width - 1 : length;
+  if (width == 0) return;
+  for (size_t at = 0; at < text.len && room > 0; room--) {
+    uint32_t rune;
+    int size = fb_utf8_decode(text.ptr + at, text.len - at, &rune);
+    if (size <= 0 || rune < ' ' || rune == 0x7f)
+      fb_buf_char(out, ' ');
+    else
+      fb_buf_add(out, text.ptr + at, (size_t)size);
+    at += size > 0 ? (size_t)size : 1;
+  }
+  if (length > width) fb_buf_text(out, "…");
+}
+
+static void S_detail(const fb_step_state *state, fb_buf *out) {
+  if (state->items)
+    fb_buf_printf(out, "%u of %u%s", state->items_done, state->items,
+                  state->error || state->note ? ", " : "");
+  if (state->items && state->items_failed && !state->error)
+    fb_buf_printf(out, "%u failed", state->items_failed);
+  if (state->error)
+    fb_buf_text(out, state->error->text);
+  else if (state->note)
+    fb_buf_text(out, state->note);
+}
+
+typedef struct S_table {
+  fb_run_view *view;
+  uint32_t id_width, columns; /* columns 0: no limit */
+  int64_t now;
+  bool colour;
+} S_table;
+
+static uint32_t S_id_width(const fb_run_view *view) {
+  uint32_t width = 4;
+  for (uint32_t i = 0; i < fb_mission_steps(view->mission) && i < 1000; i++) {
+    fb_step_info info;
+    fb_mission_step(view->mission, i, &info);
+    if (info.id.len > width && info.id.len <= 30) width = (uint32_t)info.id.len;
+  }
+  return width;
+}
+
+static void S_row(const S_table *table, uint32_t number, fb_buf *out) {
+  fb_step_info info;
+  fb_step_state state;
+  char took[FB_TIME_TEXT_MAX + 1] = "";
+  size_t length = 0;
+  fb_mission_step(table->view->mission, number, &info);
+  fb_mission_run_step(table->view->run, number, &state);
+  int64_t duration = state.status == FB_STEP_RUNNING ? table->now - state.started : state.duration;
+  if (state.started) length = fb_duration_format(duration, took);
+  fb_buf detail;
+  fb_buf_init(&detail, NULL, 0);
+  S_detail(&state, &detail);
+  fb_buf_text(out, "  ");
+  S_cut(out, info.id, table->id_width);
+  size_t used = fb_utf8_length(info.id.ptr, info.id.len);
+  fb_buf_repeat(out, ' ', used < table->id_width ? table->id_width - used : 0);
+  if (table->colour) fb_buf_printf(out, "\x1b[%sm", S_colour(state.status));
+  fb_buf_printf(out, "  %-9s", S_status_text(state.status));
+  if (table->colour) fb_buf_text(out, "\x1b[0m");
+  size_t wide = fb_utf8_length(took, length);
+  fb_buf_repeat(out, ' ', wide < 7 ? 2 + 7 - wide : 2);
+  fb_buf_add(out, took, length);
+  uint32_t before = table->id_width + 2 + 2 + 9 + 2 + 7 + 2;
+  if (detail.len) {
+    fb_buf_text(out, "  ");
+    uint32_t room = table->columns == 0          ? MOST_WIDTH
+                    : table->columns > before + 1 ? table->columns - before - 1
+                                                  : 0;
+    S_cut(out, fb_buf_slice(&detail), room);
+  }
+  fb_buf_release(&detail);
+  while (out->len && out->ptr[out->len - 1] == ' ') out->ptr[--out->len] = 0;
+  fb_buf_char(out, '\n');
+}
+
+static S_table S_make_table(fb_run_view *view) {
+  const fb_clock *clock = fb_clock_system();
+  return (S_table){.view = view,
+                   .id_width = S_id_width(view),
+                   .now = clock->mono(clock->context),
+                   .colour = view->cli->colour_err};
+}
+
+static void S_clear(fb_run_view *view, fb_buf *out) {
+  if (view->rows) fb_buf_printf(out, "\x1b[%uA\r\x1b[J", view->rows);
+  view->rows = 0;
+}
+
+/* All steps if they fit, else those that run; and a line that counts. */
+void fb_run_view_tick(void *context) {
+  fb_run_view *view = context;
+  uint32_t columns, rows, steps = fb_mission_steps(view->mission);
+  if (view->quiet || view->cli->json || !view->cli->terminal_err) return;
+  S_terminal_size(&columns, &rows);
+  if (rows < 4 || columns < 24) return;
+  fb_buf out;
+  fb_buf_init(&out, NULL, 0);
+  S_clear(view, &out);
+  S_table table = S_make_table(view);
+  table.columns = columns;
+  if (table.id_width > columns / 3) table.id_width = columns / 3;
+  uint32_t most = rows - 2 < MOST_ROWS ? rows - 2 : MOST_ROWS;
+  bool all = steps <= most;
+  for (uint32_t i = 0; i < steps && view->rows < most && steps <= 100000; i++) {
+    fb_step_state state;
+    fb_mission_run_step(view->run, i, &state);
+    if (!all && state.status != FB_STEP_RUNNING) continue;
+    S_row(&table, i, &out);
+    view->rows++;
+  }
+  char took[FB_TIME_TEXT_MAX + 1];
+  size_t length = fb_duration_format(table.now - view->started, took);
+  fb_buf_printf(&out, "%u/%u steps, %.*s\n", view->final, steps, (int)length, took);
+  view->rows++;
+  S_send(&out);
+}
+
+/* ── The end ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void S_totals(fb_run_view *view, fb_buf *out) {
+  uint32_t counts[FB_STEP_CANCELLED + 1] = {0};
+  char took[FB_TIME_TEXT_MAX + 1];
+  const char *between = ": ";
+  for (uint32_t i = 0; i < fb_mission_steps(view->mission); i++) {
+    fb_step_state state;
+    fb_mission_run_step(view->run, i, &state);
+    counts[state.status]++;
+  }
+  size_t length = fb_duration_format(fb_mission_run_duration(view->run), took);
+  fb_slice name = fb_mission_name(view->mission);
+  fb_buf_printf(out, "%.*s%s%s in %.*s", (int)name.len, name.ptr, name.len ? " " : "mission ",
+                fb_mission_status_name(fb_mission_run_state(view->run)), (int)length, took);
+  for (int status = FB_STEP_OK; status <= FB_STEP_CANCELLED; status++) {
+    if (!counts[status]) continue;
+    fb_buf_printf(out, "%s%u %s", between, counts[status],
+                  fb_step_status_name((fb_step_status)status));
+    between = ", ";
+  }
+  fb_buf_char(out, '\n');
+}
+
+/* A failure that is only the echo of another one needs no words of its own. */
+static bool S_worth_telling(const fb_step_state *state) {
+  return state->error && state->status != FB_STEP_SKIPPED && state->status != FB_STEP_CANCELLED;
+}
+
+static void S_failures(fb_run_view *view) {
+  uint32_t told = 0;
+  for (uint32_t i = 0; i < fb_mission_steps(view->mission) && told < 20; i++) {
+    fb_step_info info;
+    fb_step_state state;
+    fb_mission_run_step(view->run, i, &state);
+    if (!S_worth_telling(&state)) continue;
+    fb_mission_step(view->mission, i, &info);
+    fb_error err = *state.error;
+    fb_error_prefix(&err, "step `%.*s`", (int)info.id.len, info.id.ptr);
+    const char *path = state.err_path ? state.err_path : state.out_path;
+    if (path && !err.hint[0]) fb_error_hint(&err, "what it wrote is in %s", path);
+    fb_cli_error(view->cli, &err);
+    told++;
+  }
+  const fb_error *own = fb_mission_run_error(view->run);
+  if (own) fb_cli_error(view->cli, own);
+}
+
+void fb_run_view_summary(fb_run_view *view) {
+  uint32_t steps = fb_mission_steps(view->mission);
+  fb_buf out;
+  fb_buf_init(&out, NULL, 0);
+  S_clear(view, &out);
+  if (!view->quiet && !view->cli->json) {
+    S_table table = S_make_table(view);
+    uint32_t rows;
+    if (view->cli->terminal_err) S_terminal_size(&table.columns, &rows);
+    fb_buf_printf(&out, "\n  %-*s  %-9s  %7s  %s\n", (int)table.id_width, "step", "status", "time",
+                  "detail");
+    for (uint32_t i = 0; i < steps; i++) {
+      fb_step_state state;
+      fb_mission_run_step(view->run, i, &state);
+      bool quiet = state.status == FB_STEP_OK || state.status == FB_STEP_SKIPPED ||
+                   state.status == FB_STEP_CANCELLED;
+      if (steps <= MOST_SUMMARY || !quiet) S_row(&table, i, &out);
+    }
+    S_totals(view, &out);
+  }
+  S_send(&out);
+  S_failures(view);
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One call of a step's tool, from its first expression to its end.
+ */
+#include "mission/run.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+/* Output up to this is read back on the run's thread: a trip to another costs more. Bytes. */
+enum { SMALL_OUTPUT = 64 << 10 };
+
+static fb_active *S_new(fb_mission_run *run, uint32_t step, uint32_t item) {
+  fb_active *active = fb_pool_get(&run->pool);
+  if (!active) return NULL;
+  memset(active, 0, offsetof(fb_active, error));
+  active->error.code = FB_OK;
+  active->error.text[0] = active->error.hint[0] = active->error.file[0] = 0;
+  active->run = run;
+  active->step = step;
+  active->item = item;
+  active->exit_code = -1;
+  active->out = active->err = active->call.output = fb_absent();
+  active->started = fb_run_now(run);
+  fb_arena_init(&active->arena, run->allocator, 1024);
+  active->next = run->actives;
+  if (run->actives) run->actives->prev = active;
+  run->actives = active;
+  run->active_count++;
+  return active;
+}
+
+static void S_free(fb_active *active) {
+  fb_mission_run *run = active->run;
+  if (active->timer) run->world->timer_stop(run->world->context, active->timer);
+  if (active->prev)
+    active->prev->next = active->next;
+  else
+    run->actives = active->next;
+  if (active->next) active->next->prev = active->prev;
+  run->active_count--;
+  fb_arena_release(&active->arena);
+  fb_pool_put(&run->pool, active);
+}
+
+static void S_end(fb_active *active) {
+  fb_run_call_done(active);
+  S_free(active);
+}
+
+/* The end of a call that was on its way: what it held up may go on. */
+static void S_end_and_pump(void *user) {
+  fb_active *active = user;
+  fb_mission_run *run = active->run;
+  S_end(active);
+  fb_run_pump(run);
+}
+
+/* ── The process ─────────────────────────────────────────────────────────────────────────────── */
+
+static void S_stop_timer(fb_active *active) {
+  const fb_world *world = active->run->world;
+  if (active->timer) world->timer_stop(world->context, active->timer);
+  active->timer = NULL;
+}
+
+static void S_kill_now(void *user) {
+  fb_active *active = user;
+  active->timer = NULL;
+  if (active->process)
+    active->run->world->signal(active->run->world->context, active->process, SIGKILL);
+}
+
+static void S_terminate(fb_active *active) {
+  fb_mission_run *run = active->run;
+  S_stop_timer(active);
+  if (!active->process) return;
+  run->world->signal(run->world->context, active->process, SIGTERM);
+  active->timer = run->world->timer_start(run->world->context,
+                                          fb_run_now(run) + run->options.grace, S_kill_now, active);
+  if (!active->timer) S_kill_now(active);
+}
+
+static void S_timed_out(void *user) {
+  fb_active *active = user;
+  active->timer = NULL;
+  active->timed_out = true;
+  S_terminate(active);
+}
+
+void fb_run_call_cancel(fb_active *active, bool now) {
+  if (!active->cancelled && !active->timed_out) active->cancelled = true;
+  if (now) {
+    S_stop_timer(active);
+    S_kill_now(active);
+  } else if (!active->killed) {
+    active->killed = true;
+    S_terminate(active);
+  }
+}
+
+static void S_exited(void *user, const fb_process_end *how) {
+  fb_active *active = user;
+  fb_mission_run *run = active->run;
+  active->process = NULL;
+  S_stop_timer(active);
+  active->exit_code = how->code;
+  active->signal = how->signal;
+  active->out_size = how->out.size;
+  active->err_size = how->err.size;
+  if (how->out.path) active->out_path = fb_arena_text(&active->arena, fb_slice_of(how->out.path));
+  if (how->err.path) active->err_path = fb_arena_text(&active->arena, fb_slice_of(how->err.path));
+  if ((how->out.path && !active->out_path) || (how->err.path && !active->err_path)) {
+    active->status = fb_fail(&active->error, FB_E_NOMEM, "out of memory");
+    S_end_and_pump(active);
+    return;
+  }
+  if (how->out.size + how->err.size > SMALL_OUTPUT &&
+      run->world->work(run->world->context, fb_active_work, S_end_and_pump, active) == FB_OK)
+    return;
+  fb_active_work(active);
+  S_end_and_pump(active);
+}
+
+static fb_status S_start_process(fb_active *active) {
+  fb_mission_run *run = active->run;
+  const fb_step *step = &run->mission->steps[active->step];
+  fb_process_spec *process = &active->call.process;
+  fb_step_scope *scope = &active->call.scope;
+  fb_slice dir;
+  process->label = active->call.label;
+  fb_status status = fb_run_call_env(active, &active->error);
+  if (!status && step->input) status = fb_scope_text(scope, step->input, &process->input, &active->error);
+  if (!status && step->dir) {
+    status = fb_scope_text(scope, step->dir, &dir, &active->error);
+    if (!status) process->dir = fb_arena_text(&active->arena, dir);
+    if (!status && !process->dir) status = fb_fail(&active->error, FB_E_NOMEM, "out of memory");
+  }
+  if (status) return status;
+  fb_error err = {0};
+  status = run->world->start(run->world->context, process, S_exited, active, &active->process, &err);
+  if (status == FB_E_STEP_SPAWN) { /* the place is the argv in the document */
+    fb_mission_fail(run->mission, step->action, &active->error, status, "%s", err.text);
+    fb_error_hint(&active->error, "%s", err.hint);
+  } else if (status) {
+    active->error = err;
+  }
+  return status;
+}
+
+/* ── Start ───────────────────────────────────────────────────────────────────────────────────── */
+
+static fb_status S_label(fb_active *active) {
+  const fb_step *step = &active->run->mission->steps[active->step];
+  const char *label =
+      step->for_each ? fb_arena_printf(&active->arena, "%.*s.%u", (int)step->id.len, step->id.ptr,
+                                       active->item)
+                     : fb_arena_text(&active->arena, step->id);
+  if (!label) return fb_fail(&active->error, FB_E_NOMEM, "out of memory");
+  active->call.label = label;
+  return FB_OK;
+}
+
+static fb_status S_prepare(fb_active *active) {
+  fb_mission_run *run = active->run;
+  const fb_step *step = &run->mission->steps[active->step];
+  active->call.arena = &active->arena;
+  active->call.world = run->world;
+  active->call.hash_seed = run->options.hash_seed;
+  if (step->timeout) active->call.deadline = active->started + step->timeout;
+  active->call.scope = fb_run_scope(run, &active->arena);
+  fb_status status = S_label(active);
+  if (!status) status = step->tool->prepare(step->tool_plan, &active->call, &active->error);
+  return status;
+}
+
+/* *ret_skip: the item's condition is false. */
+static fb_status S_item_condition(fb_active *active, bool *ret_skip) {
+  fb_mission_run *run = active->run;
+  const fb_step *step = &run->mission->steps[active->step];
+  fb_value value;
+  *ret_skip = false;
+  if (!step->condition || !step->condition_by_item) return FB_OK;
+  fb_step_scope scope = fb_run_scope(run, &active->arena);
+  fb_status status =
+      fb_cel_eval(step->condition, scope.slots, scope.cel, &value, &active->error);
+  if (!status && value.kind != FB_BOOL)
+    status = fb_mission_fail(run->mission, step->condition_node, &active->error, FB_E_STEP_VALUE,
+                             "the condition is %s, not a bool", fb_kind_name((fb_kind)value.kind));
+  *ret_skip = !status && !value.as.b;
+  return status;
+}
+
+void fb_run_call(fb_mission_run *run, uint32_t step_number, uint32_t item) {
+  const fb_step *step = &run->mission->steps[step_number];
+  fb_active *active = S_new(run, step_number, item);
+  if (!active) {
+    /* No memory for a call: a call on the stack that failed before it began. */
+    fb_active gone = {.run = run, .step = step_number, .item = item, .exit_code = -1};
+    gone.out = gone.err = gone.call.output = fb_absent();
+    gone.started = fb_run_now(run);
+    gone.status = fb_fail(&gone.error, FB_E_NOMEM, "out of memory");
+    fb_arena_init(&gone.arena, run->allocator, 0);
+    fb_run_call_done(&gone);
+    fb_arena_release(&gone.arena);
+    return;
+  }
+  bool skip;
+  fb_run_set_item(run, &run->steps[step_number], item);
+  active->status = S_item_condition(active, &skip);
+  if (skip) {
+    S_free(active);
+    fb_run_item_skipped(run, step_number, item);
+    return;
+  }
+  if (!active->status) active->status = S_prepare(active);
+  if (!active->status && step->tool->process)
+    active->status = S_start_process(active);
+  else if (!active->status)
+    active->status =
+        run->world->work(run->world->context, fb_active_work, S_end_and_pump, active);
+  if (active->status) {
+    if (active->error.code == FB_OK) fb_fail(&active->error, active->status, "it cannot be started");
+    S_end(active);
+    return;
+  }
+  if (step->timeout)
+    active->timer = run->world->timer_start(run->world->context, active->started + step->timeout,
+                                            S_timed_out, active);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The plan: what a mission document becomes. Immutable once loaded; runs read it from any thread.
+ *
+ * Variables of expressions are slots of one array: inputs, steps (only caught here to be refused as
+ * a whole), env, the texts of `mission` and `run`, then one slot an input, one a step, and last the item
+ * and the index of the for_each around a step, and the `with` variables of template files.
+ */
+#ifndef FB_MISSION_PLAN_H
+#define FB_MISSION_PLAN_H
+
+#include <flyball/mission.h>
+
+enum {
+  FB_SLOT_INPUTS,
+  FB_SLOT_STEPS,
+  FB_SLOT_ENV,
+  FB_SLOT_MISSION_NAME,
+  FB_SLOT_MISSION_DIR,
+  FB_SLOT_RUN_ID,
+  FB_SLOT_RUN_DIR,
+  FB_SLOT_FIRST_INPUT
+};
+
+/* A text with expressions in it, or a constant. */
+struct fb_text {
+  const fb_node *node;
+  fb_template *template_; /* NULL: constant */
+  fb_value constant;
+  fb_text *next; /* all of a mission, newest first */
+};
+
+typedef struct fb_env_entry {
+  fb_slice name;
+  fb_text *value;
+} fb_env_entry;
+
+typedef struct fb_env_list {
+  fb_env_entry *items;
+  uint32_t count;
+} fb_env_list;
+
+typedef enum fb_parse {
+  FB_PARSE_NONE, /* output is the text, without the newlines at its end, within limits.output */
+  FB_PARSE_TEXT,
+  FB_PARSE_LINES,
+  FB_PARSE_JSON,
+  FB_PARSE_NDJSON,
+  FB_PARSE_CSV
+} fb_parse;
+
+typedef enum fb_input_type {
+  FB_INPUT_ANY,
+  FB_INPUT_STRING,
+  FB_INPUT_INT,
+  FB_INPUT_UINT,
+  FB_INPUT_DOUBLE,
+  FB_INPUT_BOOL,
+  FB_INPUT_TIMESTAMP,
+  FB_INPUT_DURATION,
+  FB_INPUT_LIST,
+  FB_INPUT_MAP
+} fb_input_type;
+
+typedef struct fb_input {
+  fb_slice name, description;
+  fb_input_type type;
+  bool required;
+  fb_value initial; /* FB_ABSENT: none */
+} fb_input;
+
+typedef struct fb_step {
+  fb_slice id, description;
+  const fb_node *id_node;
+  const fb_tool *tool;
+  void *tool_plan;
+  const fb_node *action;
+  const fb_node *condition_node;
+  fb_cel_program *condition;
+  uint32_t *condition_needs; /* steps that the condition looks at */
+  uint32_t condition_need_count;
+  bool condition_by_item; /* it reads the for_each's item or index */
+  bool referenced;        /* some expression reads its result */
+  uint8_t parse;          /* fb_parse */
+  uint8_t on_error;       /* fb_on_error */
+  fb_text *for_each;      /* NULL: it runs once */
+  fb_slice as;
+  uint32_t item_parallel; /* 0: as many as the run allows */
+  uint32_t level;
+  fb_env_list env;
+  fb_text *dir, *input;
+  int64_t timeout; /* ns; 0: none */
+  uint32_t *needs, *dependents;
+  uint32_t need_count, dependent_count;
+} fb_step;
+
+typedef struct fb_output {
+  fb_slice name;
+  fb_text *value;
+} fb_output;
+
+typedef struct fb_limits {
+  uint32_t parallel; /* 0: not said */
+  bool fail_fast;
+  int64_t timeout; /* ns; 0: none */
+  uint64_t output; /* bytes of a stream kept in memory */
+} fb_limits;
+
+struct fb_mission {
+  const fb_allocator *allocator;
+  fb_arena arena; /* everything below */
+  const fb_doc *doc;
+  fb_slice name, description;
+  const char *folder;
+  fb_limits limits;
+  fb_env_list env;
+  fb_input *inputs;
+  uint32_t input_count;
+  fb_step *steps;
+  uint32_t step_count;
+  uint32_t level_count;
+  uint32_t with_count; /* most variables that a template file gets by `with` */
+  fb_output *outputs;
+  uint32_t output_count;
+  fb_text *texts; /* for freeing */
+};
+
+static inline uint32_t fb_slot_of_step(const fb_mission *mission, uint32_t step) {
+  return FB_SLOT_FIRST_INPUT + mission->input_count + step;
+}
+static inline uint32_t fb_slot_item(const fb_mission *mission) {
+  return FB_SLOT_FIRST_INPUT + mission->input_count + mission->step_count;
+}
+static inline uint32_t fb_slot_index(const fb_mission *mission) { return fb_slot_item(mission) + 1; }
+static inline uint32_t fb_slot_with(const fb_mission *mission) { return fb_slot_item(mission) + 2; }
+static inline uint32_t fb_slot_count(const fb_mission *mission) {
+  return fb_slot_with(mission) + mission->with_count;
+}
+
+#define FB_NO_STEP UINT32_MAX
+
+/* ── Loading (load.c and what it calls) ──────────────────────────────────────────────────────── */
+
+struct fb_mission_loader {
+  fb_mission *mission;
+  const fb_doc *doc;
+  fb_errors *errors;
+  const fb_allocator *allocator;
+  const fb_world *world;
+  fb_tools tools;
+  fb_cel_env *env;
+  fb_table ids;      /* id → step number */
+  uint64_t *words;   /* slots read by the text at hand */
+  size_t word_count;
+  uint32_t step;     /* being loaded; FB_NO_STEP: none */
+  bool in_item;      /* within its for_each: item and index are declared */
+  bool steps_barred; /* the text at hand is worked out before any step */
+  size_t mark_bytes;
+  uint32_t *marks;   /* per step: number + 1 of the last step that was seen to need it */
+  uint32_t *needs;   /* of the step at hand */
+  size_t need_count, need_cap;
+  const char **id_names; /* for "did you mean"; made when first needed */
+  bool out_of_memory;
+};
+
+/* Records a need of the step at hand, once. */
+bool fb_loader_need(fb_mission_loader *loader, uint32_t step);
+/* Where an expression or a text with expressions stands. */
+typedef struct fb_source_text {
+  const char *name;    /* file */
+  const fb_node *node; /* of the mission's document; NULL: `text` is that file's whole text */
+  fb_slice text;
+  bool bare;           /* an expression; else text with expressions in it */
+} fb_source_text;
+
+/* Notes what a compiled text reads (loader->words): needs, references; checks names (refs.c). */
+void fb_loader_note_reads(fb_mission_loader *loader, const fb_source_text *source);
+/* Compiles the text of a file as a template that also knows the variables named by the keys of `with`
+ * (nullable). `node` is where it is named. */
+fb_text *fb_loader_template(fb_mission_loader *loader, const fb_node *node, const fb_node *with,
+                            const char *name, fb_slice text);
+/* True for a name that expressions can use as a variable. */
+bool fb_is_identifier(fb_slice name);
+/* True for the names that every mission has, and `index`. */
+bool fb_is_taken_name(fb_slice name);
+/* The id nearest to a word, for hints; NULL when there is none. */
+const char *fb_loader_nearest_step(fb_mission_loader *loader, fb_slice word);
+/* Compiles `if`. */
+bool fb_loader_condition(fb_mission_loader *loader, const fb_node *node, fb_step *step);
+
+/* Checks every `steps.x.field` and `inputs.x` in a text (refs.c). */
+void fb_refs_check(fb_mission_loader *loader, const fb_source_text *source);
+
+/* Sets needs' counterpart, levels; reports cycles. False when there is one, or no memory (graph.c). */
+bool fb_graph_build(fb_mission *mission, fb_errors *errors);
+
+/* inputs.c */
+bool fb_inputs_load(fb_mission_loader *loader, const fb_node *node);
+const fb_cel_type *fb_input_cel_type(const fb_input *input);
+bool fb_input_find(const fb_mission *mission, fb_slice name, uint32_t *ret_number);
+/* The value as the declared type has it, where nothing is lost; FB_E_MISSION_INPUT. */
+fb_status fb_input_convert(const fb_input *input, fb_value value, fb_value *ret_value,
+                           fb_error *err);
+/* FB_E_MISSION_INPUT with a hint when the mission does not declare it. */
+fb_status fb_input_unknown(const fb_mission *mission, fb_slice name, fb_error *err);
+
+/* ── Running ─────────────────────────────────────────────────────────────────────────────────── */
+
+/* An error at a node of the mission's document. */
+fb_status fb_mission_fail(const fb_mission *mission, const fb_node *node, fb_error *err,
+                          fb_status code, const char *format, ...) FB_PRINTF(5, 6);
+
+/* What the run parses of a program's output (output.c). `name` is for messages. */
+fb_status fb_parse_output(fb_parse parse, fb_slice text, const char *name, uint64_t seed,
+                          fb_arena *arena, fb_value *ret_value, fb_error *err);
+/* A text value if the bytes are UTF-8, else bytes. */
+fb_value fb_text_or_bytes(fb_slice text);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The state of a run, beside the plan that it never changes.
+ *
+ *   step     a step of the plan: waiting for needs, in the ready queue, running, or final
+ *   active   one call of a step's tool that is going on: at most `parallel` of them
+ *
+ * Everything happens on one thread, in callbacks of the world; only `work` (S_collect, tool->work) may be on
+ * another, and touches nothing but its own active. Each event costs O(1) beside what it sets going.
+ */
+#ifndef FB_MISSION_RUN_H
+#define FB_MISSION_RUN_H
+
+#include "mission/plan.h"
+
+/* Why a step that did not run was left out. */
+typedef enum fb_skip { FB_SKIP_NONE, FB_SKIP_CONDITION, FB_SKIP_NEED } fb_skip;
+
+/* A for_each that has begun. */
+typedef struct fb_items {
+  fb_value over;     /* the list or map, in the step's arena */
+  uint32_t count;
+  uint32_t next;     /* first item not started */
+  uint32_t running, done, failed;
+  bool stop;         /* start no more */
+  fb_value *results; /* one an item if the step is referenced, else NULL */
+} fb_items;
+
+typedef struct fb_step_run {
+  uint8_t status; /* fb_step_status */
+  uint8_t skip;   /* fb_skip */
+  bool queued;
+  bool has_arena;
+  int16_t exit_code; /* -1: none */
+  int16_t signal;
+  uint32_t waiting;  /* needs that are not final */
+  uint32_t bad_need; /* step number + 1 of the first that failed and is not looked at; 0: none */
+  uint32_t next;     /* in the ready queue */
+  int64_t started, duration;
+  fb_error *error;   /* in the run's arena */
+  fb_items *items;   /* of a for_each, in the step's arena */
+  const char *note, *out_path, *err_path; /* in the run's arena */
+  fb_arena arena;    /* what expressions see of it */
+} fb_step_run;
+
+typedef struct fb_active fb_active;
+
+struct fb_active {
+  fb_mission_run *run;
+  fb_active *prev, *next;
+  uint32_t step, item;
+  fb_call call;
+  fb_arena arena;
+  fb_process *process; /* while it runs */
+  fb_timer *timer;
+  bool timed_out, cancelled, killed;
+  int64_t started;
+  int exit_code, signal;
+  const char *out_path, *err_path; /* in the arena */
+  uint64_t out_size, err_size;
+  fb_value out, err; /* texts, bounded */
+  fb_status status;
+  fb_error error;
+};
+
+struct fb_mission_run {
+  const fb_mission *mission;
+  const fb_world *world;
+  const fb_allocator *allocator;
+  fb_mission_run_options options;
+  fb_arena arena; /* as long as the run */
+  fb_arena scratch;
+  fb_cel_context cel;
+  fb_value *slots;
+  const char **env; /* inherited, with the mission's; NULL at the end */
+  uint32_t env_count;
+  fb_step_run *steps;
+  uint32_t parallel;
+  uint32_t first_ready, last_ready; /* FB_NO_STEP: empty */
+  uint32_t open;   /* steps that are not final */
+  uint32_t active_count;
+  fb_active *actives;
+  fb_pool pool; /* of fb_active */
+  fb_timer *timer;
+  fb_mission_status status;
+  fb_mission_status ending; /* GOING: not ending; else what it will be */
+  bool failed; /* a step failed that was not allowed to */
+  bool pumping;
+  int64_t started, duration;
+  fb_value outputs;
+  fb_error *error;
+};
+
+int64_t fb_run_now(const fb_mission_run *run);
+/* Ready for an evaluation with results in `arena`. */
+fb_step_scope fb_run_scope(fb_mission_run *run, fb_arena *arena);
+void fb_run_emit(fb_mission_run *run, fb_mission_event *event);
+/* Copies an error to the run's arena; NULL when there is no memory. */
+fb_error *fb_run_keep_error(fb_mission_run *run, const fb_error *err);
+/* Sets the item's variables (or none). False: the item cannot be made. */
+void fb_run_set_item(fb_mission_run *run, const fb_step_run *state, uint32_t item);
+
+/* call.c: starts one call. FB_OK: it is on its way, fb_run_call_done will be called. Else it ended at once. */
+void fb_run_call(fb_mission_run *run, uint32_t step, uint32_t item);
+void fb_run_call_cancel(fb_active *active, bool now);
+/* run.c: a call has ended; takes what it needs from `active`, which is freed afterwards. */
+void fb_run_call_done(fb_active *active);
+/* An item (or a step without items) whose condition is false. */
+void fb_run_item_skipped(fb_mission_run *run, uint32_t step, uint32_t item);
+/* Starts what can be started, ends the run when nothing is left. */
+void fb_run_pump(fb_mission_run *run);
+
+/* env.c: the environment of the run, and of one call. */
+fb_status fb_run_env(fb_mission_run *run, fb_error *err);
+fb_status fb_run_call_env(fb_active *active, fb_error *err);
+
+/* result.c: what `steps.ID` is. */
+typedef struct fb_result {
+  fb_step_status status;
+  fb_value output, out, err; /* FB_ABSENT: none */
+  int exit_code, signal;
+  int64_t duration;
+  const fb_error *error;
+  const fb_items *items;
+} fb_result;
+fb_status fb_result_value(const fb_result *result, fb_arena *arena, fb_value *ret_value);
+/* Reads and parses what a process wrote, or runs the tool. Any thread. */
+void fb_active_work(void *active);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A world that only exists in memory: its time passes from event to event, its programs do what a script
+ * says. The same script gives the same run, always: for tests, benchmarks and simulation.
+ */
+#ifndef FB_MISSION_WORLD_SCRIPT_H
+#define FB_MISSION_WORLD_SCRIPT_H
+
+#include <flyball/mission.h>
+
+/* What a program does. Zeroed: it ends at once with 0 and writes nothing. */
+typedef struct fb_script_reply {
+  int64_t duration; /* ns */
+  int code;
+  int signal;       /* ended by it; 0: it exits */
+  fb_slice out, err;
+  bool missing;     /* it cannot be started */
+  bool stubborn;    /* SIGTERM does not end it */
+} fb_script_reply;
+
+typedef struct fb_script_world fb_script_world;
+
+/* `reply` (nullable) is asked whenever a process starts. */
+fb_status fb_script_world_new(const fb_allocator *allocator,
+                              void (*reply)(void *context, const fb_process_spec *spec,
+                                            fb_script_reply *ret_reply),
+                              void *context, fb_script_world **ret_world);
+void fb_script_world_free(fb_script_world *world);
+fb_world *fb_script_world_face(fb_script_world *world);
+int64_t fb_script_world_now(const fb_script_world *world);
+/* Processes running now, at most at once, and ever. */
+typedef struct fb_script_counts {
+  uint32_t running, peak, started, signals;
+} fb_script_counts;
+fb_script_counts fb_script_world_counts(const fb_script_world *world);
+/* Calls `fired` at a time of the world. Cannot be stopped. */
+fb_status fb_script_world_at(fb_script_world *world, int64_t at, void (*fired)(void *user),
+                             void *user);
+/* A file; NULL when there is none. Replaced by _put. */
+const fb_buf *fb_script_world_file(const fb_script_world *world, const char *path);
+fb_status fb_script_world_put(fb_script_world *world, const char *path, fb_slice bytes);
+
+#endif
