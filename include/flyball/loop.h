@@ -12,7 +12,13 @@
 extern "C" {
 #endif
 
-/* All tools of this build: run, shell, write. Static. */
+/* rules: {book: FILE, facts: VALUE}. The rulebook's path is relative to the mission's folder; a constant
+ * one is loaded and checked with the mission. Facts are maps with a text "type": a list of them, a list of
+ * such lists, or a map from type to a list. The output is
+ *   {decisions: [{type, rule, …fields}], errors: [text], stats: {facts, firings, decisions, errors}}. */
+FB_API extern const fb_tool fb_tool_rules;
+
+/* All tools of this build: run, shell, rules, write. Static. */
 FB_API fb_tools fb_loop_tools(void);
 
 #ifdef __cplusplus

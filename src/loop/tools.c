@@ -5,6 +5,7 @@
 #include <flyball/loop.h>
 
 fb_tools fb_loop_tools(void) {
-  static const fb_tool *const tools[] = {&fb_tool_run, &fb_tool_shell, &fb_tool_write};
+  static const fb_tool *const tools[] = {&fb_tool_run, &fb_tool_shell, &fb_tool_rules,
+                                         &fb_tool_write};
   return (fb_tools){tools, sizeof tools / sizeof *tools};
 }
