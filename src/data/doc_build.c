@@ -72,21 +72,6 @@ fb_status fb_doc_builder_init(fb_doc_builder *builder, fb_slice text, const char
   return S_init_doc(builder, text, name);
 }
 
-fb_status fb_doc_builder_finish(fb_doc_builder *builder, fb_status status, fb_doc **ret_doc) {
-  fb_free(builder->allocator, builder->scratch, builder->scratch_cap * sizeof *builder->scratch);
-  fb_free(builder->allocator, builder->frames, builder->frame_cap * sizeof *builder->frames);
-  if (!status && !builder->keep_going) status = builder->status;
-  if (!status) {
-    builder->doc->root = builder->last;
-    *ret_doc = builder->doc;
-  } else {
-    fb_doc_free(builder->doc);
-    if (builder->status) status = builder->status;
-  }
-  builder->doc = NULL;
-  return status;
-}
-
 /* ── Positions ───────────────────────────────────────────────────────────────────────────────── */
 
 static void S_locate(fb_doc_builder *builder, fb_node *node) {
@@ -287,4 +272,33 @@ fb_status fb_doc_close(fb_doc_builder *builder, uint32_t end) {
   builder->scratch_count = frame.first;
   builder->last_anchor = frame.anchor;
   return S_place(builder, node, builder->weight - frame.weight_base, frame.height + 1);
+}
+
+/* ── The end ─────────────────────────────────────────────────────────────────────────────────── */
+
+/* Reading ended early: what was read of the open maps is looked at all the same. */
+static void S_check_open_maps(fb_doc_builder *builder) {
+  size_t end = builder->scratch_count;
+  for (size_t i = builder->frame_count; i > 0; i--) {
+    const fb_doc_frame *frame = &builder->frames[i - 1];
+    size_t pairs = (end - frame->first) / 2;
+    if (frame->kind == FB_MAP && pairs) S_settle_map(builder, (fb_pair *)(builder->scratch + frame->first), pairs);
+    end = frame->first;
+  }
+}
+
+fb_status fb_doc_builder_finish(fb_doc_builder *builder, fb_status status, fb_doc **ret_doc) {
+  if (status && status != FB_E_NOMEM) S_check_open_maps(builder);
+  fb_free(builder->allocator, builder->scratch, builder->scratch_cap * sizeof *builder->scratch);
+  fb_free(builder->allocator, builder->frames, builder->frame_cap * sizeof *builder->frames);
+  if (!status && !builder->keep_going) status = builder->status;
+  if (!status) {
+    builder->doc->root = builder->last;
+    *ret_doc = builder->doc;
+  } else {
+    fb_doc_free(builder->doc);
+    if (builder->status) status = builder->status;
+  }
+  builder->doc = NULL;
+  return status;
 }

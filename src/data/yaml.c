@@ -57,7 +57,8 @@ static size_t S_empty_place(const S_reader *reader) {
   const fb_doc_builder *builder = &reader->builder;
   size_t at = S_skip_blank(reader, reader->last_end);
   bool in_map = builder->frame_count && builder->frames[builder->frame_count - 1].kind == FB_MAP;
-  if (at < builder->doc->length && builder->doc->text[at] == (in_map ? ':' : '-')) return at + 1;
+  if (at < builder->doc->length && builder->doc->text[at] == (in_map ? ':' : '-'))
+    return fb_doc_wants_key(builder) ? at : at + 1;
   return reader->last_end;
 }
 
@@ -223,7 +224,7 @@ static void S_place_scalar(const S_reader *reader, struct fy_token *token, fb_sl
     end = start; /* what follows may be a comment */
   } else if (node->style != FB_NODE_PLAIN) {
     size_t first = start;
-    while (first < end && strchr(" \t\r\n", text[first])) first++;
+    while (first < end && strchr(" \r\n", text[first])) first++;
     for (size_t own = S_own_blanks(value); own > 0 && first > start && text[first - 1] == ' '; own--) first--;
     if (first < end) start = first;
     while (end > start && strchr("\r\n", text[end - 1])) end--;
@@ -286,6 +287,16 @@ static void S_resolve_key(S_reader *reader, fb_node *node, fb_slice text) {
   }
 }
 
+/* A block scalar whose last line the end of the text cuts off has no last line break; libfyaml adds one. */
+static void S_drop_added_break(const S_reader *reader, const fb_node *node, fb_slice *text) {
+  const fb_doc *doc = reader->builder.doc;
+  bool block = node->style == FB_NODE_LITERAL || node->style == FB_NODE_FOLDED;
+  if (!block || !node->length || (size_t)node->offset + node->length != doc->length) return;
+  size_t at = doc->length;
+  while (at > 0 && strchr(" \t", doc->text[at - 1])) at--;
+  if (doc->text[at - 1] != '\n' && text->len && text->ptr[text->len - 1] == '\n') text->len--;
+}
+
 static fb_status S_on_scalar(S_reader *reader, const struct fy_event_scalar_data *scalar) {
   fb_doc_builder *builder = &reader->builder;
   fb_node node = {.style = S_style_of(scalar->value)};
@@ -298,6 +309,7 @@ static fb_status S_on_scalar(S_reader *reader, const struct fy_event_scalar_data
   if (!S_token_text(reader, scalar->value, &text) || !S_read_tag(reader, scalar->tag, FB_STRING, &tag))
     return fb_doc_no_memory(builder);
   S_place_scalar(reader, scalar->value, text, &node);
+  S_drop_added_break(reader, &node, &text);
   reader->last_end = node.offset + node.length;
   fb_status status = FB_OK;
   if (tag == TAG_NONE && node.style == FB_NODE_PLAIN && fb_doc_wants_key(builder))
@@ -335,6 +347,7 @@ static fb_status S_on_close(S_reader *reader, struct fy_token *end) {
 static fb_status S_on_document(S_reader *reader, const struct fy_event_document_start_data *start) {
   fb_doc *doc = reader->builder.doc;
   size_t offset = start->document_start ? S_start_of(reader, start->document_start) : S_skip_blank(reader, reader->last_end);
+  if (reader->ended && strncmp(doc->text + offset, "...", 3) == 0) offset = S_skip_blank(reader, offset + 3);
   if (reader->ended)
     return fb_doc_mistake(&reader->builder, offset, 3, FB_E_DOC_MANY, "split the file: one document in each",
                           "a second document begins here");
@@ -419,6 +432,12 @@ static fb_status S_syntax_error(S_reader *reader) {
     if (S_is_quote(text[start])) end = start + 1;
   }
   fb_yaml_complaint complaint = fb_yaml_explain(found->msg);
+  char hint[80];
+  size_t bracket = S_open_bracket(reader, SIZE_MAX);
+  if (strstr(found->msg, "wrongly indented") && bracket != SIZE_MAX && !complaint.hint) {
+    snprintf(hint, sizeof hint, "is the `%c` before it closed?", text[bracket]);
+    complaint.hint = hint;
+  }
   return fb_doc_mistake(builder, start, end > start ? end - start : 1, complaint.code, complaint.hint, "%s",
                         complaint.text ? complaint.text : found->msg);
 }

@@ -108,6 +108,7 @@ static fb_status S_float(fb_slice text, const fb_allocator *allocator, fb_value 
   size_t size = text.len + 4;
   char *copy = size <= sizeof small ? small : fb_alloc(allocator, size);
   if (!copy) return FB_E_NOMEM;
+  copy[0] = 0;
   size_t len = S_as_json(text, copy);
   fb_scan_fault fault;
   const char *end = fb_scan_number(copy, copy + len, ret_value, &fault);
