@@ -49,6 +49,7 @@ static fb_status S_run(S_world *w, fb_slice expr, bool unchecked, fb_value *ret_
   fb_error err;
   fb_value value;
   fb_cel_context_init(&context, &w->arena);
+  context.zone = fb_zone_system;
   status = fb_cel_eval(program, w->slots, &context, &value, &err);
   if (status) fb_errors_add(errors, &err);
   else assert_int_equal(fb_value_copy(&w->arena, value, ret_value), FB_OK);
@@ -193,6 +194,13 @@ S_CASES(optionals)
 S_CASES(types)
 S_CASES(syntax_errors)
 S_CASES(runtime_errors)
+S_CASES(lib_convert)
+S_CASES(lib_format)
+S_CASES(lib_lists)
+S_CASES(lib_math)
+S_CASES(lib_regex)
+S_CASES(lib_strings)
+S_CASES(lib_time)
 
 /* ── Facts ───────────────────────────────────────────────────────────────────────────────────── */
 
@@ -711,6 +719,13 @@ int main(void) {
       cmocka_unit_test(test_cases_types),
       cmocka_unit_test(test_cases_syntax_errors),
       cmocka_unit_test(test_cases_runtime_errors),
+      cmocka_unit_test(test_cases_lib_convert),
+      cmocka_unit_test(test_cases_lib_format),
+      cmocka_unit_test(test_cases_lib_lists),
+      cmocka_unit_test(test_cases_lib_math),
+      cmocka_unit_test(test_cases_lib_regex),
+      cmocka_unit_test(test_cases_lib_strings),
+      cmocka_unit_test(test_cases_lib_time),
       cmocka_unit_test(test_facts),
       cmocka_unit_test(test_map_in_place_of_a_fact),
       cmocka_unit_test(test_conjuncts_are_compiled_alone),
