@@ -137,7 +137,7 @@ static void S_retype(fb_facts *facts, fb_column *column, uint8_t kind) {
   column->kind = kind;
 }
 
-static fb_status S_need_bits(fb_facts *facts, fb_column *column) {
+fb_status fb_facts_need_bits(fb_facts *facts, fb_column *column) {
   if (column->present) return FB_OK;
   uint64_t *bits = S_resize(facts, NULL, 0, PRESENT_BYTES);
   if (!bits) return FB_E_NOMEM;
@@ -159,7 +159,7 @@ fb_status fb_facts_column_for(fb_facts *facts, fb_chunk *chunk, uint32_t field, 
       status = S_promote(facts, column);
   }
   if (!status && at >= column->rows) status = S_grow_column(facts, chunk, column, at);
-  if (!status && at > column->dense) status = S_need_bits(facts, column);
+  if (!status && at > column->dense) status = fb_facts_need_bits(facts, column);
   if (!status) *ret_column = column;
   return status;
 }
@@ -177,7 +177,7 @@ void fb_facts_mark(fb_column *column, uint32_t from, uint32_t rows) {
 /* Removes a cell that is not the last of the dense ones: those after it get bits. */
 static fb_status S_unmark(fb_facts *facts, fb_column *column, uint32_t at) {
   if (at < column->dense) {
-    fb_status status = S_need_bits(facts, column);
+    fb_status status = fb_facts_need_bits(facts, column);
     if (status) return status;
     for (uint32_t i = at + 1; i < column->dense; i++) column->present[i / 64] |= UINT64_C(1) << (i % 64);
     column->dense = at;

@@ -55,6 +55,8 @@ fb_status fb_facts_last_chunk(fb_facts *facts, fb_chunk **ret_chunk);
  * the chunk's other columns when it adds one. */
 fb_status fb_facts_column_for(fb_facts *facts, fb_chunk *chunk, uint32_t field, uint8_t kind, uint32_t at,
                               fb_column **ret_column);
+/* Gives the column the bits of `present`. */
+fb_status fb_facts_need_bits(fb_facts *facts, fb_column *column);
 /* Marks the cells of rows [from, from + rows) present; fb_facts_column_for was called for `from`. */
 void fb_facts_mark(fb_column *column, uint32_t from, uint32_t rows);
 /* fb_facts_set without checks and conversion: strings must be symbols of the table's, compounds must lie

@@ -45,13 +45,11 @@ fb_status fb_stream_open(fb_source source, fb_schema *schema, const fb_stream_op
   fb_arena_init(&stream->scratch, allocator, 0);
   stream->cap = FB_STREAM_BLOCK + FB_STREAM_PAD;
   stream->buf = fb_alloc(allocator, stream->cap);
-  stream->shapes = fb_alloc(allocator, (FB_SHAPES + 1) * sizeof *stream->shapes);
-  if (!stream->buf || !stream->shapes || S_copy_options(stream, options)) {
+  if (!stream->buf || S_copy_options(stream, options)) {
     fb_stream_free(stream);
     return fb_fail(err, FB_E_NOMEM, "out of memory");
   }
   memset(stream->buf, 0, FB_STREAM_PAD);
-  for (int i = 0; i < FB_SHAPES; i++) stream->shapes[i].facts = NULL;
   *ret_stream = stream;
   return FB_OK;
 }
@@ -61,12 +59,12 @@ void fb_stream_free(fb_stream *stream) {
   const fb_allocator *allocator = stream->allocator;
   for (size_t i = 0; i < stream->table_cap; i++) {
     fb_facts_free(stream->tables[i].facts);
+    fb_free(allocator, stream->tables[i].shape, sizeof(fb_shape));
     fb_free(allocator, stream->tables[i].seen, stream->tables[i].seen_cap * sizeof(uint64_t));
   }
   fb_free(allocator, stream->tables, stream->table_cap * sizeof *stream->tables);
   fb_free(allocator, stream->runs, stream->run_cap * sizeof *stream->runs);
   fb_free(allocator, stream->members, stream->member_cap * sizeof *stream->members);
-  fb_free(allocator, stream->shapes, (FB_SHAPES + 1) * sizeof *stream->shapes);
   fb_free(allocator, stream->buf, stream->cap);
   fb_free(allocator, stream->csv.fields, stream->csv.count * sizeof *stream->csv.fields);
   fb_arena_release(&stream->arena);
@@ -217,6 +215,7 @@ bool fb_stream_batch_full(const fb_stream *stream) {
 static void S_begin_batch(fb_stream *stream) {
   for (size_t i = 0; i < stream->run_count; i++)
     if (fb_facts_count(stream->runs[i].facts)) fb_facts_clear(stream->runs[i].facts);
+  for (uint32_t i = 0; i < stream->root_count; i++) stream->roots[i].shape->room = 0;
   stream->run_count = 0;
   stream->rows = 0;
   stream->batch_from = S_position(stream);

@@ -6,8 +6,8 @@
  *
  *  buffer   buf[start, end) is read and not yet taken; PAD zero bytes follow `end`, so that fast readers
  *           may look ahead: none of them goes on behind a zero byte.
- *  shape    what a record looked like, byte by byte, but for its values.
- *  glue     the bytes of a shape between two values: `, "amount": `.
+ *  glue     the bytes between two values of a record: `, "amount": `.
+ *  shape    the glue seen in records of one type, as a graph: what may come after what.
  */
 #ifndef FB_DATA_STREAM_INTERNAL_H
 #define FB_DATA_STREAM_INTERNAL_H
@@ -17,10 +17,12 @@
 enum {
   FB_STREAM_PAD = 64,
   FB_STREAM_BLOCK = 256 * 1024,
-  FB_SHAPES = 16,
-  FB_SHAPE_FIELDS = 64,
-  FB_SHAPE_GLUE = 64,  /* longest; ≤ FB_STREAM_PAD */
-  FB_SHAPE_TEXT = 1536 /* of all glue of a shape */
+  FB_SHAPES = 32,       /* shapes, and first pieces of glue, that a stream keeps */
+  FB_SHAPE_NODES = 192,
+  FB_SHAPE_FIELDS = 63,
+  FB_SHAPE_NEXT = 6,    /* that a piece of glue may have after it */
+  FB_SHAPE_GLUE = 64,   /* longest; ≤ FB_STREAM_PAD */
+  FB_SHAPE_TEXT = 4096  /* of all glue of a shape */
 };
 
 /* One key and value of a JSON record, before its type is known. */
@@ -33,12 +35,6 @@ typedef struct fb_member {
   uint32_t field;        /* once its cell has been written */
 } fb_member;
 
-typedef struct fb_table_of {
-  fb_facts *facts;
-  uint64_t *seen; /* by field: number of the last record that had it; finds duplicate keys */
-  size_t seen_cap;
-} fb_table_of;
-
 typedef enum fb_shape_op {
   FB_OP_STRING,
   FB_OP_INT,
@@ -46,27 +42,51 @@ typedef enum fb_shape_op {
   FB_OP_DOUBLE,     /* of an undeclared field: needs a fraction or exponent */
   FB_OP_ANY_DOUBLE, /* of a declared one: an integer will do */
   FB_OP_BOOL,
-  FB_OP_VALUE
+  FB_OP_VALUE,
+  FB_OP_END /* no value: the record's `}` */
 } fb_shape_op;
 
-typedef struct fb_shape_field {
+#define FB_SHAPE_TYPED (UINT64_C(1) << 63)
+
+/* A piece of glue and the value after it. */
+typedef struct fb_shape_node {
   uint8_t op, kind; /* of its column */
-  uint8_t glue_len; /* of the glue before it; of a string, up to and with its opening quote */
   uint8_t type;     /* fb_field_type */
-  uint16_t glue;    /* where in text */
+  uint8_t glue_len; /* of a string, up to and with its opening quote */
+  uint8_t next_count;
+  uint16_t glue;                /* where in text */
+  uint16_t next[FB_SHAPE_NEXT]; /* nodes; the one taken last is the first */
   uint32_t field;
-} fb_shape_field;
+  uint64_t keys; /* bits of what this adds to the record: its field, FB_SHAPE_TYPED if the glue has the type */
+  void *cells; /* of the column in the table's last chunk, once bound */
+} fb_shape_node;
 
 typedef struct fb_shape {
-  fb_facts *facts; /* NULL: unused */
-  uint32_t count;
-  uint8_t tail_len; /* from the last value to the record's `}` */
-  uint8_t next;     /* the shape that came after this one last time */
-  uint16_t tail;
-  uint32_t text_len;
-  fb_shape_field fields[FB_SHAPE_FIELDS];
+  fb_facts *facts;
+  uint32_t node_count, text_len;
+  uint32_t field_count;
+  uint32_t room;  /* rows of the chunk that all columns have room for; 0: not bound */
+  uint32_t chunk; /* its number */
+  bool varied;    /* records have different fields */
+  bool untyped;   /* of the type that records have which do not tell theirs */
+  fb_shape_node nodes[FB_SHAPE_NODES];
+  uint32_t fields[FB_SHAPE_FIELDS]; /* by bit: field number */
+  fb_column *columns[FB_SHAPE_FIELDS]; /* by bit, once bound */
   char text[FB_SHAPE_TEXT + FB_SHAPE_GLUE];
 } fb_shape;
+
+typedef struct fb_shape_root {
+  fb_shape *shape;
+  uint16_t node;
+  uint8_t next; /* the root of the record that came after one like this last time */
+} fb_shape_root;
+
+typedef struct fb_table_of {
+  fb_facts *facts;
+  uint64_t *seen; /* by field: number of the last record that had it; finds duplicate keys */
+  size_t seen_cap;
+  fb_shape *shape; /* NULL: none yet */
+} fb_table_of;
 
 typedef enum fb_array_state {
   FB_ARRAY_BEGIN,  /* before `[` or a single `{` */
@@ -117,8 +137,9 @@ struct fb_stream {
 
   fb_member *members;
   size_t member_count, member_cap;
-  fb_shape *shapes; /* FB_SHAPES, and one more where new ones are made */
-  uint8_t shape, next_shape; /* last one used; next one to be replaced */
+  fb_shape_root roots[FB_SHAPES];
+  uint32_t root_count, shape_count;
+  uint8_t root, next_root; /* last one used; next one to be replaced */
 
   fb_array_state array;
   struct {
@@ -167,7 +188,7 @@ const char *fb_stream_value(fb_stream *stream, fb_facts *facts, const char *at, 
 /* ── stream_shape.c ── */
 
 /* Remembers what the record looked like that has just become `row`; members are in order. */
-void fb_shape_learn(fb_stream *stream, fb_facts *facts, uint32_t row, fb_slice text);
+void fb_shape_learn(fb_stream *stream, fb_table_of *table, uint32_t row, fb_slice text);
 /* Reads records from `at` on as long as they have shapes that are known, each followed by a line end
  * (NDJSON) or by a comma and another record (else). Returns where it stopped: at the first byte of a
  * record, or at `limit`; *ret_open: just after a record, whose comma was not found. */

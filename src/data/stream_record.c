@@ -253,6 +253,7 @@ static fb_status S_cells(fb_stream *stream, fb_table_of *table, fb_slice text, f
   fb_facts *facts = table->facts;
   fb_arena_mark mark = fb_arena_save(&facts->arena);
   uint32_t row;
+  if (table->shape) table->shape->room = 0; /* columns may move */
   fb_status status = fb_stream_run_room(stream);
   if (!status) status = fb_facts_add(facts, &row);
   if (status) return fb_fail(err, status, status == FB_E_LIMIT ? "too many facts" : "out of memory");
@@ -265,7 +266,7 @@ static fb_status S_cells(fb_stream *stream, fb_table_of *table, fb_slice text, f
     return status;
   }
   fb_stream_count(stream, facts, 1);
-  fb_shape_learn(stream, facts, row, text);
+  fb_shape_learn(stream, table, row, text);
   return FB_OK;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Runs of JSON records that look like one seen before. What the first such record had between its values
- * was checked when it was read in full; where a later record has the very same bytes, only its values
- * are left to read, and they go straight into the columns. The first thing that differs ends the
- * run, and the record in question is read in full: nothing is accepted here that is not accepted there. */
+ * Runs of JSON records that look like some seen before. The bytes between values (the glue) were checked
+ * when a record with them was read in full; where a later one has the very same bytes, only its values
+ * are left to read, and they go straight into the columns. Glue is kept as a graph, one a type, so that
+ * keys may come and go. A record that takes an unknown way is undone and read in full: nothing is
+ * accepted here that is not accepted there. */
 #include "data/json_scan.h"
 #include "data/stream_internal.h"
 
@@ -152,20 +153,20 @@ static inline const char *S_bool_cell(const char *at, uint8_t *cell) {
   return FB_LIKELY(is_true | is_false) ? at + 5 - is_true : NULL;
 }
 
-static const char *S_any_cell(fb_stream *stream, fb_shape *shape, const fb_shape_field *field, const char *at,
-                              const char *end, void *cells, uint32_t row) {
+static const char *S_any_cell(fb_stream *stream, fb_facts *facts, const fb_shape_node *node, const char *at,
+                              const char *end, uint32_t row) {
   fb_value value;
-  if (field->type == FB_FIELD_ANY && (*at == '-' || (unsigned char)(*at - '0') <= 9)) {
+  if (node->type == FB_FIELD_ANY && (*at == '-' || (unsigned char)(*at - '0') <= 9)) {
     fb_scan_fault fault;
     at = at < end ? fb_scan_number(at, end, &value, &fault) : NULL;
   } else {
-    at = fb_stream_value(stream, shape->facts, at, end, (fb_field_type)field->type, &value);
+    at = fb_stream_value(stream, facts, at, end, (fb_field_type)node->type, &value);
   }
   if (!at || value.kind == FB_ABSENT) return NULL;
-  if (field->op == FB_OP_VALUE)
-    ((fb_value *)cells)[row] = value;
+  if (node->op == FB_OP_VALUE)
+    ((fb_value *)node->cells)[row] = value;
   else if (value.kind == FB_UINT)
-    ((uint64_t *)cells)[row] = value.as.u;
+    ((uint64_t *)node->cells)[row] = value.as.u;
   else
     return NULL;
   return at;
@@ -173,66 +174,46 @@ static const char *S_any_cell(fb_stream *stream, fb_shape *shape, const fb_shape
 
 /* ── Records ── */
 
-typedef struct fb_bound {
-  void *cells[FB_SHAPE_FIELDS];
-  uint32_t row, room; /* the next row in the chunk; how many more fit */
-} fb_bound;
+/* The node after this one whose glue stands at `at`; it is the first to be tried the next time. */
+static const fb_shape_node *S_other(fb_shape *shape, fb_shape_node *node, const char *at) {
+  for (uint32_t i = 1; i < node->next_count; i++) {
+    uint16_t number = node->next[i];
+    const fb_shape_node *next = &shape->nodes[number];
+    if (!S_match(at, shape->text + next->glue, next->glue_len)) continue;
+    node->next[i] = node->next[0];
+    node->next[0] = number;
+    return next;
+  }
+  return NULL;
+}
 
-/* The values of one record, into row bound->row + n. */
-static inline const char *S_record(fb_stream *stream, fb_shape *shape, const fb_bound *bound, uint32_t row,
-                                   const char *at, const char *end) {
-  for (uint32_t i = 0; i < shape->count; i++) {
-    const fb_shape_field *field = &shape->fields[i];
-    if (FB_UNLIKELY(!S_match(at, shape->text + field->glue, field->glue_len))) return NULL;
-    at += field->glue_len;
-    void *cells = bound->cells[i];
-    switch ((fb_shape_op)field->op) {
-      case FB_OP_STRING: at = S_text_cell(stream, at, end, (fb_symbol *)cells + row); break;
-      case FB_OP_INT: at = S_int_cell(at, end, (int64_t *)cells + row); break;
-      case FB_OP_DOUBLE: at = S_double_cell(at, end, false, (double *)cells + row); break;
-      case FB_OP_ANY_DOUBLE: at = S_double_cell(at, end, true, (double *)cells + row); break;
-      case FB_OP_BOOL: at = S_bool_cell(at, (uint8_t *)cells + row); break;
-      default: at = S_any_cell(stream, shape, field, at, end, cells, row); break;
+/* One record, whose first glue is that of `node`. NULL if it is not what it looked like: each step was
+ * seen in some record, but all of them together may name a key twice, or the type not once. */
+static inline const char *S_record(fb_stream *stream, fb_shape *shape, fb_shape_node *node, uint32_t row,
+                                   const char *at, const char *end, uint64_t *ret_keys) {
+  for (uint64_t keys = 0;;) {
+    if (FB_UNLIKELY(keys & node->keys)) return NULL;
+    keys |= node->keys;
+    at += node->glue_len;
+    switch ((fb_shape_op)node->op) {
+      case FB_OP_STRING: at = S_text_cell(stream, at, end, (fb_symbol *)node->cells + row); break;
+      case FB_OP_INT: at = S_int_cell(at, end, (int64_t *)node->cells + row); break;
+      case FB_OP_DOUBLE: at = S_double_cell(at, end, false, (double *)node->cells + row); break;
+      case FB_OP_ANY_DOUBLE: at = S_double_cell(at, end, true, (double *)node->cells + row); break;
+      case FB_OP_BOOL: at = S_bool_cell(at, (uint8_t *)node->cells + row); break;
+      case FB_OP_END:
+        *ret_keys = keys & ~FB_SHAPE_TYPED;
+        return (keys & FB_SHAPE_TYPED) || shape->untyped ? at : NULL;
+      default: at = S_any_cell(stream, shape->facts, node, at, end, row); break;
     }
     if (FB_UNLIKELY(!at)) return NULL;
-  }
-  return S_match(at, shape->text + shape->tail, shape->tail_len) ? at + shape->tail_len : NULL;
-}
-
-/* Makes the columns of the table's last chunk ready for rows of this shape. A shape whose columns hold
- * another kind by now is forgotten. */
-static bool S_bind(fb_stream *stream, fb_shape *shape, fb_bound *bound) {
-  fb_chunk *chunk;
-  if (fb_facts_last_chunk(shape->facts, &chunk)) return false;
-  uint32_t row = chunk->count, rows = FB_CHUNK_ROWS;
-  for (uint32_t i = 0; i < shape->count; i++) {
-    const fb_shape_field *field = &shape->fields[i];
-    fb_column *column = field->field < chunk->column_count ? &chunk->columns[field->field] : NULL;
-    if (FB_UNLIKELY(column && column->cells && column->kind != field->kind)) {
-      shape->facts = NULL;
-      return false;
+    const fb_shape_node *next = &shape->nodes[node->next[0]];
+    if (FB_UNLIKELY(!S_match(at, shape->text + next->glue, next->glue_len))) {
+      next = S_other(shape, node, at);
+      if (!next) return NULL;
     }
-    if (!column || !column->cells || row >= column->rows || (row > column->dense && !column->present))
-      if (fb_facts_column_for(shape->facts, chunk, field->field, field->kind, row, &column)) return false;
+    node = (fb_shape_node *)next;
   }
-  for (uint32_t i = 0; i < shape->count; i++) {
-    fb_column *column = &chunk->columns[shape->fields[i].field];
-    bound->cells[i] = column->cells;
-    if (column->rows < rows) rows = column->rows;
-  }
-  bound->row = row;
-  bound->room = rows - row;
-  uint32_t wanted = stream->options.batch_rows - stream->rows;
-  if (bound->room > wanted) bound->room = wanted;
-  return true;
-}
-
-static void S_commit(fb_stream *stream, fb_shape *shape, const fb_bound *bound, uint32_t rows) {
-  fb_chunk *chunk = &shape->facts->chunks[shape->facts->count / FB_CHUNK_ROWS];
-  for (uint32_t i = 0; i < shape->count; i++)
-    fb_facts_mark(&chunk->columns[shape->fields[i].field], bound->row, rows);
-  fb_facts_commit(shape->facts, rows);
-  fb_stream_count(stream, shape->facts, rows);
 }
 
 /* What stands between this record and the next. NULL if this one is not followed by what must follow. */
@@ -248,112 +229,246 @@ static inline const char *S_separator(fb_stream *stream, const char *at, bool *r
   return *at == '\n' ? at + 1 : NULL;
 }
 
-static const char *S_run_shape(fb_stream *stream, fb_shape *shape, const char *at, const char *limit,
-                               bool *ret_open) {
-  fb_bound bound;
-  if (!S_bind(stream, shape, &bound)) return at;
-  const char *end = stream->buf + stream->end;
-  uint32_t rows = 0;
-  while (rows < bound.room && at < limit) {
-    fb_arena_mark mark = fb_arena_save(&shape->facts->arena);
-    const char *next = S_record(stream, shape, &bound, bound.row + rows, at, end);
-    if (next && (size_t)(next - at) > stream->options.max_record) next = NULL;
-    if (next) next = S_separator(stream, next, ret_open);
-    if (!next) {
-      fb_arena_rewind(&shape->facts->arena, mark);
-      break;
-    }
-    at = next;
-    rows++;
-    if (*ret_open) break;
+static const char *S_try(fb_stream *stream, fb_shape *shape, uint16_t node, uint32_t row, const char *at,
+                         uint64_t *ret_keys, bool *ret_open) {
+  fb_arena_mark mark = fb_arena_save(&shape->facts->arena);
+  const char *next = S_record(stream, shape, &shape->nodes[node], row, at, stream->buf + stream->end, ret_keys);
+  if (FB_LIKELY(next && (size_t)(next - at) <= stream->options.max_record)) {
+    next = S_separator(stream, next, ret_open);
+    if (FB_LIKELY(next != NULL)) return next;
   }
-  if (rows) S_commit(stream, shape, &bound, rows);
-  return at;
+  fb_arena_rewind(&shape->facts->arena, mark);
+  return NULL;
+}
+
+/* ── Runs ── */
+
+/* A shape that no longer fits its columns, or is full, is learned anew. */
+static void S_forget(fb_stream *stream, fb_shape *shape) {
+  shape->node_count = shape->text_len = shape->field_count = shape->room = 0;
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < stream->root_count; i++)
+    if (stream->roots[i].shape != shape) stream->roots[kept++] = stream->roots[i];
+  stream->root_count = kept;
+  for (uint32_t i = 0; i < kept; i++) stream->roots[i].next = (uint8_t)i;
+  stream->root = stream->next_root = 0;
+}
+
+/* One column ready for rows from `row` on; if records differ in their fields, also for those without. */
+static fb_status S_bind_column(fb_shape *shape, fb_chunk *chunk, const fb_shape_node *node, uint32_t row) {
+  fb_column *column = node->field < chunk->column_count ? &chunk->columns[node->field] : NULL;
+  if (column && column->cells && column->kind != node->kind) return FB_E_FACT_VALUE;
+  fb_status status = fb_facts_column_for(shape->facts, chunk, node->field, node->kind, row, &column);
+  return !status && shape->varied ? fb_facts_need_bits(shape->facts, column) : status;
+}
+
+/* Makes the columns of the table's last chunk ready for its next rows. */
+static bool S_bind(fb_stream *stream, fb_shape *shape) {
+  fb_chunk *chunk;
+  if (fb_stream_run_room(stream) || fb_facts_last_chunk(shape->facts, &chunk)) return false;
+  uint32_t row = chunk->count, number = shape->facts->count / FB_CHUNK_ROWS;
+  if (row < shape->room && number == shape->chunk) return true;
+  for (uint32_t i = 0; i < shape->node_count; i++) {
+    const fb_shape_node *node = &shape->nodes[i];
+    fb_status status = node->op == FB_OP_END ? FB_OK : S_bind_column(shape, chunk, node, row);
+    if (status == FB_E_FACT_VALUE) S_forget(stream, shape);
+    if (status) return false;
+  }
+  uint32_t rows = FB_CHUNK_ROWS;
+  for (uint32_t bit = 0; bit < shape->field_count; bit++) {
+    fb_column *column = &chunk->columns[shape->fields[bit]];
+    shape->columns[bit] = column;
+    if (column->rows < rows) rows = column->rows;
+  }
+  for (uint32_t i = 0; i < shape->node_count; i++)
+    if (shape->nodes[i].op != FB_OP_END) shape->nodes[i].cells = chunk->columns[shape->nodes[i].field].cells;
+  shape->room = rows;
+  shape->chunk = number;
+  return true;
+}
+
+typedef struct fb_shape_rows {
+  fb_shape *shape;
+  uint32_t row;   /* of the chunk: the next one */
+  uint32_t count; /* read but not yet counted; they end at `row` */
+  uint32_t alike; /* of these the last, which have the fields `keys` and are not marked present */
+  uint64_t keys;
+} fb_shape_rows;
+
+static void S_mark(fb_shape_rows *rows) {
+  if (rows->alike)
+    for (uint64_t keys = rows->keys; keys; keys &= keys - 1)
+      fb_facts_mark(rows->shape->columns[__builtin_ctzll(keys)], rows->row - rows->alike, rows->alike);
+  rows->alike = 0;
+}
+
+static void S_flush(fb_stream *stream, fb_shape_rows *rows) {
+  S_mark(rows);
+  if (rows->count) {
+    fb_facts_commit(rows->shape->facts, rows->count);
+    fb_stream_count(stream, rows->shape->facts, rows->count);
+  }
+  rows->count = 0;
+}
+
+/* Changes to another shape, or to the next rows of this one. */
+static bool S_turn(fb_stream *stream, fb_shape_rows *rows, fb_shape *shape) {
+  S_flush(stream, rows);
+  rows->shape = NULL;
+  if (!S_bind(stream, shape)) return false;
+  *rows = (fb_shape_rows){.shape = shape, .row = shape->facts->count % FB_CHUNK_ROWS};
+  return true;
+}
+
+static const char *S_try_root(fb_stream *stream, uint32_t number, fb_shape_rows *rows, const char *at, bool *ret_open) {
+  fb_shape_root *root = &stream->roots[number];
+  fb_shape *shape = root->shape;
+  const fb_shape_node *node = &shape->nodes[root->node];
+  if (!S_match(at, shape->text + node->glue, node->glue_len)) return NULL;
+  if (FB_UNLIKELY(shape != rows->shape || rows->row >= shape->room))
+    if (!S_turn(stream, rows, shape)) return NULL;
+  uint64_t keys;
+  const char *next = S_try(stream, shape, root->node, rows->row, at, &keys, ret_open);
+  if (!next) return NULL;
+  if (keys != rows->keys) {
+    S_mark(rows);
+    rows->keys = keys;
+  }
+  rows->row++;
+  rows->alike++;
+  rows->count++;
+  stream->roots[stream->root].next = (uint8_t)number;
+  stream->root = (uint8_t)number;
+  return next;
 }
 
 const char *fb_shape_run(fb_stream *stream, const char *at, const char *limit, bool *ret_open) {
+  fb_shape_rows rows = {0};
   *ret_open = false;
-  while (at < limit && !fb_stream_batch_full(stream)) {
-    if (fb_stream_run_room(stream)) return at;
-    uint8_t guess = stream->shapes[stream->shape].next;
-    const char *next = at;
-    for (unsigned i = 0; i < FB_SHAPES && next == at; i++) {
-      uint8_t number = (uint8_t)((guess + i) % FB_SHAPES);
-      fb_shape *shape = &stream->shapes[number];
-      if (!shape->facts) continue;
-      uint32_t head = shape->count ? shape->fields[0].glue_len : shape->tail_len;
-      if (!S_match(at, shape->text, head)) continue;
-      next = S_run_shape(stream, shape, at, limit, ret_open);
-      if (next == at) continue;
-      stream->shapes[stream->shape].next = number;
-      stream->shape = number;
-    }
-    if (next == at || *ret_open) return next;
+  while (at < limit && !*ret_open && stream->rows + rows.count < stream->options.batch_rows && stream->root_count) {
+    uint32_t guess = stream->roots[stream->root].next;
+    const char *next = S_try_root(stream, guess, &rows, at, ret_open);
+    for (uint32_t i = 0; !next && i < stream->root_count; i++)
+      if (i != guess) next = S_try_root(stream, i, &rows, at, ret_open);
+    if (!next) break;
     at = next;
   }
+  S_flush(stream, &rows);
   return at;
 }
 
 /* ── Learning ── */
 
-static bool S_op(const fb_member *member, uint8_t kind, fb_field_type type, fb_shape_field *field) {
-  field->kind = kind;
-  field->type = (uint8_t)type;
+static bool S_op(const fb_member *member, uint8_t kind, fb_field_type type, fb_shape_node *node) {
+  node->kind = kind;
+  node->type = (uint8_t)type;
   switch (kind) {
-    case FB_STRING: field->op = FB_OP_STRING; return member->value.kind == FB_STRING;
-    case FB_INT: field->op = FB_OP_INT; return true;
-    case FB_UINT: field->op = FB_OP_UINT; return true;
-    case FB_BOOL: field->op = FB_OP_BOOL; return true;
-    case FB_DOUBLE: field->op = type == FB_FIELD_DOUBLE ? FB_OP_ANY_DOUBLE : FB_OP_DOUBLE; return true;
-    default: field->op = FB_OP_VALUE; return true;
+    case FB_STRING: node->op = FB_OP_STRING; return member->value.kind == FB_STRING;
+    case FB_INT: node->op = FB_OP_INT; return true;
+    case FB_UINT: node->op = FB_OP_UINT; return true;
+    case FB_BOOL: node->op = FB_OP_BOOL; return true;
+    case FB_DOUBLE: node->op = type == FB_FIELD_DOUBLE ? FB_OP_ANY_DOUBLE : FB_OP_DOUBLE; return true;
+    default: node->op = FB_OP_VALUE; return true;
   }
 }
 
-static bool S_add_glue(fb_shape *shape, const char *from, const char *to, uint16_t *ret_at, uint8_t *ret_len) {
-  size_t len = (size_t)(to - from);
-  if (len > FB_SHAPE_GLUE || shape->text_len + len > FB_SHAPE_TEXT) return false;
-  memcpy(shape->text + shape->text_len, from, len);
-  *ret_at = (uint16_t)shape->text_len;
-  *ret_len = (uint8_t)len;
+/* Number of the node with this glue, made if there is none. -1: it does not fit. */
+static int32_t S_node(fb_shape *shape, const fb_shape_node *wanted, const char *glue, size_t len) {
+  for (uint32_t i = 0; i < shape->node_count; i++) {
+    const fb_shape_node *node = &shape->nodes[i];
+    if (node->glue_len == len && node->op == wanted->op && node->field == wanted->field &&
+        memcmp(shape->text + node->glue, glue, len) == 0)
+      return (int32_t)i;
+  }
+  if (shape->node_count == FB_SHAPE_NODES || shape->text_len + len > FB_SHAPE_TEXT) return -1;
+  uint32_t bit = 0;
+  if (wanted->op != FB_OP_END) {
+    while (bit < shape->field_count && shape->fields[bit] != wanted->field) bit++;
+    if (bit == FB_SHAPE_FIELDS) return -1;
+    if (bit == shape->field_count) shape->fields[shape->field_count++] = wanted->field;
+  }
+  fb_shape_node *node = &shape->nodes[shape->node_count];
+  *node = *wanted;
+  if (wanted->op != FB_OP_END) node->keys |= UINT64_C(1) << bit;
+  node->next[0] = (uint16_t)shape->node_count; /* itself: a way that always fails, as its field was there */
+  node->glue = (uint16_t)shape->text_len;
+  node->glue_len = (uint8_t)len;
+  memcpy(shape->text + shape->text_len, glue, len);
   shape->text_len += (uint32_t)len;
+  shape->room = 0;
+  return (int32_t)shape->node_count++;
+}
+
+static void S_link(fb_shape_node *from, uint16_t to) {
+  uint32_t i = 0;
+  while (i < from->next_count && from->next[i] != to) i++;
+  if (i == FB_SHAPE_NEXT) i--; /* the one that came longest ago, more or less */
+  if (i == from->next_count) from->next_count++;
+  from->next[i] = from->next[0];
+  from->next[0] = to;
+}
+
+static void S_add_root(fb_stream *stream, fb_shape *shape, uint16_t node) {
+  uint32_t i = 0;
+  while (i < stream->root_count && (stream->roots[i].shape != shape || stream->roots[i].node != node)) i++;
+  if (i == stream->root_count) {
+    if (i < FB_SHAPES)
+      stream->root_count++;
+    else
+      i = stream->next_root++ % FB_SHAPES;
+    for (uint32_t other = 0; other < stream->root_count; other++)
+      if (other != i && stream->roots[other].shape == shape) shape->varied = true;
+    stream->roots[i] = (fb_shape_root){shape, node, (uint8_t)i};
+  }
+  stream->roots[stream->root].next = (uint8_t)i;
+  stream->root = (uint8_t)i;
+}
+
+/* False if the record cannot be kept, and what is kept has to make room. */
+static bool S_learn(fb_stream *stream, fb_shape *shape, uint32_t row, fb_slice text) {
+  const char *from = text.ptr, *end = text.ptr + text.len;
+  int32_t last = -1, first = -1;
+  uint64_t typed = 0;
+  for (size_t i = 0; i <= stream->member_count; i++) {
+    const fb_member *member = i < stream->member_count ? &stream->members[i] : NULL;
+    fb_shape_node wanted = {.op = FB_OP_END};
+    const char *to = end;
+    if (member) {
+      if (fb_slice_equal(member->key, stream->options.type_key)) {
+        typed = FB_SHAPE_TYPED;
+        continue;
+      }
+      const fb_column *column = fb_facts_column(shape->facts, row, member->field);
+      if (!column || !fb_column_has(column, row % FB_CHUNK_ROWS)) return true;
+      wanted.field = member->field;
+      if (!S_op(member, column->kind, shape->facts->type->fields[member->field].type, &wanted)) return true;
+      to = member->at + (wanted.op == FB_OP_STRING);
+    }
+    if (to - from > FB_SHAPE_GLUE) return true;
+    wanted.keys = typed;
+    typed = 0;
+    int32_t number = S_node(shape, &wanted, from, (size_t)(to - from));
+    if (number < 0) return false;
+    if (last >= 0) S_link(&shape->nodes[last], (uint16_t)number);
+    if (last >= 0 && shape->nodes[last].next_count > 1) shape->varied = true;
+    if (first < 0) first = number;
+    last = number;
+    if (member) from = member->end;
+  }
+  S_add_root(stream, shape, (uint16_t)first);
   return true;
 }
 
-static bool S_make(const fb_stream *stream, fb_facts *facts, uint32_t row, fb_slice text, fb_shape *shape) {
-  const char *from = text.ptr;
-  shape->facts = facts;
-  shape->count = shape->text_len = 0;
-  for (size_t i = 0; i < stream->member_count; i++) {
-    const fb_member *member = &stream->members[i];
-    if (fb_slice_equal(member->key, stream->options.type_key)) continue;
-    const fb_column *column = fb_facts_column(facts, row, member->field);
-    if (!column || !fb_column_has(column, row % FB_CHUNK_ROWS) || shape->count == FB_SHAPE_FIELDS) return false;
-    fb_shape_field *field = memset(&shape->fields[shape->count++], 0, sizeof *field);
-    field->field = member->field;
-    if (!S_op(member, column->kind, facts->type->fields[member->field].type, field)) return false;
-    bool quote = field->op == FB_OP_STRING;
-    if (!S_add_glue(shape, from, member->at + quote, &field->glue, &field->glue_len)) return false;
-    from = member->end;
+void fb_shape_learn(fb_stream *stream, fb_table_of *table, uint32_t row, fb_slice text) {
+  if (!table->shape) {
+    if (stream->shape_count == FB_SHAPES) return;
+    table->shape = fb_alloc(stream->allocator, sizeof *table->shape);
+    if (!table->shape) return;
+    stream->shape_count++;
+    table->shape->facts = table->facts;
+    table->shape->node_count = table->shape->text_len = table->shape->field_count = table->shape->room = 0;
+    table->shape->varied = false;
+    table->shape->untyped = fb_slice_equal(table->facts->type->name, stream->options.type);
   }
-  return S_add_glue(shape, from, text.ptr + text.len, &shape->tail, &shape->tail_len);
-}
-
-static bool S_same(const fb_shape *a, const fb_shape *b) {
-  return a->facts == b->facts && a->count == b->count && a->text_len == b->text_len &&
-         memcmp(a->text, b->text, a->text_len) == 0 && memcmp(a->fields, b->fields, a->count * sizeof *a->fields) == 0;
-}
-
-void fb_shape_learn(fb_stream *stream, fb_facts *facts, uint32_t row, fb_slice text) {
-  fb_shape *fresh = &stream->shapes[FB_SHAPES];
-  if (!S_make(stream, facts, row, text, fresh)) return;
-  uint8_t number = 0;
-  while (number < FB_SHAPES && !S_same(&stream->shapes[number], fresh)) number++;
-  if (number == FB_SHAPES) {
-    number = stream->next_shape;
-    stream->next_shape = (uint8_t)((number + 1) % FB_SHAPES);
-    fresh->next = number;
-    stream->shapes[number] = *fresh;
-  } /* else it is known: this record only had a value of a form that is rare */
-  stream->shapes[stream->shape].next = number;
-  stream->shape = number;
+  if (!S_learn(stream, table->shape, row, text)) S_forget(stream, table->shape);
 }

@@ -331,13 +331,14 @@ static void S_random_lines(uint64_t seed, fb_buf *out) {
 static void test_ndjson_agrees_with_the_json_reader(void **state) {
   (void)state;
   static const size_t steps[] = {0, 1, 7, 100, 4096};
+  static const uint32_t batch_rows[] = {0, 7, 100000};
   for (uint64_t seed = 1; seed <= 60; seed++) {
     fb_buf in, expected;
     fb_buf_init(&in, NULL, 0);
     fb_buf_init(&expected, NULL, 0);
     S_random_lines(seed, &in);
     size_t bad = fb_oracle_lines(fb_buf_slice(&in), &expected);
-    fb_outcome o = S_read_text(fb_buf_slice(&in), steps[seed % 5], OPTIONS(.format = FB_STREAM_NDJSON, .max_errors = 1000, .batch_rows = seed % 3 ? 0 : 7));
+    fb_outcome o = S_read_text(fb_buf_slice(&in), steps[seed % 5], OPTIONS(.format = FB_STREAM_NDJSON, .max_errors = 1000, .batch_rows = batch_rows[seed % 3]));
     size_t len = expected.len;
     if (o.text.len < len || (len && memcmp(o.text.ptr, expected.ptr, len))) {
       size_t i = 0;
@@ -351,6 +352,45 @@ static void test_ndjson_agrees_with_the_json_reader(void **state) {
     fb_buf_release(&in);
     fb_buf_release(&expected);
   }
+}
+
+/* Ways that were seen in different records do not add up to a record that is wrong. */
+static void test_shapes_do_not_mix_into_wrong_records(void **state) {
+  (void)state;
+  S_expect("{\"type\":\"a\",\"x\":1,\"y\":2}\n"
+           "{\"x\":3,\"type\":\"a\",\"y\":4}\n"
+           "{\"y\":5,\"x\":6,\"type\":\"a\"}\n"
+           "{\"x\":7,\"y\":8}\n"                      /* no type */
+           "{\"type\":\"a\",\"x\":9,\"type\":\"a\",\"y\":10}\n" /* two */
+           "{\"type\":\"a\",\"x\":11,\"y\":12,\"x\":13}\n"  /* x twice */
+           "{\"y\":14,\"x\":15,\"y\":16}\n"
+           "{\"type\":\"a\",\"x\":17,\"y\":18}\n{\"type\":\"a\"}\n{\"type\":\"a\",\"x\":19{\"type\":\"a\"}\n",
+           OPTIONS(.format = FB_STREAM_NDJSON), FB_DONE,
+           "a {\"x\":1,\"y\":2}\na {\"x\":3,\"y\":4}\na {\"x\":6,\"y\":5}\na {\"x\":17,\"y\":18}\na {}\n"
+           "FB2202 4:1 the record has no key `type` to tell its fact type\n"
+           "FB2004 5:19\nFB2004 6:27\nFB2202 7:1 the record has no key `type` to tell its fact type\nFB2001 10:19\n");
+  S_expect("{\"x\":1,\"type\":\"b\"}\n{\"x\":2,\"type\":\"a\"}\n{\"x\":3}\n{\"x\":4,\"type\":\"b\"}\n{\"x\":5}\n",
+           OPTIONS(.type = FB_SLICE("a")), FB_DONE, "b {\"x\":1}\na {\"x\":2}\na {\"x\":3}\nb {\"x\":4}\na {\"x\":5}\n");
+}
+
+/* Several chunks in one batch, keys that come late and go again. */
+static void test_batches_of_several_chunks(void **state) {
+  (void)state;
+  fb_buf in, expected;
+  fb_buf_init(&in, NULL, 0);
+  fb_buf_init(&expected, NULL, 0);
+  for (int i = 0; i < 20000; i++) {
+    bool late = i > 5000 && i % 3, other = i % 5000 > 4900;
+    fb_buf_printf(&in, "{\"type\":\"%s\",\"x\":%d%s}\n", other ? "b" : "a", i, late ? ",\"y\":true" : "");
+    fb_buf_printf(&expected, "%s {\"x\":%d%s}\n", other ? "b" : "a", i, late ? ",\"y\":true" : "");
+  }
+  for (uint32_t rows = 1; rows < 100000; rows = rows * 7 + 1) {
+    fb_outcome o = S_read_text(fb_buf_slice(&in), 0, OPTIONS(.batch_rows = rows));
+    assert_true(fb_slice_equal(fb_buf_slice(&o.text), fb_buf_slice(&expected)));
+    fb_buf_release(&o.text);
+  }
+  fb_buf_release(&in);
+  fb_buf_release(&expected);
 }
 
 /* ── Memory ── */
@@ -407,6 +447,8 @@ int main(void) {
       cmocka_unit_test(test_too_many_errors_end_the_stream),
       cmocka_unit_test(test_a_failing_source_is_reported),
       cmocka_unit_test(test_ndjson_agrees_with_the_json_reader),
+      cmocka_unit_test(test_shapes_do_not_mix_into_wrong_records),
+      cmocka_unit_test(test_batches_of_several_chunks),
       cmocka_unit_test(test_every_allocation_may_fail),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
