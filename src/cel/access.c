@@ -24,6 +24,15 @@ static const fb_value *S_get(const fb_map *map, fb_value key) {
   return possible ? fb_map_get(map, key) : NULL;
 }
 
+static bool S_has_text(const fb_list *list, fb_value text) {
+  for (uint32_t i = 0; i < list->len; i++) {
+    fb_value item = list->items[i];
+    if (item.kind != FB_STRING || item.len != text.len) continue;
+    if (item.len == 0 || (item.as.text[0] == text.as.text[0] && memcmp(item.as.text, text.as.text, item.len) == 0)) return true;
+  }
+  return false;
+}
+
 fb_value fb_access_in(fb_cel_context *context, fb_value item, fb_value in) {
   if (item.kind >= FB_ERROR) return S_failed(item);
   if (in.kind >= FB_ERROR) return S_failed(in);
@@ -32,6 +41,7 @@ fb_value fb_access_in(fb_cel_context *context, fb_value item, fb_value in) {
   if (in.kind != FB_LIST) return fb_operate_misfit(context, "in", (fb_value[]){item, in}, 2);
   const fb_list *list = in.as.list;
   if (!fb_cel_spend(context, list->len)) return fb_cel_over_budget(context);
+  if (item.kind == FB_STRING) return fb_bool(S_has_text(list, item));
   bool compound = item.kind == FB_LIST || item.kind == FB_MAP || item.kind == FB_OPTIONAL;
   for (uint32_t i = 0; i < list->len; i++) {
     if (compound && !fb_operate_pay(context, item)) return fb_cel_over_budget(context);

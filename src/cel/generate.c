@@ -161,18 +161,38 @@ static bool S_is_field(const fb_ast *ast) {
   return ast->kind == FB_AST_SELECT && ast->field >= 0 && !ast->test_only && !ast->optional;
 }
 
+/* `5 < o.x` is `o.x > 5`: the field comes first, where the fused instruction has it. */
+static fb_cel_op S_mirrored(fb_cel_op op) {
+  switch (op) {
+    case FB_OP_LT: return FB_OP_GT;
+    case FB_OP_LE: return FB_OP_GE;
+    case FB_OP_GT: return FB_OP_LT;
+    case FB_OP_GE: return FB_OP_LE;
+    default: return op;
+  }
+}
+
+static void S_compare(fb_generator *g, const fb_ast *ast, fb_cel_op op, uint16_t into) {
+  uint32_t mark = g->next_reg;
+  bool swap = !S_is_field(ast->args[0]);
+  const fb_ast *field = ast->args[swap], *other = ast->args[!swap];
+  uint16_t of = fb_gen_operand(g, field->args[0], into);
+  uint16_t with = fb_gen_operand(g, other, fb_gen_regs(g, 1));
+  fb_gen_emit(g, ast, FB_OP_FIELD_EQ + ((swap ? S_mirrored(op) : op) - FB_OP_EQ), into, of, with, S_access(g, field));
+  g->next_reg = mark;
+}
+
 static void S_binary(fb_generator *g, const fb_ast *ast, fb_cel_op op, uint16_t into) {
   uint32_t mark = g->next_reg;
   const fb_ast *left = ast->args[0];
-  bool fused = op >= FB_OP_EQ && op <= FB_OP_GE && S_is_field(left);
-  uint16_t a = fb_gen_operand(g, fused ? left->args[0] : left, into);
+  if (op >= FB_OP_EQ && op <= FB_OP_GE && (S_is_field(left) || S_is_field(ast->args[1]))) return S_compare(g, ast, op, into);
+  uint16_t a = fb_gen_operand(g, left, into);
   fb_value set;
   uint16_t b;
   if (op == FB_OP_IN && ast->args[1]->kind == FB_AST_LIST && S_is_constant(ast->args[1]) && fb_gen_fold(g, ast->args[1], &set))
     b = S_add_const(g, S_as_set(g, set));
   else b = fb_gen_operand(g, ast->args[1], fb_gen_regs(g, 1));
-  if (fused) fb_gen_emit(g, ast, FB_OP_FIELD_EQ + (op - FB_OP_EQ), into, a, b, S_access(g, left));
-  else fb_gen_emit(g, ast, op, into, a, b, 0);
+  fb_gen_emit(g, ast, op, into, a, b, 0);
   g->next_reg = mark;
 }
 

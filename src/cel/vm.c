@@ -175,6 +175,12 @@ static void S_put_optional(fb_cel_context *context, fb_value *into, fb_value key
   fb_build_put(context, into, key, item.kind == FB_ABSENT ? fb_null() : item);
 }
 
+/* Texts of one symbol table are equal where their pointers are; of others most differ in the first byte. */
+static inline bool S_same_text(fb_value a, fb_value b) {
+  if (a.len != b.len) return false;
+  return a.as.text == b.as.text || a.len == 0 || (a.as.text[0] == b.as.text[0] && memcmp(a.as.text, b.as.text, a.len) == 0);
+}
+
 /* ── The loop ────────────────────────────────────────────────────────────────────────────────── */
 
 static bool S_reserve(fb_cel_context *context, size_t size) {
@@ -227,8 +233,7 @@ static bool S_reserve(fb_cel_context *context, size_t size) {
 #define S_EQUAL_OP(name, left, negated)                                                            \
   do {                                                                                             \
     fb_value l_ = (left), r_ = S_C;                                                                \
-    if (l_.kind == FB_STRING && r_.kind == FB_STRING)                                              \
-      S_A = fb_bool((l_.len == r_.len && (l_.as.text == r_.as.text || memcmp(l_.as.text, r_.as.text, l_.len) == 0)) != (negated)); \
+    if (l_.kind == FB_STRING && r_.kind == FB_STRING) S_A = fb_bool(S_same_text(l_, r_) != (negated)); \
     else if (l_.kind == r_.kind && (l_.kind == FB_INT || l_.kind == FB_BOOL))                      \
       S_A = fb_bool((l_.kind == FB_INT ? l_.as.i == r_.as.i : l_.as.b == r_.as.b) != (negated));   \
     else S_STORE(S_A, fb_operate_binary(context, FB_OP_##name, l_, r_));                           \
