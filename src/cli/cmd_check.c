@@ -2,6 +2,7 @@
  * flyball check: every error of a document, before anything runs. */
 #include "cli/cli.h"
 
+#include <flyball/loop.h>
 #include <flyball/rules.h>
 
 enum { DOCUMENT_MAX = 64 << 20 };
@@ -10,8 +11,10 @@ typedef struct S_check {
   fb_cli *cli;
   fb_errors errors, warnings;
   fb_buf plan;
-  const char *kind; /* "rulebook" */
-  size_t count;     /* rules */
+  const char *path;
+  const char *kind; /* "rulebook", "mission" */
+  const char *of;   /* what it is made of: "rule", "step" */
+  size_t count;     /* of them */
 } S_check;
 
 static void S_warn(fb_cli *cli, const fb_error *err) {
@@ -42,15 +45,48 @@ static fb_status S_check_rulebook(S_check *check, const fb_doc *doc) {
   return FB_OK;
 }
 
+static const char *S_folder(const char *path, char *out, size_t size) {
+  const char *slash = strrchr(path, '/');
+  size_t len = slash ? (size_t)(slash - path) : 0;
+  if (!slash || len + 1 > size) return ".";
+  memcpy(out, path, len);
+  out[len] = 0;
+  return len ? out : "/";
+}
+
+/* With the rulebooks and templates that it names. */
+static fb_status S_check_mission(S_check *check, const fb_doc *doc) {
+  char folder[4096];
+  fb_world *world;
+  fb_error err;
+  fb_mission *mission;
+  check->kind = "mission";
+  check->of = "step";
+  fb_status status = fb_world_uv_new(NULL, NULL, &world, &err);
+  if (status != FB_OK) return fb_errors_add(&check->errors, &err);
+  fb_mission_options options = {.tools = fb_loop_tools(),
+                                .folder = S_folder(check->path, folder, sizeof folder),
+                                .world = world};
+  status = fb_mission_load(doc, &options, NULL, &mission, &check->errors);
+  if (status == FB_OK) {
+    check->count = fb_mission_steps(mission);
+    fb_mission_free(mission);
+  }
+  fb_world_uv_free(world);
+  return status;
+}
+
 static fb_status S_check_document(S_check *check, fb_slice text, const char *name) {
   fb_doc *doc;
   fb_status status = fb_doc_read(text, name, NULL, &doc, &check->errors);
   if (status != FB_OK) return status;
   if (fb_node_get(fb_doc_root(doc), "rules"))
     status = S_check_rulebook(check, doc);
+  else if (fb_node_get(fb_doc_root(doc), "steps"))
+    status = S_check_mission(check, doc);
   else
-    status = fb_doc_fail(doc, fb_doc_root(doc), &check->errors, FB_E_RULE_SYNTAX, "a rulebook has `rules:`",
-                         "this is no document that Flyball knows");
+    status = fb_doc_fail(doc, fb_doc_root(doc), &check->errors, FB_E_RULE_SYNTAX,
+                         "a rulebook has `rules:`, a mission `steps:`", "this is no document that Flyball knows");
   fb_doc_free(doc);
   return status;
 }
@@ -64,13 +100,14 @@ static void S_tell(S_check *check, const char *name) {
     fb_buf_init(&line, NULL, 0);
     fb_buf_text(&line, "{\"type\":\"flyball.check.v1\",\"file\":");
     fb_json_write_text(&line, fb_slice_of(name), FB_JSON_COMPACT);
-    fb_buf_printf(&line, ",\"kind\":\"%s\",\"rules\":%zu,\"errors\":%zu,\"warnings\":%zu}\n", check->kind, check->count, errors, warnings);
+    fb_buf_printf(&line, ",\"kind\":\"%s\",\"%ss\":%zu,\"errors\":%zu,\"warnings\":%zu}\n", check->kind, check->of, check->count,
+                  errors, warnings);
     fb_out_buf(cli, &line);
     fb_buf_release(&line);
   } else if (errors) {
     fb_out_printf(cli, "%s: %zu error%s\n", name, errors, errors == 1 ? "" : "s");
   } else {
-    fb_out_printf(cli, "%s: %s, %zu rule%s, no errors", name, check->kind, check->count, check->count == 1 ? "" : "s");
+    fb_out_printf(cli, "%s: %s, %zu %s%s, no errors", name, check->kind, check->count, check->of, check->count == 1 ? "" : "s");
     if (warnings) fb_out_printf(cli, ", %zu warning%s", warnings, warnings == 1 ? "" : "s");
     fb_out_text(cli, "\n");
     if (check->plan.len) fb_out_buf(cli, &check->plan);
@@ -78,7 +115,7 @@ static void S_tell(S_check *check, const char *name) {
 }
 
 static int S_check_file(fb_cli *cli, const char *path) {
-  S_check check = {.cli = cli, .kind = "unknown"};
+  S_check check = {.cli = cli, .path = path, .kind = "unknown", .of = "rule"};
   fb_error err;
   fb_buf text;
   const char *name = fb_cli_file_name(path);
@@ -125,7 +162,8 @@ const fb_command fb_command_check = {
     .name = "check",
     .summary = "Find every error of a document",
     .usage = "[OPTION]… FILE…",
-    .description = "Reads rulebooks, told by their key `rules`, and prints every error with its place, a caret and a hint. "
+    .description = "Reads rulebooks, told by their key `rules`, and missions, told by `steps`, with the rulebooks and templates "
+                   "that they name, and prints every error with its place, a caret and a hint. "
                    "Nothing is run. The exit code is 3 if a file has an error.",
     .options = S_options,
     .examples = (const fb_example[]){{"flyball check rules.yaml", "one file"}, {"flyball check --strict *.yaml", "warnings fail, too"}, {0}},
