@@ -213,14 +213,16 @@ void fb_run_call(fb_mission_run *run, uint32_t step_number, uint32_t item) {
     fb_run_item_skipped(run, step_number, item);
     return;
   }
-  if (!active->status) active->status = S_prepare(active);
-  if (!active->status && step->tool->process)
-    active->status = S_start_process(active);
-  else if (!active->status)
-    active->status =
-        run->world->work(run->world->context, fb_active_work, S_end_and_pump, active);
-  if (active->status) {
-    if (active->error.code == FB_OK) fb_fail(&active->error, active->status, "it cannot be started");
+  fb_status status = active->status;
+  if (!status) status = S_prepare(active);
+  /* From here on the work may be under way on another thread: `active` is its own. */
+  if (!status && step->tool->process)
+    status = S_start_process(active);
+  else if (!status)
+    status = run->world->work(run->world->context, fb_active_work, S_end_and_pump, active);
+  if (status) {
+    active->status = status;
+    if (active->error.code == FB_OK) fb_fail(&active->error, status, "it cannot be started");
     S_end(active);
     return;
   }
