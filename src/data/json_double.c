@@ -39,6 +39,43 @@ static bool S_few_digits(double d, fb_decimal *out) {
   return false;
 }
 
+/* ── Sixteen or seventeen digits ─────────────────────────────────────────────────────────────── */
+
+/* d × 10^places to the nearest integer, ties to even, for 1e-7 ≤ d < 1e16 and places ≤ 24: the mantissa times
+ * 5^places fits 128 bits. */
+static uint64_t S_scaled(double d, int places) {
+  uint64_t bits;
+  memcpy(&bits, &d, sizeof bits);
+  uint64_t mantissa = (bits & ((UINT64_C(1) << 52) - 1)) | UINT64_C(1) << 52;
+  int down = 1075 - (int)(bits >> 52 & 0x7ff) - places;
+  unsigned __int128 whole = (unsigned __int128)mantissa * fb_scan_fives[places];
+  if (down <= 0) return (uint64_t)(whole << -down);
+  unsigned __int128 half = (unsigned __int128)1 << (down - 1), rest = whole & (2 * half - 1);
+  uint64_t integer = (uint64_t)(whole >> down);
+  return integer + (rest > half || (rest == half && (integer & 1)));
+}
+
+/* For a number that fewer than 16 digits do not give: its nearest decimal of 16, else the one of 17. Not for
+ * powers of two, whose neighbour below is nearer: there the nearest decimal may be the wrong one. */
+static bool S_many_digits(double d, fb_decimal *out) {
+  uint64_t bits;
+  memcpy(&bits, &d, sizeof bits);
+  if (d < 1e-7 || d >= 1e16 || !(bits & ((UINT64_C(1) << 52) - 1))) return false;
+  int places = 16;
+  for (double limit = 1; d >= limit; limit *= 10)
+    places--; /* one digit less for each before the point */
+  for (double limit = 0.1; d < limit; limit /= 10) places++;
+  uint64_t whole = S_scaled(d, places);
+  if (whole < UINT64_C(1000000000000000))
+    whole = S_scaled(d, ++places); /* the limits are not exact */
+  if (whole >= UINT64_C(10000000000000000) || fb_scan_decimal(whole, (unsigned)places) != d) {
+    if (whole < UINT64_C(10000000000000000)) places++;
+    whole = S_scaled(d, places);
+  }
+  S_from_integer(whole, places, out);
+  return true;
+}
+
 /* ── Any number: Steele and White's digits, in big integers ──────────────────────────────────── */
 
 /* At most 2^1075 × 10 and a carry: 34 limbs. */
@@ -225,7 +262,7 @@ size_t fb_double_format(double d, char out[32]) {
   fb_decimal decimal = {.point = 1};
   if (d == 0)
     decimal = (fb_decimal){.digits = "0", .count = 1, .point = 1};
-  else if (!S_few_digits(d, &decimal))
+  else if (!S_few_digits(d, &decimal) && !S_many_digits(d, &decimal))
     S_all_digits(d, &decimal);
   at = S_lay_out(at, &decimal);
   *at = 0;

@@ -277,7 +277,7 @@ static double S_round(unsigned __int128 whole, int exponent) {
   return (double)mantissa * S_power_of_two(exponent + shift);
 }
 
-static const uint64_t S_fives[28] = {
+const uint64_t fb_scan_fives[28] = {
     UINT64_C(1),
     UINT64_C(5),
     UINT64_C(25),
@@ -312,8 +312,8 @@ static const uint64_t S_fives[28] = {
  * top of their words: then the quotient fits one word, which is one division of the machine. */
 double fb_scan_decimal(uint64_t digits, unsigned places) {
   if (digits == 0) return 0;
-  int up = __builtin_clzll(digits), by = __builtin_clzll(S_fives[places]);
-  uint64_t fives = S_fives[places] << by;
+  int up = __builtin_clzll(digits), by = __builtin_clzll(fb_scan_fives[places]);
+  uint64_t fives = fb_scan_fives[places] << by;
   unsigned __int128 whole = (unsigned __int128)(digits << up) << 63;
   uint64_t quotient = (uint64_t)(whole / fives);
   bool rest = (uint64_t)whole != quotient * fives;
@@ -327,7 +327,7 @@ double fb_scan_decimal(uint64_t digits, unsigned places) {
 /* digits × 10^power, exactly rounded, for |power| ≤ 27. */
 static double S_by_integers(uint64_t digits, int power) {
   if (power < 0) return fb_scan_decimal(digits, (unsigned)-power);
-  return S_round((unsigned __int128)digits * S_fives[power], power);
+  return S_round((unsigned __int128)digits * fb_scan_fives[power], power);
 }
 
 static double S_double(const fb_number_text *number) {

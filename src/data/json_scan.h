@@ -142,6 +142,8 @@ bool fb_scan_unescape(fb_slice raw, char *out, size_t *ret_len, fb_scan_fault *f
 
 extern const double fb_scan_tens[23]; /* 1e0 … 1e22, each exact */
 
+extern const uint64_t fb_scan_fives[28]; /* 5^0 … 5^27: all that fit */
+
 /* digits × 10^-places to the nearest double, for places ≤ 27. */
 double fb_scan_decimal(uint64_t digits, unsigned places);
 

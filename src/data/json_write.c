@@ -62,9 +62,24 @@ static void S_add_valid(fb_buf *out, const char *at, size_t len) {
   fb_buf_add(out, at, len);
 }
 
+/* A text that needs no escape, which is most of them, in one go. False if it is not so simple. */
+static bool S_add_plain(fb_buf *out, const char *at, size_t len) {
+  unsigned high = 0;
+  if (fb_scan_plain(at, at + len, &high) != at + len || high || !fb_buf_reserve(out, len + 2))
+    return false;
+  char *to = out->ptr + out->len;
+  *to = '"';
+  memcpy(to + 1, at, len);
+  to[len + 1] = '"';
+  to[len + 2] = 0;
+  out->len += len + 2;
+  return true;
+}
+
 void fb_json_write_text(fb_buf *out, fb_slice text, unsigned style) {
   const char *at = text.ptr ? text.ptr : "", *end = at + text.len;
   bool html = style & FB_JSON_HTML_SAFE;
+  if (!html && S_add_plain(out, at, text.len)) return;
   fb_buf_char(out, '"');
   while (at < end) {
     unsigned high = 0;
