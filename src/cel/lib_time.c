@@ -29,7 +29,7 @@ static bool S_read_clock(fb_cel_context *context, const fb_value *args, uint32_t
   int32_t offset = 0;
   fb_slice zone = count > 1 ? fb_value_text(args[1]) : FB_SLICE("UTC");
   if (!fb_slice_equal(zone, FB_SLICE("UTC")) && zone.len && !S_fixed_offset(zone, &offset) &&
-      (!context->zone || !fb_cel_spend(context, 8) ||
+      (!context->zone || !fb_cel_spend(context, 64) ||
        !context->zone(context->zone_context, zone, seconds, &offset))) {
     *ret_failure = fb_cel_fail(context, FB_E_CEL_VALUE, "unknown time zone '%.*s'",
                                zone.len < 64 ? (int)zone.len : 64, zone.ptr);

@@ -12,6 +12,9 @@ enum {
   SHORT = 128,          /* bytes of subject matched without counting each item */
   JIT_FROM = 4,         /* code used so often is worth machine code */
   WORK_A_STEP = 64,     /* calls of PCRE2's matcher that one step pays */
+  COMPILE_A_BYTE = 4,   /* steps to compile a byte of pattern … */
+  JIT_A_BYTE = 16,      /* … and to make machine code of it */
+  FOLD_A_RANGE = 70000, /* steps to fold the case of a range, up to 1.1 million characters */
   HEAP_KIB = 32 * 1024, /* backtracking memory of one match */
   JIT_STACK = 512 * 1024
 };
@@ -104,28 +107,31 @@ static fb_value S_bad_pattern(fb_cel_context *context, fb_slice pattern, const c
       pattern.len < 80 ? (int)pattern.len : 80, pattern.ptr, pattern.len < 80 ? "" : "…", why, at);
 }
 
+/* Translates into cache->translated and pays for compiling that. */
+static bool S_translate(fb_cel_context *context, fb_slice pattern, fb_value *ret_failure) {
+  fb_buf *out = &context->regexes->translated;
+  fb_regex_syntax syntax;
+  fb_buf_clear(out);
+  if (pattern.len > MAX_PATTERN) {
+    *ret_failure = S_bad_pattern(context, pattern, "longer than 8192 bytes", MAX_PATTERN);
+  } else if (!fb_regex_translate(pattern, out, &syntax)) {
+    *ret_failure = S_bad_pattern(context, pattern, syntax.error, syntax.at);
+  } else if (out->failed) {
+    *ret_failure = fb_cel_fail(context, FB_E_NOMEM, "out of memory");
+  } else if (!fb_cel_spend(context, 64 + pattern.len * COMPILE_A_BYTE +
+                                        (syntax.folds ? syntax.ranges * FOLD_A_RANGE : 0))) {
+    *ret_failure = fb_cel_over_budget(context);
+  } else {
+    return true;
+  }
+  return false;
+}
+
 static pcre2_code *S_compile(fb_cel_context *context, fb_slice pattern, uint32_t options,
                              fb_value *ret_failure) {
   struct fb_regex_cache *cache = context->regexes;
-  const char *why;
   size_t at;
-  if (pattern.len > MAX_PATTERN) {
-    *ret_failure = S_bad_pattern(context, pattern, "longer than 8192 bytes", MAX_PATTERN);
-    return NULL;
-  }
-  if (!fb_cel_spend(context, 64 + (uint64_t)pattern.len * 4)) {
-    *ret_failure = fb_cel_over_budget(context);
-    return NULL;
-  }
-  fb_buf_clear(&cache->translated);
-  if (!fb_regex_translate(pattern, &cache->translated, &why, &at)) {
-    *ret_failure = S_bad_pattern(context, pattern, why, at);
-    return NULL;
-  }
-  if (cache->translated.failed) {
-    *ret_failure = fb_cel_fail(context, FB_E_NOMEM, "out of memory");
-    return NULL;
-  }
+  if (!S_translate(context, pattern, ret_failure)) return NULL;
   int error;
   fb_slice translated = fb_buf_slice(&cache->translated);
   pcre2_code *code =
@@ -194,13 +200,18 @@ static fb_value S_too_costly(fb_cel_context *context) {
                      "regex too costly: the match would take more steps than are left");
 }
 
-/* Machine code, where there is room for it: without, it is interpreted. */
-static void S_translate_to_machine(struct fb_regex_cache *cache, pcre2_code *code) {
+/* Machine code, where there is room and budget for it: without, it is interpreted. */
+static void S_translate_to_machine(fb_cel_context *context, const fb_regex *regex,
+                                   pcre2_code *code) {
+  struct fb_regex_cache *cache = context->regexes;
+  uint64_t price = regex->len * JIT_A_BYTE;
   if (!cache->stack) {
     cache->stack = pcre2_jit_stack_create(32 * 1024, JIT_STACK, cache->general);
     if (!cache->stack) return;
     pcre2_jit_stack_assign(cache->match, NULL, cache->stack);
   }
+  if (context->steps / 2 < price) return;
+  context->steps -= price;
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
 }
 
@@ -215,7 +226,7 @@ static int S_match_short(fb_cel_context *context, fb_regex *regex, fb_slice subj
                          uint32_t options, fb_value *ret_failure) {
   struct fb_regex_cache *cache = context->regexes;
   uint64_t rest = subject.len - start, limit = 1024 + 4 * rest, price = S_price(rest);
-  if (++regex->hits == JIT_FROM) S_translate_to_machine(cache, regex->code);
+  if (++regex->hits == JIT_FROM) S_translate_to_machine(context, regex, regex->code);
   for (;; price = limit / WORK_A_STEP) {
     if (!fb_cel_spend(context, price)) {
       *ret_failure = S_too_costly(context);
@@ -253,7 +264,7 @@ static int S_match_long(fb_cel_context *context, fb_regex *regex, fb_slice subje
         S_compile(context, (fb_slice){regex->pattern, regex->len}, PCRE2_AUTO_CALLOUT, ret_failure);
     if (!regex->counted) return PCRE2_ERROR_MATCHLIMIT;
   }
-  if (++regex->counted_hits == JIT_FROM) S_translate_to_machine(cache, regex->counted);
+  if (++regex->counted_hits == JIT_FROM) S_translate_to_machine(context, regex, regex->counted);
   S_meter meter = {.limit = context->steps < UINT64_MAX / WORK_A_STEP ? context->steps * WORK_A_STEP
                                                                       : UINT64_MAX,
                    .last = start};

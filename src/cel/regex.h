@@ -27,7 +27,14 @@ int fb_regex_match(fb_cel_context *context, fb_regex *regex, fb_slice subject, s
 /* Of context->regexes. Accepts NULL. */
 void fb_regex_cache_free(struct fb_regex_cache *cache);
 
-/* Translates RE2 syntax to PCRE2's. False: *ret_error says what is wrong, *ret_at where. */
-bool fb_regex_translate(fb_slice pattern, fb_buf *out, const char **ret_error, size_t *ret_at);
+typedef struct fb_regex_syntax {
+  const char *error; /* what is wrong … */
+  size_t at;         /* … and at which byte; else its end */
+  bool folds;        /* somewhere the case is ignored */
+  uint32_t ranges;   /* of characters that end beyond ASCII */
+} fb_regex_syntax;
+
+/* Translates RE2 syntax to PCRE2's. False: ret_syntax->error tells why not. */
+bool fb_regex_translate(fb_slice pattern, fb_buf *out, fb_regex_syntax *ret_syntax);
 
 #endif

@@ -11,6 +11,8 @@ typedef struct S_reader {
   fb_buf *out;
   const char *error;
   bool can_repeat; /* something a quantifier may follow was just read */
+  bool folds;
+  uint32_t ranges;
 } S_reader;
 
 static bool S_bad(S_reader *r, const char *why) {
@@ -112,6 +114,8 @@ static bool S_class(S_reader *r) {
       S_copy(r, named);
     } else {
       if (S_peek(r, 0) == '[' || S_peek(r, 0) == ']') fb_buf_char(r->out, '\\');
+      bool wide = (unsigned char)S_peek(r, 1) >= 0x80 || S_peek(r, 1) == '\\';
+      if (S_peek(r, 0) == '-' && wide) r->ranges++;
       S_copy(r, 1);
     }
   }
@@ -133,8 +137,8 @@ static bool S_group(S_reader *r) {
     S_copy(r, len + 1);
     return true;
   }
-  for (len = 2; S_peek(r, len) && strchr("imsU-", S_peek(r, len)); len++) {
-  }
+  for (len = 2; S_peek(r, len) && strchr("imsU-", S_peek(r, len)); len++)
+    r->folds |= S_peek(r, len) == 'i';
   if (S_peek(r, len) != ':' && (S_peek(r, len) != ')' || len == 2))
     return S_bad(r, "invalid or unsupported Perl syntax");
   S_copy(r, len + 1);
@@ -218,19 +222,18 @@ static bool S_item(S_reader *r) {
   return true;
 }
 
-bool fb_regex_translate(fb_slice pattern, fb_buf *out, const char **ret_error, size_t *ret_at) {
+bool fb_regex_translate(fb_slice pattern, fb_buf *out, fb_regex_syntax *ret_syntax) {
   S_reader r = {.in = pattern, .out = out};
-  while (r.at < pattern.len) {
-    size_t start = r.at;
-    if (memchr(pattern.ptr + start, 0, 1)) {
+  bool good = true;
+  while (good && r.at < pattern.len) {
+    if (pattern.ptr[r.at]) {
+      good = S_item(&r);
+    } else {
       fb_buf_text(out, "\\x00");
       r.at++;
       r.can_repeat = true;
-    } else if (!S_item(&r)) {
-      *ret_error = r.error;
-      *ret_at = r.at;
-      return false;
     }
   }
-  return true;
+  *ret_syntax = (fb_regex_syntax){good ? NULL : r.error, r.at, r.folds, r.ranges};
+  return good;
 }

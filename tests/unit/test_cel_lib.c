@@ -580,6 +580,15 @@ static void S_no_hang(void **state) {
     }
 }
 
+/* A pattern that takes seconds to compile: each range is folded character by character. */
+static void S_costly_pattern(void **state) {
+  char pattern[4096] = "";
+  for (int i = 0; i < 150; i++) strcat(pattern, "(?i:[\\x{0}-\\x{10FFFF}])");
+  FAILS(FB_E_CEL_BUDGET, "matches", "string.(string) -> bool", T("a"), T(pattern));
+  S_context.steps = 10000000;
+  MATCHES("true", "É", "(?i)^[à-ÿ]$");
+}
+
 /* What blows up is refused before it is made. */
 static void S_bounded(void **state) {
   S_context.max_size = 1 << 20;
@@ -725,12 +734,12 @@ static void S_torture_zones(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(S_sizes),       TEST(S_conversions),  TEST(S_double_texts), TEST(S_times),
-      TEST(S_zones_agree), TEST(S_broken_zones), TEST(S_positions),    TEST(S_changes),
-      TEST(S_replaces),    TEST(S_formats),      TEST(S_numbers),      TEST(S_lists),
-      TEST(S_encodings),   TEST(S_optionals),    TEST(S_regexes),      TEST(S_regex_ext),
-      TEST(S_no_hang),     TEST(S_bounded),      TEST(S_cache),        TEST(S_locale),
-      TEST(S_torture),     TEST(S_torture_zones)};
+      TEST(S_sizes),       TEST(S_conversions),    TEST(S_double_texts), TEST(S_times),
+      TEST(S_zones_agree), TEST(S_broken_zones),   TEST(S_positions),    TEST(S_changes),
+      TEST(S_replaces),    TEST(S_formats),        TEST(S_numbers),      TEST(S_lists),
+      TEST(S_encodings),   TEST(S_optionals),      TEST(S_regexes),      TEST(S_regex_ext),
+      TEST(S_no_hang),     TEST(S_costly_pattern), TEST(S_bounded),      TEST(S_cache),
+      TEST(S_locale),      TEST(S_torture),        TEST(S_torture_zones)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   fb_zones_free(S_zones);
   return failed;
