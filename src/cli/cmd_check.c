@@ -29,7 +29,8 @@ static void S_warn(fb_cli *cli, const fb_error *err) {
   } else {
     fb_error_render(err, false, &text);
     fb_slice whole = fb_buf_slice(&text);
-    if (!text.failed && fb_slice_starts(whole, FB_SLICE("error"))) fprintf(stderr, "warning%s", whole.ptr + 5);
+    if (!text.failed && fb_slice_starts(whole, FB_SLICE("error")))
+      fprintf(stderr, "warning%s", whole.ptr + 5);
   }
   fb_buf_release(&text);
 }
@@ -86,7 +87,8 @@ static fb_status S_check_document(S_check *check, fb_slice text, const char *nam
     status = S_check_mission(check, doc);
   else
     status = fb_doc_fail(doc, fb_doc_root(doc), &check->errors, FB_E_RULE_SYNTAX,
-                         "a rulebook has `rules:`, a mission `steps:`", "this is no document that Flyball knows");
+                         "a rulebook has `rules:`, a mission `steps:`",
+                         "this is no document that Flyball knows");
   fb_doc_free(doc);
   return status;
 }
@@ -100,14 +102,15 @@ static void S_tell(S_check *check, const char *name) {
     fb_buf_init(&line, NULL, 0);
     fb_buf_text(&line, "{\"type\":\"flyball.check.v1\",\"file\":");
     fb_json_write_text(&line, fb_slice_of(name), FB_JSON_COMPACT);
-    fb_buf_printf(&line, ",\"kind\":\"%s\",\"%ss\":%zu,\"errors\":%zu,\"warnings\":%zu}\n", check->kind, check->of, check->count,
-                  errors, warnings);
+    fb_buf_printf(&line, ",\"kind\":\"%s\",\"%ss\":%zu,\"errors\":%zu,\"warnings\":%zu}\n",
+                  check->kind, check->of, check->count, errors, warnings);
     fb_out_buf(cli, &line);
     fb_buf_release(&line);
   } else if (errors) {
     fb_out_printf(cli, "%s: %zu error%s\n", name, errors, errors == 1 ? "" : "s");
   } else {
-    fb_out_printf(cli, "%s: %s, %zu %s%s, no errors", name, check->kind, check->count, check->of, check->count == 1 ? "" : "s");
+    fb_out_printf(cli, "%s: %s, %zu %s%s, no errors", name, check->kind, check->count, check->of,
+                  check->count == 1 ? "" : "s");
     if (warnings) fb_out_printf(cli, ", %zu warning%s", warnings, warnings == 1 ? "" : "s");
     fb_out_text(cli, "\n");
     if (check->plan.len) fb_out_buf(cli, &check->plan);
@@ -130,11 +133,13 @@ static int S_check_file(fb_cli *cli, const char *path) {
   } else {
     status = S_check_document(&check, fb_buf_slice(&text), name);
     code = fb_cli_errors(cli, &check.errors);
-    if (code == FB_EXIT_OK && status != FB_OK) code = fb_cli_fail(cli, status, "%s cannot be checked", name);
+    if (code == FB_EXIT_OK && status != FB_OK)
+      code = fb_cli_fail(cli, status, "%s cannot be checked", name);
     fb_errors_sort(&check.warnings);
     fb_out_flush(cli);
     for (size_t i = 0; i < check.warnings.count; i++) S_warn(cli, &check.warnings.items[i]);
-    if (code == FB_EXIT_OK && check.warnings.count && fb_cli_has(cli, "strict")) code = FB_EXIT_DOCUMENT;
+    if (code == FB_EXIT_OK && check.warnings.count && fb_cli_has(cli, "strict"))
+      code = FB_EXIT_DOCUMENT;
     S_tell(&check, name);
   }
   fb_errors_release(&check.errors);
@@ -162,11 +167,15 @@ const fb_command fb_command_check = {
     .name = "check",
     .summary = "Find every error of a document",
     .usage = "[OPTION]… FILE…",
-    .description = "Reads rulebooks, told by their key `rules`, and missions, told by `steps`, with the rulebooks and templates "
-                   "that they name, and prints every error with its place, a caret and a hint. "
-                   "Nothing is run. The exit code is 3 if a file has an error.",
+    .description =
+        "Reads rulebooks, told by their key `rules`, and missions, told by `steps`, with the "
+        "rulebooks and templates "
+        "that they name, and prints every error with its place, a caret and a hint. "
+        "Nothing is run. The exit code is 3 if a file has an error.",
     .options = S_options,
-    .examples = (const fb_example[]){{"flyball check rules.yaml", "one file"}, {"flyball check --strict *.yaml", "warnings fail, too"}, {0}},
+    .examples = (const fb_example[]){{"flyball check rules.yaml", "one file"},
+                                     {"flyball check --strict *.yaml", "warnings fail, too"},
+                                     {0}},
     .operands = FB_OPERANDS_FILES,
     .min_operands = 1,
     .max_operands = UINT32_MAX,

@@ -81,8 +81,10 @@ static void S_log(void *context, fb_session *session, const fb_decision *line) {
     fb_value value = line->fields->entries[i].value;
     fb_slice key = fb_value_text(line->fields->entries[i].key);
     if (i) fb_buf_printf(out, "  %.*s=", (int)key.len, key.ptr);
-    if (!i && value.kind == FB_STRING) fb_buf_add(out, value.as.text, value.len);
-    else fb_json_write(out, value, FB_JSON_COMPACT);
+    if (!i && value.kind == FB_STRING)
+      fb_buf_add(out, value.as.text, value.len);
+    else
+      fb_json_write(out, value, FB_JSON_COMPACT);
   }
   fb_cli_note(eval->cli, "%.*s", (int)out->len, out->ptr ? out->ptr : "");
   fb_buf_clear(out);
@@ -118,15 +120,19 @@ static fb_status S_fact(void *context, fb_session *session, fb_fact_id id, fb_va
 
 static void S_stats_json(S_eval *eval, const fb_session_stats *stats, int64_t nanos) {
   fb_buf *out = &eval->line;
-  fb_buf_printf(out, "{\"type\":\"flyball.eval.v1\",\"records\":%llu,\"facts\":%llu,\"facts_peak\":%llu,\"asserted\":%llu,"
-                "\"modified\":%llu,\"retracted\":%llu,\"activations\":%llu,\"firings\":%llu,\"decisions\":%llu,"
+  fb_buf_printf(out,
+                "{\"type\":\"flyball.eval.v1\",\"records\":%llu,\"facts\":%llu,\"facts_peak\":%llu,"
+                "\"asserted\":%llu,"
+                "\"modified\":%llu,\"retracted\":%llu,\"activations\":%llu,\"firings\":%llu,"
+                "\"decisions\":%llu,"
                 "\"errors\":%llu,\"candidates\":%llu,\"memory\":%llu,\"nanos\":%lld,\"rules\":[",
-                (unsigned long long)eval->records, (unsigned long long)stats->facts, (unsigned long long)stats->facts_peak,
-                (unsigned long long)stats->asserted, (unsigned long long)stats->modified,
-                (unsigned long long)stats->retracted, (unsigned long long)stats->activations,
-                (unsigned long long)stats->firings, (unsigned long long)stats->decisions,
-                (unsigned long long)stats->errors, (unsigned long long)stats->candidates,
-                (unsigned long long)stats->memory, (long long)nanos);
+                (unsigned long long)eval->records, (unsigned long long)stats->facts,
+                (unsigned long long)stats->facts_peak, (unsigned long long)stats->asserted,
+                (unsigned long long)stats->modified, (unsigned long long)stats->retracted,
+                (unsigned long long)stats->activations, (unsigned long long)stats->firings,
+                (unsigned long long)stats->decisions, (unsigned long long)stats->errors,
+                (unsigned long long)stats->candidates, (unsigned long long)stats->memory,
+                (long long)nanos);
   for (size_t i = 0; i < fb_ruleset_count(eval->rules); i++) {
     fb_rule_stats rule = fb_session_rule_statistics(eval->session, i);
     fb_buf_text(out, i ? ",{" : "{");
@@ -142,7 +148,9 @@ static void S_stats_json(S_eval *eval, const fb_session_stats *stats, int64_t na
 static void S_stats_text(S_eval *eval, const fb_session_stats *stats, int64_t nanos) {
   char time[FB_TIME_TEXT_MAX], total[FB_TIME_TEXT_MAX];
   fb_duration_format(nanos, total);
-  fb_cli_note(eval->cli, "%llu records, %llu facts (%llu at most), %llu activations, %llu firings, %llu decisions, %llu errors, %.1f MB, %s",
+  fb_cli_note(eval->cli,
+              "%llu records, %llu facts (%llu at most), %llu activations, %llu firings, %llu "
+              "decisions, %llu errors, %.1f MB, %s",
               (unsigned long long)eval->records, (unsigned long long)stats->facts,
               (unsigned long long)stats->facts_peak, (unsigned long long)stats->activations,
               (unsigned long long)stats->firings, (unsigned long long)stats->decisions,
@@ -153,7 +161,8 @@ static void S_stats_text(S_eval *eval, const fb_session_stats *stats, int64_t na
     fb_rule_info info = fb_ruleset_rule(eval->rules, i);
     fb_duration_format(rule.nanos, time);
     fb_cli_note(eval->cli, "%12llu %12llu %8llu %10s  %.*s", (unsigned long long)rule.activations,
-                (unsigned long long)rule.firings, (unsigned long long)rule.errors, time, (int)info.name.len, info.name.ptr);
+                (unsigned long long)rule.firings, (unsigned long long)rule.errors, time,
+                (int)info.name.len, info.name.ptr);
   }
 }
 
@@ -163,7 +172,8 @@ static int S_assert_batch(S_eval *eval, const fb_batch *batch) {
   for (size_t i = 0; i < batch->run_count; i++) {
     const fb_run *run = &batch->runs[i];
     fb_error err;
-    fb_status status = fb_session_assert_rows(eval->session, run->facts, run->first, run->count, NULL, NULL, &err);
+    fb_status status =
+        fb_session_assert_rows(eval->session, run->facts, run->first, run->count, NULL, NULL, &err);
     if (status == FB_E_RULE_LIMIT) {
       fb_cli_error(eval->cli, &err);
       return FB_EXIT_NO;
@@ -207,11 +217,13 @@ static int S_read_file(S_eval *eval, const char *path) {
   int fd;
   fb_status status = fb_cli_open(path, &fd, &err);
   if (status != FB_OK) return fb_cli_error(eval->cli, &err);
-  fb_stream_options options = {.format = S_format(eval->cli), .name = fb_cli_file_name(path),
+  fb_stream_options options = {.format = S_format(eval->cli),
+                               .name = fb_cli_file_name(path),
                                .type = fb_slice_of(fb_cli_text(eval->cli, "type", "")),
                                .type_key = fb_slice_of(fb_cli_text(eval->cli, "type-key", ""))};
   fb_stream *stream;
-  status = fb_stream_open(fb_source_fd(fd), fb_session_schema(eval->session), &options, NULL, &stream, &err);
+  status = fb_stream_open(fb_source_fd(fd), fb_session_schema(eval->session), &options, NULL,
+                          &stream, &err);
   int code = status == FB_OK ? S_read_stream(eval, stream) : fb_cli_error(eval->cli, &err);
   if (status == FB_OK) fb_stream_free(stream);
   if (fd != 0) close(fd);
@@ -228,8 +240,10 @@ static int S_load(fb_cli *cli, const char *path, fb_ruleset **ret) {
   fb_errors_init(&errors, NULL, 0);
   fb_status status = fb_cli_read(path, RULEBOOK_MAX, &text, &err);
   int code = FB_EXIT_OK;
-  if (status != FB_OK) code = fb_cli_error(cli, &err);
-  else if ((status = fb_ruleset_read(fb_buf_slice(&text), fb_cli_file_name(path), NULL, ret, &errors, NULL)) != FB_OK) {
+  if (status != FB_OK)
+    code = fb_cli_error(cli, &err);
+  else if ((status = fb_ruleset_read(fb_buf_slice(&text), fb_cli_file_name(path), NULL, ret,
+                                     &errors, NULL)) != FB_OK) {
     code = fb_cli_errors(cli, &errors);
     if (code == FB_EXIT_OK) code = fb_cli_fail(cli, status, "the rulebook does not load");
   }
@@ -255,15 +269,19 @@ static int S_evaluate(S_eval *eval) {
   const fb_clock *clock = fb_clock_system();
   int64_t start = clock->mono(clock->context);
   int code = FB_EXIT_OK;
-  for (size_t i = 0; i < cli->operand_count && code == FB_EXIT_OK; i++) code = S_read_file(eval, cli->operands[i]);
+  for (size_t i = 0; i < cli->operand_count && code == FB_EXIT_OK; i++)
+    code = S_read_file(eval, cli->operands[i]);
   if (cli->operand_count == 0) code = S_read_file(eval, "-");
   if (code == FB_EXIT_OK) code = S_fire(eval, fb_cli_duration(cli, "time-limit", 0));
-  if (fb_cli_has(cli, "facts")) fb_session_query(eval->session, FB_SLICE(""), FB_SLICE(""), S_fact, eval, NULL);
+  if (fb_cli_has(cli, "facts"))
+    fb_session_query(eval->session, FB_SLICE(""), FB_SLICE(""), S_fact, eval, NULL);
   fb_session_stats stats = fb_session_statistics(eval->session);
   int64_t nanos = clock->mono(clock->context) - start;
   if (fb_cli_has(cli, "stats")) {
-    if (cli->json) S_stats_json(eval, &stats, nanos);
-    else S_stats_text(eval, &stats, nanos);
+    if (cli->json)
+      S_stats_json(eval, &stats, nanos);
+    else
+      S_stats_text(eval, &stats, nanos);
   }
   if (code == FB_EXIT_OK && eval->refused) code = FB_EXIT_DOCUMENT;
   if (code == FB_EXIT_OK && eval->failed) code = FB_EXIT_NO;
@@ -272,14 +290,19 @@ static int S_evaluate(S_eval *eval) {
 
 static int S_run(fb_cli *cli) {
   const char *rules = fb_cli_text(cli, "rules", NULL);
-  if (!rules) return fb_cli_usage(cli, "as in `flyball eval -r rules.yaml facts.ndjson`", "no rulebook was given: `--rules` is missing");
+  if (!rules)
+    return fb_cli_usage(cli, "as in `flyball eval -r rules.yaml facts.ndjson`",
+                        "no rulebook was given: `--rules` is missing");
   S_eval eval = {.cli = cli, .explain = fb_cli_has(cli, "explain")};
   int code = S_load(cli, rules, &eval.rules);
   if (code != FB_EXIT_OK) return code;
-  fb_session_options options = {.max_firings = fb_cli_number(cli, "max-firings", 0), .max_facts = fb_cli_number(cli, "max-facts", 0),
-                                .clock = fb_cli_has(cli, "stats") || fb_cli_has(cli, "time-limit") ? fb_clock_system() : NULL,
-                                .hash_seed = fb_random_seed_system(), .explain = eval.explain,
-                                .output = {.decision = S_decision, .log = S_log, .error = S_error, .context = &eval}};
+  fb_session_options options = {
+      .max_firings = fb_cli_number(cli, "max-firings", 0),
+      .max_facts = fb_cli_number(cli, "max-facts", 0),
+      .clock = fb_cli_has(cli, "stats") || fb_cli_has(cli, "time-limit") ? fb_clock_system() : NULL,
+      .hash_seed = fb_random_seed_system(),
+      .explain = eval.explain,
+      .output = {.decision = S_decision, .log = S_log, .error = S_error, .context = &eval}};
   fb_buf_init(&eval.line, NULL, 0);
   fb_arena_init(&eval.arena, NULL, 0);
   fb_status status = fb_session_new(eval.rules, &options, NULL, &eval.session);
@@ -295,12 +318,19 @@ static const char *const S_formats[] = {"auto", "ndjson", "json", "csv", NULL};
 
 static const fb_option S_options[] = {
     {'r', "rules", FB_OPTION_FILE, "FILE", "The rulebook", NULL, "FLYBALL_RULES", false},
-    {0, "from", FB_OPTION_CHOICE, "FORMAT", "Format of the facts; `auto` looks at the first bytes", S_formats, NULL, false},
-    {'t', "type", FB_OPTION_TEXT, "NAME", "Fact type of records that do not tell theirs", NULL, NULL, false},
-    {0, "type-key", FB_OPTION_TEXT, "KEY", "Which key of a record tells its type; `type` if not given", NULL, NULL, false},
-    {0, "explain", FB_OPTION_FLAG, NULL, "Add to each decision a `why`: rule, line, facts, and how those came to be", NULL, NULL, false},
-    {0, "facts", FB_OPTION_FLAG, NULL, "After the decisions, print the facts that are left", NULL, NULL, false},
-    {0, "stats", FB_OPTION_FLAG, NULL, "At the end, tell what was done, rule by rule", NULL, NULL, false},
+    {0, "from", FB_OPTION_CHOICE, "FORMAT", "Format of the facts; `auto` looks at the first bytes",
+     S_formats, NULL, false},
+    {'t', "type", FB_OPTION_TEXT, "NAME", "Fact type of records that do not tell theirs", NULL,
+     NULL, false},
+    {0, "type-key", FB_OPTION_TEXT, "KEY",
+     "Which key of a record tells its type; `type` if not given", NULL, NULL, false},
+    {0, "explain", FB_OPTION_FLAG, NULL,
+     "Add to each decision a `why`: rule, line, facts, and how those came to be", NULL, NULL,
+     false},
+    {0, "facts", FB_OPTION_FLAG, NULL, "After the decisions, print the facts that are left", NULL,
+     NULL, false},
+    {0, "stats", FB_OPTION_FLAG, NULL, "At the end, tell what was done, rule by rule", NULL, NULL,
+     false},
     {0, "max-firings", FB_OPTION_NUMBER, "N", "Stop after so many firings", NULL, NULL, false},
     {0, "max-facts", FB_OPTION_NUMBER, "N", "Hold at most so many facts", NULL, NULL, false},
     {0, "time-limit", FB_OPTION_DURATION, "TIME", "Stop firing after so long", NULL, NULL, false},
@@ -310,17 +340,25 @@ const fb_command fb_command_eval = {
     .name = "eval",
     .summary = "Decide: rules over facts",
     .usage = "-r RULES [OPTION]… [FACTS]…",
-    .description = "Reads facts from files (`-` or none: stdin), fires the rules until nothing is left to do, and prints each "
-                   "decision (`emit`) as a line of JSON: its `type` and its fields. Lines of `log` go to stderr.\n\n"
-                   "A record that is no good fact is reported and left out; the others are decided upon, and the exit code is 3. "
-                   "A condition or an action that fails is reported, counts as not holding, and makes the exit code 1, as a "
-                   "limit does (124 for the time limit).\n\n"
-                   "With `--json` every line has a versioned type: `flyball.decision.v1`, `flyball.log.v1`, `flyball.fact.v1`, "
-                   "`flyball.eval.v1`.",
+    .description =
+        "Reads facts from files (`-` or none: stdin), fires the rules until nothing is left to do, "
+        "and prints each "
+        "decision (`emit`) as a line of JSON: its `type` and its fields. Lines of `log` go to "
+        "stderr.\n\n"
+        "A record that is no good fact is reported and left out; the others are decided upon, and "
+        "the exit code is 3. "
+        "A condition or an action that fails is reported, counts as not holding, and makes the "
+        "exit code 1, as a "
+        "limit does (124 for the time limit).\n\n"
+        "With `--json` every line has a versioned type: `flyball.decision.v1`, `flyball.log.v1`, "
+        "`flyball.fact.v1`, "
+        "`flyball.eval.v1`.",
     .options = S_options,
-    .examples = (const fb_example[]){{"flyball eval -r rules.yaml orders.ndjson", "decisions"},
-                                     {"flyball eval -r rules.yaml -t order --from csv --explain orders.csv", "with reasons, from a table"},
-                                     {0}},
+    .examples =
+        (const fb_example[]){{"flyball eval -r rules.yaml orders.ndjson", "decisions"},
+                             {"flyball eval -r rules.yaml -t order --from csv --explain orders.csv",
+                              "with reasons, from a table"},
+                             {0}},
     .operands = FB_OPERANDS_FILES,
     .max_operands = UINT32_MAX,
     .run = S_run,

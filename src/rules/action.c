@@ -5,9 +5,11 @@
 #include <stdio.h>
 
 enum { KEY_ASSERT, KEY_MODIFY, KEY_RETRACT, KEY_EMIT, KEY_LOG, KEY_HALT, KEY_WITH, KEY_COUNT };
-static const char *const S_names[KEY_COUNT] = {"assert", "modify", "retract", "emit", "log", "halt", "with"};
+static const char *const S_names[KEY_COUNT] = {"assert", "modify", "retract", "emit",
+                                               "log",    "halt",   "with"};
 
-#define S_FORMS "an action is one of assert, modify, retract, emit, log, halt; `with:` gives its fields"
+#define S_FORMS \
+  "an action is one of assert, modify, retract, emit, log, halt; `with:` gives its fields"
 
 /* ── Templates ── */
 
@@ -19,7 +21,8 @@ static fb_template *S_template(fb_rule_loader *loader, const fb_node *node) {
     loader->nomem = true;
     return NULL;
   }
-  fb_status status = fb_template_compile_node(loader->env, loader->doc, node, &template_, loader->errors);
+  fb_status status =
+      fb_template_compile_node(loader->env, loader->doc, node, &template_, loader->errors);
   if (status == FB_E_NOMEM) loader->nomem = true;
   if (status != FB_OK) return NULL;
   uint64_t reads = 0;
@@ -54,7 +57,9 @@ static void S_check_value(fb_rule_loader *loader, fb_fact_type *type, const fb_r
   if (want == FB_FIELD_ANY) return;
   const fb_cel_type *have = fb_template_type(field->template_);
   if (!have || have->kind == FB_CEL_DYN || have->kind == FB_CEL_OPTIONAL) return;
-  if (S_kind_fits(have->kind, want) && !(fb_template_is_constant(field->template_) && want != FB_FIELD_STRING)) return;
+  if (S_kind_fits(have->kind, want) &&
+      !(fb_template_is_constant(field->template_) && want != FB_FIELD_STRING))
+    return;
   fb_error err = {0};
   if (S_kind_fits(have->kind, want)) {
     fb_facts *facts;
@@ -74,17 +79,19 @@ static void S_check_value(fb_rule_loader *loader, fb_fact_type *type, const fb_r
     if (status == FB_OK || status == FB_E_NOMEM) return;
   }
   char hint[240];
-  snprintf(hint, sizeof hint, "declared as `%.*s: %s`", (int)field->name.len, field->name.ptr, fb_field_type_name(want));
+  snprintf(hint, sizeof hint, "declared as `%.*s: %s`", (int)field->name.len, field->name.ptr,
+           fb_field_type_name(want));
   fb_buf text;
   fb_buf_init(&text, loader->set->allocator, 200);
   fb_cel_type_write(have, &text);
-  fb_doc_fail(loader->doc, field->node, loader->errors, FB_E_RULE_VALUE, hint, "field `%.*s` of `%.*s` cannot be this %.*s",
-              (int)field->name.len, field->name.ptr, (int)type->name.len, type->name.ptr, (int)text.len,
-              text.ptr ? text.ptr : "");
+  fb_doc_fail(loader->doc, field->node, loader->errors, FB_E_RULE_VALUE, hint,
+              "field `%.*s` of `%.*s` cannot be this %.*s", (int)field->name.len, field->name.ptr,
+              (int)type->name.len, type->name.ptr, (int)text.len, text.ptr ? text.ptr : "");
   fb_buf_release(&text);
 }
 
-static bool S_find_field(fb_rule_loader *loader, fb_fact_type *type, const fb_node *key, fb_rule_field *field) {
+static bool S_find_field(fb_rule_loader *loader, fb_fact_type *type, const fb_node *key,
+                         fb_rule_field *field) {
   fb_status status = fb_fact_type_learn(loader->set->schema, type, field->name, &field->field);
   if (status == FB_OK) return true;
   if (status == FB_E_NOMEM) {
@@ -98,17 +105,20 @@ static bool S_find_field(fb_rule_loader *loader, fb_fact_type *type, const fb_no
     if (name) near = fb_nearest(field->name, &name, 1);
   }
   if (near) snprintf(hint, sizeof hint, "did you mean `%s`?", near);
-  fb_doc_fail(loader->doc, key, loader->errors, FB_E_RULE_FIELD, hint, "fact type `%.*s` has no field `%.*s`",
-              (int)type->name.len, type->name.ptr, (int)(field->name.len > 60 ? 60 : field->name.len), field->name.ptr);
+  fb_doc_fail(loader->doc, key, loader->errors, FB_E_RULE_FIELD, hint,
+              "fact type `%.*s` has no field `%.*s`", (int)type->name.len, type->name.ptr,
+              (int)(field->name.len > 60 ? 60 : field->name.len), field->name.ptr);
   return false;
 }
 
 /* type NULL: of emit and log. */
-static void S_load_with(fb_rule_loader *loader, const fb_node *with, fb_fact_type *type, fb_rule_action *action) {
+static void S_load_with(fb_rule_loader *loader, const fb_node *with, fb_fact_type *type,
+                        fb_rule_action *action) {
   if (!with) return;
   if (with->kind != FB_MAP) {
-    fb_doc_fail(loader->doc, with, loader->errors, FB_E_RULE_ACTION, "as in `with: {why: big order}`",
-                "`with` is a map of fields, not %s", fb_node_describe(with));
+    fb_doc_fail(loader->doc, with, loader->errors, FB_E_RULE_ACTION,
+                "as in `with: {why: big order}`", "`with` is a map of fields, not %s",
+                fb_node_describe(with));
     return;
   }
   action->fields = fb_arena_zero(&loader->set->arena, (with->count + 1) * sizeof *action->fields);
@@ -120,13 +130,15 @@ static void S_load_with(fb_rule_loader *loader, const fb_node *with, fb_fact_typ
     const fb_pair *pair = &with->as.pairs[i];
     fb_rule_field field = {.node = &pair->value};
     if (action->kind == FB_THEN_EMIT && fb_slice_equal(fb_node_text(&pair->key), FB_SLICE("type")))
-      fb_doc_fail(loader->doc, &pair->key, loader->errors, FB_E_RULE_FIELD, "give the field another name",
-                  "a decision's `type` is what stands after `emit`");
+      fb_doc_fail(loader->doc, &pair->key, loader->errors, FB_E_RULE_FIELD,
+                  "give the field another name", "a decision's `type` is what stands after `emit`");
     field.name.ptr = fb_arena_text(&loader->set->arena, fb_node_text(&pair->key));
     field.name.len = fb_node_text(&pair->key).len;
     if (!field.name.ptr) loader->nomem = true;
     field.template_ = S_template(loader, &pair->value);
-    if (!field.name.ptr || (type && !S_find_field(loader, type, &pair->key, &field)) || !field.template_) continue;
+    if (!field.name.ptr || (type && !S_find_field(loader, type, &pair->key, &field)) ||
+        !field.template_)
+      continue;
     if (type && !type->open) S_check_value(loader, type, &field);
     action->fields[action->field_count++] = field;
     loader->rule->value_count++;
@@ -150,7 +162,8 @@ static fb_rule_condition *S_variable(fb_rule_loader *loader, const fb_node *node
     if (!c->variable.len) continue;
     if (fb_slice_equal(c->variable, name) && c->kind == FB_WHEN_FACT) return c;
     if (fb_slice_equal(c->variable, name)) {
-      fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_VARIABLE, "only a positive condition binds a fact for `then`",
+      fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_VARIABLE,
+                  "only a positive condition binds a fact for `then`",
                   "`%.*s` is known only within its own condition", (int)name.len, name.ptr);
       return NULL;
     }
@@ -159,14 +172,16 @@ static fb_rule_condition *S_variable(fb_rule_loader *loader, const fb_node *node
   char hint[160] = "a positive condition binds one: `type as x: …`";
   const char *near = fb_nearest(name, names, count);
   if (near) snprintf(hint, sizeof hint, "did you mean `%s`?", near);
-  fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_VARIABLE, hint, "no condition binds `%.*s`",
-              (int)(name.len > 60 ? 60 : name.len), name.ptr);
+  fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_VARIABLE, hint,
+              "no condition binds `%.*s`", (int)(name.len > 60 ? 60 : name.len), name.ptr);
   return NULL;
 }
 
-static fb_rule_action *S_add(fb_rule_loader *loader, fb_action_kind kind, const fb_node *node, uint32_t *cap) {
+static fb_rule_action *S_add(fb_rule_loader *loader, fb_action_kind kind, const fb_node *node,
+                             uint32_t *cap) {
   fb_rule *rule = loader->rule;
-  if (!fb_rule_push(loader->set, (void **)&rule->actions, cap, rule->action_count, sizeof *rule->actions)) {
+  if (!fb_rule_push(loader->set, (void **)&rule->actions, cap, rule->action_count,
+                    sizeof *rule->actions)) {
     loader->nomem = true;
     return NULL;
   }
@@ -175,12 +190,14 @@ static fb_rule_action *S_add(fb_rule_loader *loader, fb_action_kind kind, const 
   return action;
 }
 
-static void S_check_retracted(fb_rule_loader *loader, const fb_node *node, const fb_rule_condition *c) {
+static void S_check_retracted(fb_rule_loader *loader, const fb_node *node,
+                              const fb_rule_condition *c) {
   for (uint32_t i = 0; i + 1 < loader->rule->action_count; i++) {
     const fb_rule_action *before = &loader->rule->actions[i];
     if (before->kind == FB_THEN_RETRACT && before->slot == c->slot)
       fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_ACTION, "",
-                  "an action above has retracted `%.*s` already", (int)c->variable.len, c->variable.ptr);
+                  "an action above has retracted `%.*s` already", (int)c->variable.len,
+                  c->variable.ptr);
   }
 }
 
@@ -198,7 +215,8 @@ static void S_load_retract(fb_rule_loader *loader, const fb_node *node, uint32_t
   }
 }
 
-static void S_load_modify(fb_rule_loader *loader, const fb_node *node, const fb_node *with, uint32_t *cap) {
+static void S_load_modify(fb_rule_loader *loader, const fb_node *node, const fb_node *with,
+                          uint32_t *cap) {
   fb_rule_condition *c = S_variable(loader, node);
   fb_rule_action *action = c ? S_add(loader, FB_THEN_MODIFY, node, cap) : NULL;
   if (!action) return;
@@ -207,13 +225,15 @@ static void S_load_modify(fb_rule_loader *loader, const fb_node *node, const fb_
   action->slot = c->slot;
   loader->slots_used |= UINT64_C(1) << c->slot;
   if (!with)
-    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_ACTION, "as in `with: {active: false}`",
+    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_ACTION,
+                "as in `with: {active: false}`",
                 "`modify` says nothing to change: `with:` is missing");
   if (c->type != FB_RULE_NONE)
     S_load_with(loader, with, fb_schema_type(loader->set->schema, c->type), action);
 }
 
-static void S_load_assert(fb_rule_loader *loader, const fb_node *node, const fb_node *with, uint32_t *cap) {
+static void S_load_assert(fb_rule_loader *loader, const fb_node *node, const fb_node *with,
+                          uint32_t *cap) {
   if (node->kind != FB_STRING) {
     fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_ACTION, "as in `assert: review`",
                 "`assert` takes a fact type, not %s", fb_node_describe(node));
@@ -226,7 +246,8 @@ static void S_load_assert(fb_rule_loader *loader, const fb_node *node, const fb_
   S_load_with(loader, with, type, action);
 }
 
-static void S_load_emit(fb_rule_loader *loader, const fb_node *node, const fb_node *with, uint32_t *cap) {
+static void S_load_emit(fb_rule_loader *loader, const fb_node *node, const fb_node *with,
+                        uint32_t *cap) {
   if (node->kind != FB_STRING || !fb_node_text(node).len) {
     fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_ACTION, "as in `emit: lockout`",
                 "`emit` takes the decision's type, not %s", fb_node_describe(node));
@@ -240,10 +261,12 @@ static void S_load_emit(fb_rule_loader *loader, const fb_node *node, const fb_no
   S_load_with(loader, with, NULL, action);
 }
 
-static void S_load_log(fb_rule_loader *loader, const fb_node *node, const fb_node *with, uint32_t *cap) {
+static void S_load_log(fb_rule_loader *loader, const fb_node *node, const fb_node *with,
+                       uint32_t *cap) {
   if (node->kind != FB_STRING) {
-    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_ACTION, "as in `log: order ${{ o.id }} is big`",
-                "`log` takes text, not %s", fb_node_describe(node));
+    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_ACTION,
+                "as in `log: order ${{ o.id }} is big`", "`log` takes text, not %s",
+                fb_node_describe(node));
     return;
   }
   fb_rule_action *action = S_add(loader, FB_THEN_LOG, node, cap);
@@ -254,11 +277,12 @@ static void S_load_log(fb_rule_loader *loader, const fb_node *node, const fb_nod
 }
 
 static void S_load_halt(fb_rule_loader *loader, const fb_node *node, uint32_t *cap) {
-  if (node->kind == FB_NULL || (node->kind == FB_BOOL && node->as.scalar.as.b) || node->kind == FB_STRING)
+  if (node->kind == FB_NULL || (node->kind == FB_BOOL && node->as.scalar.as.b) ||
+      node->kind == FB_STRING)
     S_add(loader, FB_THEN_HALT, node, cap);
   else
-    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_ACTION, "write `halt: true`", "`halt` cannot be %s",
-                fb_node_describe(node));
+    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_ACTION, "write `halt: true`",
+                "`halt` cannot be %s", fb_node_describe(node));
 }
 
 /* Which key is the action: the first that is not `with`. -1: none. */
@@ -281,7 +305,8 @@ static int S_kind_of(fb_rule_loader *loader, const fb_node *map, const fb_node *
     if (number == KEY_WITH) {
       *ret_with = &map->as.pairs[i].value;
     } else if (kind >= 0) {
-      fb_doc_fail(loader->doc, key, loader->errors, FB_E_RULE_ACTION, "start each action with a dash of its own",
+      fb_doc_fail(loader->doc, key, loader->errors, FB_E_RULE_ACTION,
+                  "start each action with a dash of its own",
                   "an action is one thing: `%s` or `%s`", S_names[kind], S_names[number]);
       return -2;
     } else {
@@ -297,18 +322,20 @@ static void S_load_action(fb_rule_loader *loader, const fb_node *item, uint32_t 
     return;
   }
   if (item->kind != FB_MAP) {
-    fb_doc_fail(loader->doc, item, loader->errors, FB_E_RULE_ACTION, S_FORMS, "an action cannot be %s",
-                fb_node_describe(item));
+    fb_doc_fail(loader->doc, item, loader->errors, FB_E_RULE_ACTION, S_FORMS,
+                "an action cannot be %s", fb_node_describe(item));
     return;
   }
   const fb_node *with;
   int kind = S_kind_of(loader, item, &with);
   if (kind == -1)
-    fb_doc_fail(loader->doc, item, loader->errors, FB_E_RULE_ACTION, S_FORMS, "this does not say what to do");
+    fb_doc_fail(loader->doc, item, loader->errors, FB_E_RULE_ACTION, S_FORMS,
+                "this does not say what to do");
   if (kind < 0) return;
   const fb_node *node = fb_node_get(item, S_names[kind]);
   if (with && (kind == KEY_RETRACT || kind == KEY_HALT))
-    fb_doc_fail(loader->doc, with, loader->errors, FB_E_RULE_ACTION, "", "`%s` takes no `with`", S_names[kind]);
+    fb_doc_fail(loader->doc, with, loader->errors, FB_E_RULE_ACTION, "", "`%s` takes no `with`",
+                S_names[kind]);
   switch (kind) {
     case KEY_ASSERT: S_load_assert(loader, node, with, cap); break;
     case KEY_MODIFY: S_load_modify(loader, node, with, cap); break;
@@ -321,5 +348,6 @@ static void S_load_action(fb_rule_loader *loader, const fb_node *item, uint32_t 
 
 void fb_rule_load_actions(fb_rule_loader *loader, const fb_node *then) {
   uint32_t cap = 0;
-  for (uint32_t i = 0; i < then->count && !loader->nomem; i++) S_load_action(loader, &then->as.items[i], &cap);
+  for (uint32_t i = 0; i < then->count && !loader->nomem; i++)
+    S_load_action(loader, &then->as.items[i], &cap);
 }

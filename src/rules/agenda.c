@@ -13,7 +13,8 @@ fb_status fb_agenda_init(fb_session *session) {
   agenda->levels = fb_alloc_zero(&session->allocator, (count + 1) * sizeof *agenda->levels);
   if (!agenda->levels) return FB_E_NOMEM;
   for (uint32_t i = 0; i < FB_RULE_SLOTS; i++)
-    fb_pool_init(&agenda->pools[i], &session->allocator, sizeof(fb_activation) + i * sizeof(fb_link));
+    fb_pool_init(&agenda->pools[i], &session->allocator,
+                 sizeof(fb_activation) + i * sizeof(fb_link));
   return FB_OK;
 }
 
@@ -21,8 +22,10 @@ void fb_agenda_release(fb_session *session) {
   fb_agenda *agenda = &session->agenda;
   if (!agenda->levels) return;
   for (size_t i = 0; i < session->set->salience_count; i++)
-    fb_free(&session->allocator, agenda->levels[i].items, agenda->levels[i].cap * sizeof(fb_activation *));
-  fb_free(&session->allocator, agenda->levels, (session->set->salience_count + 1) * sizeof *agenda->levels);
+    fb_free(&session->allocator, agenda->levels[i].items,
+            agenda->levels[i].cap * sizeof(fb_activation *));
+  fb_free(&session->allocator, agenda->levels,
+          (session->set->salience_count + 1) * sizeof *agenda->levels);
   fb_free(&session->allocator, agenda->fresh, agenda->fresh_cap * sizeof *agenda->fresh);
   fb_free(&session->allocator, agenda->buckets, agenda->bucket_count * sizeof *agenda->buckets);
   for (uint32_t i = 0; i < FB_RULE_SLOTS; i++) fb_pool_release(&agenda->pools[i]);
@@ -86,7 +89,8 @@ static fb_activation *S_find(fb_session *session, const fb_rule *rule) {
 
 /* ── Adding ── */
 
-static void S_link(fb_session *session, fb_activation *activation, uint32_t position, uint32_t place) {
+static void S_link(fb_session *session, fb_activation *activation, uint32_t position,
+                   uint32_t place) {
   fb_link *link = &activation->links[position];
   fb_fact *fact = &session->facts[place];
   *link = (fb_link){.next = fact->links, .place = place, .position = position};
@@ -97,8 +101,10 @@ static void S_link(fb_session *session, fb_activation *activation, uint32_t posi
 void fb_agenda_unlink(fb_session *session, fb_activation *activation) {
   for (uint32_t i = 0; i < activation->count; i++) {
     fb_link *link = &activation->links[i];
-    if (link->prev) link->prev->next = link->next;
-    else session->facts[link->place].links = link->next;
+    if (link->prev)
+      link->prev->next = link->next;
+    else
+      session->facts[link->place].links = link->next;
     if (link->next) link->next->prev = link->prev;
   }
 }
@@ -114,11 +120,13 @@ fb_status fb_agenda_add(fb_session *session, const fb_rule *rule) {
   }
   uint64_t max = session->options.max_activations;
   if (max && session->capped && agenda->live >= max) return FB_E_RULE_LIMIT;
-  if (!fb_grow(&session->allocator, (void **)&agenda->fresh, &agenda->fresh_cap, agenda->fresh_count, sizeof *agenda->fresh))
+  if (!fb_grow(&session->allocator, (void **)&agenda->fresh, &agenda->fresh_cap,
+               agenda->fresh_count, sizeof *agenda->fresh))
     return FB_E_NOMEM;
   fb_activation *activation = fb_pool_get(&agenda->pools[count]);
   if (!activation) return FB_E_NOMEM;
-  *activation = (fb_activation){.tick = session->tick, .rule = rule->number, .count = (uint16_t)count};
+  *activation =
+      (fb_activation){.tick = session->tick, .rule = rule->number, .count = (uint16_t)count};
   for (uint32_t i = 0; i < count; i++) S_link(session, activation, i, session->places[i]);
   if (rule->guarded) {
     fb_activation **head = &agenda->buckets[S_hash_of(activation) & (agenda->bucket_count - 1)];
@@ -141,7 +149,8 @@ static int S_order(const void *pa, const void *pb, void *context) {
   const fb_activation *a = *(fb_activation *const *)pa, *b = *(fb_activation *const *)pb;
   if (a->rule != b->rule) return a->rule < b->rule ? -1 : 1;
   for (uint32_t i = 0; i < a->count; i++) {
-    uint64_t sa = session->facts[a->links[i].place].serial, sb = session->facts[b->links[i].place].serial;
+    uint64_t sa = session->facts[a->links[i].place].serial,
+             sb = session->facts[b->links[i].place].serial;
     if (sa != sb) return sa > sb ? -1 : 1;
   }
   return 0;
@@ -151,8 +160,10 @@ static int S_order(const void *pa, const void *pb, void *context) {
 static void S_compact(fb_session *session, fb_agenda_level *level) {
   size_t kept = 0;
   for (size_t i = 0; i < level->count; i++) {
-    if (level->items[i]->dead) fb_agenda_free(session, level->items[i]);
-    else level->items[kept++] = level->items[i];
+    if (level->items[i]->dead)
+      fb_agenda_free(session, level->items[i]);
+    else
+      level->items[kept++] = level->items[i];
   }
   level->count = kept;
   level->dead = 0;
@@ -162,7 +173,9 @@ static bool S_push(fb_session *session, fb_activation *activation) {
   uint32_t number = session->set->rules[activation->rule].level;
   fb_agenda_level *level = &session->agenda.levels[number];
   if (level->dead > 64 && level->dead * 2 > level->count) S_compact(session, level);
-  if (!fb_grow(&session->allocator, (void **)&level->items, &level->cap, level->count, sizeof *level->items)) return false;
+  if (!fb_grow(&session->allocator, (void **)&level->items, &level->cap, level->count,
+               sizeof *level->items))
+    return false;
   level->items[level->count++] = activation;
   if (number < session->agenda.top) session->agenda.top = number;
   return true;

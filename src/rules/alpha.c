@@ -4,19 +4,22 @@
 
 /* ── Tests ── */
 
-void fb_session_report(fb_session *session, uint32_t rule, const fb_rule_place *place, fb_error *err) {
+void fb_session_report(fb_session *session, uint32_t rule, const fb_rule_place *place,
+                       fb_error *err) {
   if (err->code == FB_E_CEL_NO_KEY) return;
   session->stats.errors++;
   session->rule_stats[rule].errors++;
   uint64_t max = session->options.max_errors ? session->options.max_errors : 100;
   if (!session->options.output.error || session->stats.errors > max) return;
-  if (place && !err->line) fb_doc_relocate(session->set->doc, place->node, place->offset, place->length, err);
+  if (place && !err->line)
+    fb_doc_relocate(session->set->doc, place->node, place->offset, place->length, err);
   fb_slice name = session->set->rules[rule].info.name;
   fb_error_prefix(err, "rule `%.*s`", (int)(name.len > 80 ? 80 : name.len), name.ptr);
   session->options.output.error(session->options.output.context, session, err);
 }
 
-static bool S_eval(fb_session *session, const fb_cel_program *program, bool *ret_failed, fb_error *err) {
+static bool S_eval(fb_session *session, const fb_cel_program *program, bool *ret_failed,
+                   fb_error *err) {
   fb_value value;
   fb_arena_mark mark = fb_arena_save(&session->scratch);
   session->context.steps = session->options.max_steps ? session->options.max_steps : 10000000;
@@ -24,15 +27,16 @@ static bool S_eval(fb_session *session, const fb_cel_program *program, bool *ret
   bool holds = status == FB_OK && value.kind == FB_BOOL && value.as.b;
   *ret_failed = status != FB_OK;
   if (status == FB_OK && value.kind != FB_BOOL) {
-    fb_fail(err, FB_E_CEL_NO_OVERLOAD, "a condition must be a bool, this is %s", fb_kind_name(value.kind));
+    fb_fail(err, FB_E_CEL_NO_OVERLOAD, "a condition must be a bool, this is %s",
+            fb_kind_name(value.kind));
     *ret_failed = true;
   }
   fb_arena_rewind(&session->scratch, mark);
   return holds;
 }
 
-bool fb_session_holds(fb_session *session, const fb_cel_program *program, uint32_t rule, const fb_rule_place *place,
-                      fb_error *ret_err) {
+bool fb_session_holds(fb_session *session, const fb_cel_program *program, uint32_t rule,
+                      const fb_rule_place *place, fb_error *ret_err) {
   bool failed;
   fb_error local, *err = ret_err ? ret_err : &local;
   bool holds = S_eval(session, program, &failed, err);
@@ -40,7 +44,9 @@ bool fb_session_holds(fb_session *session, const fb_cel_program *program, uint32
   return holds;
 }
 
-static bool S_is_number(fb_value value) { return value.kind >= FB_INT && value.kind <= FB_DOUBLE; }
+static bool S_is_number(fb_value value) {
+  return value.kind >= FB_INT && value.kind <= FB_DOUBLE;
+}
 
 bool fb_test_values(uint8_t op, fb_value a, fb_value b, bool *ret_failed) {
   int order;
@@ -87,7 +93,8 @@ static bool S_compare(const fb_rule_test *test, fb_value value, bool *ret_failed
   return fb_test_values(test->op, value, c, ret_failed);
 }
 
-static bool S_direct(fb_session *session, const fb_rule_test *test, fb_value value, bool *ret_failed) {
+static bool S_direct(fb_session *session, const fb_rule_test *test, fb_value value,
+                     bool *ret_failed) {
   if (value.kind == FB_ABSENT) return test->op == FB_RULE_LACKS;
   switch (test->op) {
     case FB_RULE_EQ: return S_equals(session, test, value);
@@ -122,7 +129,8 @@ bool fb_alpha_test(fb_session *session, uint32_t number, uint32_t place) {
       fb_value value = fb_facts_get(facts, fact->row, test->field);
       holds = S_direct(session, test, value, &failed);
       if (failed && !failed_test)
-        fb_fail(&err, FB_E_CEL_NO_OVERLOAD, "no such overload: the field is %s here", fb_kind_name(value.kind));
+        fb_fail(&err, FB_E_CEL_NO_OVERLOAD, "no such overload: the field is %s here",
+                fb_kind_name(value.kind));
     }
     if (failed && !failed_test) failed_test = test;
     if (!holds && !failed) return false;
@@ -145,7 +153,8 @@ uint32_t fb_alpha_candidates(fb_session *session, uint32_t type_number, uint32_t
     for (; dispatch->buckets[at].key.tag != FB_KEY_NONE; at = (at + 1) & (dispatch->cap - 1)) {
       const fb_rule_bucket *bucket = &dispatch->buckets[at];
       if (!fb_rule_key_equal(bucket->key, key)) continue;
-      memcpy(session->candidates + count, bucket->alphas, bucket->count * sizeof *session->candidates);
+      memcpy(session->candidates + count, bucket->alphas,
+             bucket->count * sizeof *session->candidates);
       count += bucket->count;
       break;
     }
@@ -197,9 +206,11 @@ static bool S_index_room(fb_session *session, fb_index_memory *index, uint32_t r
 
 /* A row whose field equals nothing (absent, NaN) is in no chain; whether it is one is asked of the key, both
  * coming and going. */
-static bool S_index_insert(fb_session *session, uint32_t number, const fb_facts *facts, uint32_t row) {
+static bool S_index_insert(fb_session *session, uint32_t number, const fb_facts *facts,
+                           uint32_t row) {
   fb_index_memory *index = &session->indexes[number];
-  fb_rule_key key = fb_rule_key_of(fb_facts_get(facts, row, session->set->indexes[number].field), session->symbols);
+  fb_rule_key key = fb_rule_key_of(fb_facts_get(facts, row, session->set->indexes[number].field),
+                                   session->symbols);
   if (key.tag == FB_KEY_NONE) return true;
   if (!S_index_room(session, index, row)) return false;
   uint32_t hash = (uint32_t)fb_rule_key_hash(key);
@@ -213,13 +224,17 @@ static bool S_index_insert(fb_session *session, uint32_t number, const fb_facts 
   return true;
 }
 
-static void S_index_remove(fb_session *session, uint32_t number, const fb_facts *facts, uint32_t row) {
+static void S_index_remove(fb_session *session, uint32_t number, const fb_facts *facts,
+                           uint32_t row) {
   fb_index_memory *index = &session->indexes[number];
-  fb_rule_key key = fb_rule_key_of(fb_facts_get(facts, row, session->set->indexes[number].field), session->symbols);
+  fb_rule_key key = fb_rule_key_of(fb_facts_get(facts, row, session->set->indexes[number].field),
+                                   session->symbols);
   if (key.tag == FB_KEY_NONE) return;
   uint32_t next = index->next[row], prev = index->prev[row];
-  if (prev) index->next[prev - 1] = next;
-  else index->heads[index->hash[row] & (index->head_count - 1)] = next;
+  if (prev)
+    index->next[prev - 1] = next;
+  else
+    index->heads[index->hash[row] & (index->head_count - 1)] = next;
   if (next) index->prev[next - 1] = prev;
   index->count--;
 }
@@ -227,7 +242,8 @@ static void S_index_remove(fb_session *session, uint32_t number, const fb_facts 
 static bool S_alpha_room(fb_session *session, fb_alpha_memory *memory, uint32_t row) {
   if (row / 64 < memory->words) return true;
   size_t words = memory->words * 2 > row / 64 + 8 ? memory->words * 2 : row / 64 + 8;
-  uint64_t *bits = fb_resize(&session->allocator, memory->bits, memory->words * sizeof *bits, words * sizeof *bits);
+  uint64_t *bits = fb_resize(&session->allocator, memory->bits, memory->words * sizeof *bits,
+                             words * sizeof *bits);
   if (!bits) return false;
   memset(bits + memory->words, 0, (words - memory->words) * sizeof *bits);
   memory->bits = bits;
@@ -254,7 +270,8 @@ void fb_alpha_remove(fb_session *session, uint32_t number, uint32_t row) {
   const fb_rule_alpha *alpha = &session->set->alphas[number];
   fb_alpha_memory *memory = &session->alphas[number];
   const fb_facts *facts = session->memories[alpha->type].facts;
-  for (uint32_t i = 0; i < alpha->index_count; i++) S_index_remove(session, alpha->indexes[i], facts, row);
+  for (uint32_t i = 0; i < alpha->index_count; i++)
+    S_index_remove(session, alpha->indexes[i], facts, row);
   memory->bits[row / 64] &= ~(UINT64_C(1) << row % 64);
   memory->count--;
 }

@@ -26,13 +26,15 @@ static bool S_can_both(uint8_t op1, fb_value c1, uint8_t op2, fb_value c2, bool 
   if (order > 0) return false;
   if (order == 0) return op1 == FB_RULE_GE && op2 == FB_RULE_LE;
   bool open = op1 == FB_RULE_GT && op2 == FB_RULE_LT;
-  if (open && whole && c1.kind == FB_INT && c2.kind == FB_INT) return (uint64_t)c2.as.i - (uint64_t)c1.as.i > 1;
+  if (open && whole && c1.kind == FB_INT && c2.kind == FB_INT)
+    return (uint64_t)c2.as.i - (uint64_t)c1.as.i > 1;
   return true;
 }
 
 static bool S_exclude(const fb_rule_test *a, const fb_rule_test *b, bool whole) {
   bool compare_a = a->op <= FB_RULE_GE, compare_b = b->op <= FB_RULE_GE;
-  if (a->op == FB_RULE_LACKS || b->op == FB_RULE_LACKS) return a->op != b->op; /* every other test needs the field */
+  if (a->op == FB_RULE_LACKS || b->op == FB_RULE_LACKS)
+    return a->op != b->op; /* every other test needs the field */
   if (a->op == FB_RULE_HAS || b->op == FB_RULE_HAS) return false;
   fb_value ca = compare_a ? a->constant : fb_bool(a->op == FB_RULE_TRUE);
   fb_value cb = compare_b ? b->constant : fb_bool(b->op == FB_RULE_TRUE);
@@ -43,8 +45,8 @@ static void S_report(fb_rule_loader *loader, const fb_rule_test *a, const fb_rul
   fb_slice one = fb_node_text(a->place.node);
   one = (fb_slice){one.ptr + a->place.offset, a->place.length};
   fb_error err;
-  fb_fail(&err, FB_E_RULE_NEVER, "this contradicts `%.*s`: the rule can never fire", (int)(one.len > 80 ? 80 : one.len),
-          one.ptr);
+  fb_fail(&err, FB_E_RULE_NEVER, "this contradicts `%.*s`: the rule can never fire",
+          (int)(one.len > 80 ? 80 : one.len), one.ptr);
   fb_error_hint(&err, "switch a rule off with `enabled: false`");
   fb_doc_relocate(loader->doc, b->place.node, b->place.offset, b->place.length, &err);
   fb_errors_add(loader->errors, &err);

@@ -4,7 +4,8 @@
 
 #include <stdio.h>
 
-#define S_FORMS "a condition is `type as x: expression`, `not type as x: …`, `exists type as x: …` or `test: …`"
+#define S_FORMS \
+  "a condition is `type as x: expression`, `not type as x: …`, `exists type as x: …` or `test: …`"
 
 /* One item of `when` as it is written. */
 typedef struct S_head {
@@ -42,9 +43,12 @@ static bool S_split_head(fb_slice text, S_head *head) {
   fb_slice words[4];
   size_t count = S_words(text, words, 4), at = 0;
   if (count == 0 || count > 4) return false;
-  if (fb_slice_equal(words[0], FB_SLICE("not"))) head->kind = FB_WHEN_NOT, at++;
-  else if (fb_slice_equal(words[0], FB_SLICE("exists"))) head->kind = FB_WHEN_EXISTS, at++;
-  else head->kind = FB_WHEN_FACT;
+  if (fb_slice_equal(words[0], FB_SLICE("not")))
+    head->kind = FB_WHEN_NOT, at++;
+  else if (fb_slice_equal(words[0], FB_SLICE("exists")))
+    head->kind = FB_WHEN_EXISTS, at++;
+  else
+    head->kind = FB_WHEN_FACT;
   if (at >= count) return false;
   head->type = words[at++];
   for (size_t i = 0; i < head->type.len; i++)
@@ -67,8 +71,8 @@ static bool S_parse_head(fb_rule_loader *loader, const fb_node *item, S_head *he
                 "start each condition with a dash of its own", "a condition has one key only");
     return false;
   } else {
-    fb_doc_fail(loader->doc, item, loader->errors, FB_E_RULE_CONDITION, S_FORMS, "a condition cannot be %s",
-                fb_node_describe(item));
+    fb_doc_fail(loader->doc, item, loader->errors, FB_E_RULE_CONDITION, S_FORMS,
+                "a condition cannot be %s", fb_node_describe(item));
     return false;
   }
   fb_slice text = fb_node_text(head->key);
@@ -81,8 +85,8 @@ static bool S_parse_head(fb_rule_loader *loader, const fb_node *item, S_head *he
   if (head->variable.len && !S_is_variable(head->variable)) {
     fb_doc_fail(loader->doc, head->key, loader->errors, FB_E_RULE_VARIABLE,
                 "a variable has letters, digits and `_`, and starts with a letter",
-                "`%.*s` cannot be the name of a variable", (int)(head->variable.len > 60 ? 60 : head->variable.len),
-                head->variable.ptr);
+                "`%.*s` cannot be the name of a variable",
+                (int)(head->variable.len > 60 ? 60 : head->variable.len), head->variable.ptr);
     return false;
   }
   return true;
@@ -90,23 +94,28 @@ static bool S_parse_head(fb_rule_loader *loader, const fb_node *item, S_head *he
 
 /* ── Expressions to programs ── */
 
-static fb_cel_program *S_generate(fb_rule_loader *loader, const fb_cel_expr *expr, const fb_ast *ast) {
+static fb_cel_program *S_generate(fb_rule_loader *loader, const fb_cel_expr *expr,
+                                  const fb_ast *ast) {
   fb_ruleset *set = loader->set;
   fb_cel_program *program;
   fb_error err;
-  if (!fb_grow(set->allocator, (void **)&set->programs, &set->program_cap, set->program_count, sizeof *set->programs)) {
+  if (!fb_grow(set->allocator, (void **)&set->programs, &set->program_cap, set->program_count,
+               sizeof *set->programs)) {
     loader->nomem = true;
     return NULL;
   }
   fb_status status = fb_cel_generate(loader->env, expr, ast, &program, &err);
-  if (status == FB_E_NOMEM) loader->nomem = true;
-  else if (status != FB_OK) fb_errors_add(loader->errors, &err);
+  if (status == FB_E_NOMEM)
+    loader->nomem = true;
+  else if (status != FB_OK)
+    fb_errors_add(loader->errors, &err);
   if (status != FB_OK) return NULL;
   return set->programs[set->program_count++] = program;
 }
 
 /* The value of a subtree without variables, kept in the ruleset. */
-static bool S_constant(fb_rule_loader *loader, const fb_cel_expr *expr, const fb_ast *ast, fb_value *ret, fb_error *err) {
+static bool S_constant(fb_rule_loader *loader, const fb_cel_expr *expr, const fb_ast *ast,
+                       fb_value *ret, fb_error *err) {
   fb_ruleset *set = loader->set;
   fb_value value;
   if (ast->kind == FB_AST_CONST) {
@@ -124,7 +133,8 @@ static bool S_constant(fb_rule_loader *loader, const fb_cel_expr *expr, const fb
   }
   if (value.kind == FB_STRING) {
     fb_symbol symbol;
-    if (fb_symbol_intern(set->symbols, fb_value_text(value), &symbol) != FB_OK) return loader->nomem = true, false;
+    if (fb_symbol_intern(set->symbols, fb_value_text(value), &symbol) != FB_OK)
+      return loader->nomem = true, false;
     *ret = fb_symbol_value(set->symbols, symbol);
     return true;
   }
@@ -134,7 +144,8 @@ static bool S_constant(fb_rule_loader *loader, const fb_cel_expr *expr, const fb
 
 /* ── What an expression reads ── */
 
-static fb_rule_condition *S_bound_by(fb_rule_loader *loader, fb_rule_condition *own, uint32_t slot) {
+static fb_rule_condition *S_bound_by(fb_rule_loader *loader, fb_rule_condition *own,
+                                     uint32_t slot) {
   fb_rule *rule = loader->rule;
   if (slot < rule->positive_count) return &rule->conditions[rule->positives[slot]];
   return own && own->slot == slot ? own : NULL;
@@ -148,7 +159,8 @@ static void S_watch_field(fb_rule_loader *loader, fb_rule_condition *condition, 
       loader->nomem = true;
       return;
     }
-    if (condition->watched_words) memcpy(words, condition->watched, condition->watched_words * sizeof *words);
+    if (condition->watched_words)
+      memcpy(words, condition->watched, condition->watched_words * sizeof *words);
     condition->watched = words;
     condition->watched_words = word + 1;
   }
@@ -156,8 +168,10 @@ static void S_watch_field(fb_rule_loader *loader, fb_rule_condition *condition, 
 }
 
 /* Field number of `x.name` where x is a fact; NONE when it is anything else. */
-static uint32_t S_field_of(fb_rule_loader *loader, fb_rule_condition *own, const fb_ast *ast, uint32_t *ret_slot) {
-  if (ast->kind != FB_AST_SELECT || ast->optional || ast->args[0]->kind != FB_AST_NAME || ast->args[0]->local)
+static uint32_t S_field_of(fb_rule_loader *loader, fb_rule_condition *own, const fb_ast *ast,
+                           uint32_t *ret_slot) {
+  if (ast->kind != FB_AST_SELECT || ast->optional || ast->args[0]->kind != FB_AST_NAME ||
+      ast->args[0]->local)
     return FB_RULE_NONE;
   fb_rule_condition *condition = S_bound_by(loader, own, ast->args[0]->slot);
   if (!condition || condition->type == FB_RULE_NONE) return FB_RULE_NONE;
@@ -208,22 +222,31 @@ static bool S_reads_nothing(const fb_ast *ast) {
 
 static bool S_has_order(fb_value value) {
   switch (value.kind) {
-    case FB_BOOL: case FB_INT: case FB_UINT: case FB_DOUBLE: case FB_STRING: case FB_BYTES:
-    case FB_TIMESTAMP: case FB_DURATION: return true;
+    case FB_BOOL:
+    case FB_INT:
+    case FB_UINT:
+    case FB_DOUBLE:
+    case FB_STRING:
+    case FB_BYTES:
+    case FB_TIMESTAMP:
+    case FB_DURATION: return true;
     default: return false;
   }
 }
 
 /* `x.f op constant`, `x.f`, `!x.f`, `has(x.f)`: told without the VM. */
-static bool S_direct_test(fb_rule_loader *loader, fb_rule_condition *own, const fb_cel_expr *expr, const fb_ast *ast,
-                          fb_rule_test *test) {
+static bool S_direct_test(fb_rule_loader *loader, fb_rule_condition *own, const fb_cel_expr *expr,
+                          const fb_ast *ast, fb_rule_test *test) {
   uint32_t slot;
-  bool negated = ast->kind == FB_AST_CALL && ast->count == 1 && !ast->member && fb_slice_equal(ast->name, FB_SLICE("!_"));
+  bool negated = ast->kind == FB_AST_CALL && ast->count == 1 && !ast->member &&
+                 fb_slice_equal(ast->name, FB_SLICE("!_"));
   const fb_ast *inner = negated ? ast->args[0] : ast;
   test->field = S_field_of(loader, own, inner, &slot);
   if (test->field != FB_RULE_NONE) {
-    if (inner->test_only) test->op = negated ? FB_RULE_LACKS : FB_RULE_HAS;
-    else test->op = negated ? FB_RULE_FALSE : FB_RULE_TRUE;
+    if (inner->test_only)
+      test->op = negated ? FB_RULE_LACKS : FB_RULE_HAS;
+    else
+      test->op = negated ? FB_RULE_FALSE : FB_RULE_TRUE;
     return true;
   }
   int number = S_operator(ast);
@@ -245,14 +268,17 @@ static bool S_direct_test(fb_rule_loader *loader, fb_rule_condition *own, const 
 
 static void S_add_test(fb_rule_loader *loader, fb_rule_condition *condition, fb_rule_condition *own,
                        const fb_cel_expr *expr, const fb_ast *ast, const fb_node *node) {
-  fb_rule_test test = {.op = FB_RULE_PROGRAM, .slot = condition->slot, .rule = loader->rule->number,
+  fb_rule_test test = {.op = FB_RULE_PROGRAM,
+                       .slot = condition->slot,
+                       .rule = loader->rule->number,
                        .place = {node, ast->offset, ast->length}};
   if (!S_direct_test(loader, own, expr, ast, &test)) {
     test.op = FB_RULE_PROGRAM;
     test.program = S_generate(loader, expr, ast);
     if (!test.program) return;
   }
-  if (!fb_rule_push(loader->set, (void **)&condition->tests, &condition->test_cap, condition->test_count, sizeof test))
+  if (!fb_rule_push(loader->set, (void **)&condition->tests, &condition->test_cap,
+                    condition->test_count, sizeof test))
     loader->nomem = true;
   else
     condition->tests[condition->test_count++] = test;
@@ -260,8 +286,8 @@ static void S_add_test(fb_rule_loader *loader, fb_rule_condition *condition, fb_
 
 /* ── Joins ── */
 
-static bool S_field_join(fb_rule_loader *loader, fb_rule_condition *own, const fb_cel_expr *expr, const fb_ast *ast,
-                         fb_rule_join *join) {
+static bool S_field_join(fb_rule_loader *loader, fb_rule_condition *own, const fb_cel_expr *expr,
+                         const fb_ast *ast, fb_rule_join *join) {
   int number = S_operator(ast);
   if (number < 0 || ast->args[0]->test_only || ast->args[1]->test_only) return false;
   uint32_t a = S_field_of(loader, own, ast->args[0], &join->slot_a);
@@ -290,8 +316,8 @@ static bool S_field_join(fb_rule_loader *loader, fb_rule_condition *own, const f
   return false;
 }
 
-static void S_add_join(fb_rule_loader *loader, fb_rule_condition *own, const fb_cel_expr *expr, const fb_ast *ast,
-                       const fb_node *node, uint64_t reads) {
+static void S_add_join(fb_rule_loader *loader, fb_rule_condition *own, const fb_cel_expr *expr,
+                       const fb_ast *ast, const fb_node *node, uint64_t reads) {
   fb_rule_join *join = fb_arena_zero(&loader->set->arena, sizeof *join);
   if (!join) {
     loader->nomem = true;
@@ -304,10 +330,14 @@ static void S_add_join(fb_rule_loader *loader, fb_rule_condition *own, const fb_
     join->op = FB_RULE_PROGRAM;
     join->key_only = false;
   }
-  if ((join->op == FB_RULE_PROGRAM || join->key_only) && !(join->program = S_generate(loader, expr, ast))) return;
+  if ((join->op == FB_RULE_PROGRAM || join->key_only) &&
+      !(join->program = S_generate(loader, expr, ast)))
+    return;
   fb_rule_condition *home = own;
-  if (!home || home->kind == FB_WHEN_FACT) home = S_bound_by(loader, own, 63 - (uint32_t)__builtin_clzll(reads));
-  if (!fb_rule_push(loader->set, (void **)&home->joins, &home->join_cap, home->join_count, sizeof *home->joins))
+  if (!home || home->kind == FB_WHEN_FACT)
+    home = S_bound_by(loader, own, 63 - (uint32_t)__builtin_clzll(reads));
+  if (!fb_rule_push(loader->set, (void **)&home->joins, &home->join_cap, home->join_count,
+                    sizeof *home->joins))
     loader->nomem = true;
   else
     home->joins[home->join_count++] = join;
@@ -315,8 +345,8 @@ static void S_add_join(fb_rule_loader *loader, fb_rule_condition *own, const fb_
 
 /* ── Conjuncts ── */
 
-static void S_take_constant(fb_rule_loader *loader, fb_rule_condition *own, const fb_cel_expr *expr, const fb_ast *ast,
-                            const fb_node *node) {
+static void S_take_constant(fb_rule_loader *loader, fb_rule_condition *own, const fb_cel_expr *expr,
+                            const fb_ast *ast, const fb_node *node) {
   fb_value value;
   fb_error err = {0};
   if (!S_constant(loader, expr, ast, &value, &err)) {
@@ -328,13 +358,14 @@ static void S_take_constant(fb_rule_loader *loader, fb_rule_condition *own, cons
     S_add_test(loader, own, own, expr, ast, node);
     return;
   }
-  fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_NEVER, "switch a rule off with `enabled: false`",
+  fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_NEVER,
+              "switch a rule off with `enabled: false`",
               "this is false whatever the facts are: the rule can never fire");
 }
 
 /* own NULL: of a `test:`. */
-static void S_take(fb_rule_loader *loader, fb_rule_condition *own, const fb_cel_expr *expr, const fb_ast *ast,
-                   const fb_node *node) {
+static void S_take(fb_rule_loader *loader, fb_rule_condition *own, const fb_cel_expr *expr,
+                   const fb_ast *ast, const fb_node *node) {
   if (ast->kind == FB_AST_AND) {
     for (uint32_t i = 0; i < ast->count; i++) S_take(loader, own, expr, ast->args[i], node);
     return;
@@ -364,11 +395,14 @@ static fb_slice S_pointed(const fb_error *err) {
   size_t start = err->excerpt_column ? err->excerpt_column - 1 : 0;
   if (start >= strlen(err->excerpt)) return (fb_slice){"", 0};
   size_t end = start;
-  while (end < strlen(err->excerpt) && S_is_variable((fb_slice){err->excerpt + start, end + 1 - start})) end++;
+  while (end < strlen(err->excerpt) &&
+         S_is_variable((fb_slice){err->excerpt + start, end + 1 - start}))
+    end++;
   return (fb_slice){err->excerpt + start, end - start};
 }
 
-static void S_report(fb_rule_loader *loader, fb_errors *found, const S_head *heads, uint32_t count, uint32_t at) {
+static void S_report(fb_rule_loader *loader, fb_errors *found, const S_head *heads, uint32_t count,
+                     uint32_t at) {
   for (size_t i = 0; i < found->count; i++) {
     fb_error *err = &found->items[i];
     fb_slice word = err->code == FB_E_CEL_UNDECLARED ? S_pointed(err) : (fb_slice){"", 0};
@@ -376,12 +410,15 @@ static void S_report(fb_rule_loader *loader, fb_errors *found, const S_head *hea
       if (!fb_slice_equal(heads[h].variable, word)) continue;
       err->code = FB_E_RULE_VARIABLE;
       if (heads[h].kind != FB_WHEN_FACT)
-        snprintf(err->text, sizeof err->text, "`%.*s` is known only within its own condition", (int)word.len, word.ptr);
+        snprintf(err->text, sizeof err->text, "`%.*s` is known only within its own condition",
+                 (int)word.len, word.ptr);
       else if (h > at)
-        snprintf(err->text, sizeof err->text, "`%.*s` is used above the condition that binds it", (int)word.len, word.ptr);
+        snprintf(err->text, sizeof err->text, "`%.*s` is used above the condition that binds it",
+                 (int)word.len, word.ptr);
       else
         continue;
-      snprintf(err->hint, sizeof err->hint, "a condition reads the variables of the positive ones above it");
+      snprintf(err->hint, sizeof err->hint,
+               "a condition reads the variables of the positive ones above it");
       break;
     }
     fb_errors_add(loader->errors, err);
@@ -389,25 +426,30 @@ static void S_report(fb_rule_loader *loader, fb_errors *found, const S_head *hea
   loader->errors->dropped += found->dropped;
 }
 
-static void S_load_expression(fb_rule_loader *loader, const S_head *heads, uint32_t count, uint32_t at) {
+static void S_load_expression(fb_rule_loader *loader, const S_head *heads, uint32_t count,
+                              uint32_t at) {
   const fb_node *node = heads[at].value;
   fb_rule_condition *own = heads[at].condition;
   if (!node) return;
   if (node->kind == FB_BOOL && node->as.scalar.as.b) return;
   if (node->kind == FB_BOOL && !(own && own->kind == FB_WHEN_NOT)) {
-    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_NEVER, "switch a rule off with `enabled: false`",
+    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_NEVER,
+                "switch a rule off with `enabled: false`",
                 "this is false whatever the facts are: the rule can never fire");
     return;
   }
   if (node->kind != FB_STRING && node->kind != FB_BOOL) {
-    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_CONDITION, "as in `order as o: o.amount > 10.0`",
-                "an expression is text, not %s", fb_node_describe(node));
+    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_CONDITION,
+                "as in `order as o: o.amount > 10.0`", "an expression is text, not %s",
+                fb_node_describe(node));
     return;
   }
   fb_errors found;
   fb_errors_init(&found, loader->set->allocator, 0);
-  fb_cel_options options = {.name = fb_doc_name(loader->doc), .want = fb_cel_simple(FB_CEL_BOOL),
-                            .doc = loader->doc, .node = node};
+  fb_cel_options options = {.name = fb_doc_name(loader->doc),
+                            .want = fb_cel_simple(FB_CEL_BOOL),
+                            .doc = loader->doc,
+                            .node = node};
   fb_cel_expr *expr;
   fb_slice source = node->kind == FB_BOOL ? FB_SLICE("false") : fb_node_text(node);
   fb_status status = fb_cel_parse(loader->env, source, &options, &expr, &found);
@@ -445,7 +487,8 @@ static void S_bind(fb_rule_loader *loader, const fb_rule_condition *condition, u
 static bool S_check_duplicate(fb_rule_loader *loader, const S_head *heads, uint32_t at) {
   for (uint32_t i = 0; i < at && heads[at].variable.len; i++) {
     if (!fb_slice_equal(heads[i].variable, heads[at].variable)) continue;
-    fb_doc_fail(loader->doc, heads[at].key, loader->errors, FB_E_RULE_VARIABLE, "give each condition a name of its own",
+    fb_doc_fail(loader->doc, heads[at].key, loader->errors, FB_E_RULE_VARIABLE,
+                "give each condition a name of its own",
                 "the variable `%.*s` is bound already, on line %u", (int)heads[at].variable.len,
                 heads[at].variable.ptr, (unsigned)heads[i].key->line);
     return false;
@@ -469,8 +512,8 @@ static bool S_place_heads(fb_rule_loader *loader, S_head *heads, uint32_t count)
     }
     if (c->kind == FB_WHEN_FACT) {
       if (rule->positive_count == FB_RULE_MAX_POSITIVE) {
-        fb_doc_fail(loader->doc, c->node, loader->errors, FB_E_RULE_CONDITION, "split the rule in two",
-                    "a rule joins at most %d facts", FB_RULE_MAX_POSITIVE);
+        fb_doc_fail(loader->doc, c->node, loader->errors, FB_E_RULE_CONDITION,
+                    "split the rule in two", "a rule joins at most %d facts", FB_RULE_MAX_POSITIVE);
         return false;
       }
       c->slot = rule->positive_count;
@@ -507,24 +550,28 @@ static void S_load_heads(fb_rule_loader *loader, S_head *heads, uint32_t count) 
     S_load_expression(loader, heads, count, i);
     fb_cel_env_truncate(loader->env, bound);
   }
-  for (uint32_t i = 0; i < rule->condition_count; i++) fb_rule_check_condition(loader, &rule->conditions[i]);
+  for (uint32_t i = 0; i < rule->condition_count; i++)
+    fb_rule_check_condition(loader, &rule->conditions[i]);
 }
 
 void fb_rule_load_conditions(fb_rule_loader *loader, const fb_node *when) {
   fb_ruleset *set = loader->set;
   fb_rule *rule = loader->rule;
   if (when->count > 1000) {
-    fb_doc_fail(loader->doc, when, loader->errors, FB_E_RULE_CONDITION, "", "a rule has at most 1000 conditions");
+    fb_doc_fail(loader->doc, when, loader->errors, FB_E_RULE_CONDITION, "",
+                "a rule has at most 1000 conditions");
     return;
   }
   S_head *heads = fb_arena_zero(&set->arena, (when->count + 1) * sizeof *heads);
   rule->conditions = fb_arena_zero(&set->arena, (when->count + 1) * sizeof *rule->conditions);
-  rule->positives = fb_arena_zero(&set->arena, (FB_RULE_MAX_POSITIVE + 1) * sizeof *rule->positives);
+  rule->positives =
+      fb_arena_zero(&set->arena, (FB_RULE_MAX_POSITIVE + 1) * sizeof *rule->positives);
   if (!heads || !rule->conditions || !rule->positives) {
     loader->nomem = true;
     return;
   }
   for (uint32_t i = 0; i < when->count; i++)
-    if (!S_parse_head(loader, &when->as.items[i], &heads[i])) heads[i] = (S_head){.variable = heads[i].variable};
+    if (!S_parse_head(loader, &when->as.items[i], &heads[i]))
+      heads[i] = (S_head){.variable = heads[i].variable};
   if (S_place_heads(loader, heads, when->count)) S_load_heads(loader, heads, when->count);
 }

@@ -10,7 +10,8 @@
 
 /* ── Values ── */
 
-static fb_status S_eval(fb_session *session, const fb_template *template_, fb_value *ret, fb_error *err) {
+static fb_status S_eval(fb_session *session, const fb_template *template_, fb_value *ret,
+                        fb_error *err) {
   fb_cel_context *context = &session->context;
   context->arena = &session->firing_arena;
   context->steps = session->options.max_steps ? session->options.max_steps : 10000000;
@@ -19,7 +20,8 @@ static fb_status S_eval(fb_session *session, const fb_template *template_, fb_va
   return status;
 }
 
-static fb_status S_eval_all(fb_session *session, const fb_rule *rule, fb_rule_place *place, fb_error *err) {
+static fb_status S_eval_all(fb_session *session, const fb_rule *rule, fb_rule_place *place,
+                            fb_error *err) {
   fb_value *value = session->values;
   for (uint32_t i = 0; i < rule->action_count; i++) {
     const fb_rule_action *action = &rule->actions[i];
@@ -39,8 +41,9 @@ static fb_status S_eval_all(fb_session *session, const fb_rule *rule, fb_rule_pl
 
 /* Makes the rows of the asserts and fits the values of the modifies, so that what is left to do cannot fail but
  * for memory. */
-static fb_status S_prepare_assert(fb_session *session, const fb_rule_action *action, const fb_value *values, uint32_t *ret_row,
-                                  fb_rule_place *place, fb_error *err) {
+static fb_status S_prepare_assert(fb_session *session, const fb_rule_action *action,
+                                  const fb_value *values, uint32_t *ret_row, fb_rule_place *place,
+                                  fb_error *err) {
   fb_memory *memory;
   uint32_t row;
   fb_status status = fb_memory_of(session, fb_schema_type(session->schema, action->type), &memory);
@@ -50,12 +53,15 @@ static fb_status S_prepare_assert(fb_session *session, const fb_rule_action *act
     place->node = action->fields[f].node;
     status = fb_facts_set(memory->facts, row, action->fields[f].field, values[f], err);
   }
-  if (status == FB_OK) *ret_row = row;
-  else fb_memory_free_row(session, memory, row);
+  if (status == FB_OK)
+    *ret_row = row;
+  else
+    fb_memory_free_row(session, memory, row);
   return status;
 }
 
-static fb_status S_prepare(fb_session *session, const fb_rule *rule, uint32_t *ret_done, fb_rule_place *place, fb_error *err) {
+static fb_status S_prepare(fb_session *session, const fb_rule *rule, uint32_t *ret_done,
+                           fb_rule_place *place, fb_error *err) {
   fb_value *values = session->values;
   uint32_t i;
   fb_status status = FB_OK;
@@ -88,18 +94,27 @@ static void S_unprepare(fb_session *session, const fb_rule *rule, uint32_t done)
 
 /* ── Effects ── */
 
-static fb_status S_hand_out(fb_session *session, const fb_rule *rule, const fb_rule_action *action, const fb_value *values) {
+static fb_status S_hand_out(fb_session *session, const fb_rule *rule, const fb_rule_action *action,
+                            const fb_value *values) {
   const fb_session_output *output = &session->options.output;
   bool emit = action->kind == FB_THEN_EMIT;
   if (emit) session->stats.decisions++;
   if (emit ? !output->decision : !output->log) return FB_OK;
   fb_map *fields = fb_map_new(&session->firing_arena, action->field_count + 1);
   if (!fields) return FB_E_NOMEM;
-  if (!emit && !fb_map_put(fields, &session->firing_arena, fb_string(FB_SLICE("message")), *values++, NULL)) return FB_E_NOMEM;
+  if (!emit &&
+      !fb_map_put(fields, &session->firing_arena, fb_string(FB_SLICE("message")), *values++, NULL))
+    return FB_E_NOMEM;
   for (uint32_t f = 0; f < action->field_count; f++)
-    if (!fb_map_put(fields, &session->firing_arena, fb_string(action->fields[f].name), values[f], NULL)) return FB_E_NOMEM;
-  fb_decision decision = {.type = action->name, .fields = fields, .rule = rule->info.name, .rule_number = rule->number,
-                          .line = action->node->line, .firing = session->firing};
+    if (!fb_map_put(fields, &session->firing_arena, fb_string(action->fields[f].name), values[f],
+                    NULL))
+      return FB_E_NOMEM;
+  fb_decision decision = {.type = action->name,
+                          .fields = fields,
+                          .rule = rule->info.name,
+                          .rule_number = rule->number,
+                          .line = action->node->line,
+                          .firing = session->firing};
   if (emit) return output->decision(output->context, session, &decision);
   output->log(output->context, session, &decision);
   return FB_OK;
@@ -119,18 +134,20 @@ static fb_status S_hand_out_all(fb_session *session, const fb_rule *rule) {
   return first;
 }
 
-static fb_status S_modify(fb_session *session, const fb_rule_action *action, fb_fact_id id, const fb_value *values,
-                          fb_error *err) {
+static fb_status S_modify(fb_session *session, const fb_rule_action *action, fb_fact_id id,
+                          const fb_value *values, fb_error *err) {
   uint32_t place = fb_memory_find(session, id);
-  if (!place) return fb_fail(err, FB_E_RULE_FACT, "an action of this firing has retracted the fact already");
-  uint32_t *numbers = fb_arena_alloc(&session->firing_arena, (action->field_count + 1) * sizeof *numbers);
+  if (!place)
+    return fb_fail(err, FB_E_RULE_FACT, "an action of this firing has retracted the fact already");
+  uint32_t *numbers =
+      fb_arena_alloc(&session->firing_arena, (action->field_count + 1) * sizeof *numbers);
   if (!numbers) return fb_fail(err, FB_E_NOMEM, "out of memory");
   for (uint32_t f = 0; f < action->field_count; f++) numbers[f] = action->fields[f].field;
   return fb_session_change(session, place, numbers, values, action->field_count, err);
 }
 
-static fb_status S_act(fb_session *session, const fb_rule *rule, const fb_fact_id *ids, uint32_t number, const fb_value *values,
-                       fb_error *err) {
+static fb_status S_act(fb_session *session, const fb_rule *rule, const fb_fact_id *ids,
+                       uint32_t number, const fb_value *values, fb_error *err) {
   const fb_rule_action *action = &rule->actions[number];
   uint32_t place;
   fb_status status;
@@ -154,7 +171,8 @@ static bool S_is_fatal(const fb_session *session, fb_status status) {
   return status == FB_E_NOMEM || status == FB_E_RULE_LIMIT || status == FB_E_LIMIT || session->lost;
 }
 
-static fb_status S_act_all(fb_session *session, const fb_rule *rule, const fb_fact_id *ids, fb_error *err) {
+static fb_status S_act_all(fb_session *session, const fb_rule *rule, const fb_fact_id *ids,
+                           fb_error *err) {
   const fb_value *values = session->values;
   for (uint32_t i = 0; i < rule->action_count; i++) {
     const fb_rule_action *action = &rule->actions[i];
@@ -164,7 +182,8 @@ static fb_status S_act_all(fb_session *session, const fb_rule *rule, const fb_fa
       S_unprepare(session, rule, rule->action_count);
       fb_rule_place place = {.node = action->node};
       if (S_is_fatal(session, status)) {
-        if (err && !err->line) fb_doc_relocate(session->set->doc, action->node, 0, action->node->length, err);
+        if (err && !err->line)
+          fb_doc_relocate(session->set->doc, action->node, 0, action->node->length, err);
         return status;
       }
       fb_session_report(session, rule->number, &place, err);
@@ -175,7 +194,8 @@ static fb_status S_act_all(fb_session *session, const fb_rule *rule, const fb_fa
   return FB_OK;
 }
 
-static fb_status S_fire_rule(fb_session *session, const fb_rule *rule, const fb_link *links, fb_error *err) {
+static fb_status S_fire_rule(fb_session *session, const fb_rule *rule, const fb_link *links,
+                             fb_error *err) {
   fb_fact_id ids[FB_RULE_SLOTS];
   fb_rule_place place = {0};
   uint32_t done;
@@ -183,25 +203,30 @@ static fb_status S_fire_rule(fb_session *session, const fb_rule *rule, const fb_
     ids[i] = fb_place_id(session, links[i].place);
     session->slots[i] = fb_place_value(session, links[i].place);
   }
-  if (session->options.explain && fb_why_begin(session, rule->number, links, rule->positive_count) != FB_OK)
+  if (session->options.explain &&
+      fb_why_begin(session, rule->number, links, rule->positive_count) != FB_OK)
     return fb_fail(err, FB_E_NOMEM, "no memory for the log of firings");
   fb_status status = S_eval_all(session, rule, &place, err);
-  if (status == FB_OK && (status = S_prepare(session, rule, &done, &place, err)) != FB_OK) S_unprepare(session, rule, done);
+  if (status == FB_OK && (status = S_prepare(session, rule, &done, &place, err)) != FB_OK)
+    S_unprepare(session, rule, done);
   if (status == FB_E_NOMEM) return status;
   if (status != FB_OK) {
-    if (err->code == FB_E_CEL_NO_KEY) err->code = FB_E_RULE_VALUE; /* here a missing field is worth a report */
+    if (err->code == FB_E_CEL_NO_KEY)
+      err->code = FB_E_RULE_VALUE; /* here a missing field is worth a report */
     fb_session_report(session, rule->number, &place, err);
     return FB_OK;
   }
   fb_status told = S_hand_out_all(session, rule);
   status = S_act_all(session, rule, ids, err);
-  if (status == FB_OK && told != FB_OK) return fb_fail(err, told, "what received a decision failed");
+  if (status == FB_OK && told != FB_OK)
+    return fb_fail(err, told, "what received a decision failed");
   return status;
 }
 
 /* ── The cycle ── */
 
-static fb_status S_limit(const fb_session *session, const fb_activation *next, fb_error *err, const char *what) {
+static fb_status S_limit(const fb_session *session, const fb_activation *next, fb_error *err,
+                         const char *what) {
   const fb_rule *rule = &session->set->rules[next->rule];
   fb_fail(err, FB_E_RULE_LIMIT, "%s; rule `%.*s` was to fire next", what,
           (int)(rule->info.name.len > 120 ? 120 : rule->info.name.len), rule->info.name.ptr);
@@ -228,7 +253,8 @@ static fb_activation *S_next(fb_session *session) {
 
 static bool S_is_late(const fb_session *session) {
   const fb_clock *clock = session->options.clock;
-  return session->options.deadline && clock && clock->mono(clock->context) >= session->options.deadline;
+  return session->options.deadline && clock &&
+         clock->mono(clock->context) >= session->options.deadline;
 }
 
 static fb_status S_fire_one(fb_session *session, fb_activation *next, fb_error *err) {
@@ -248,7 +274,8 @@ static fb_status S_fire_one(fb_session *session, fb_activation *next, fb_error *
   fb_arena_reset(&session->scratch);
   if (clock) session->rule_stats[rule->number].nanos += clock->mono(clock->context) - start;
   if (session->options.output.fired)
-    session->options.output.fired(session->options.output.context, session, rule->number, session->firing);
+    session->options.output.fired(session->options.output.context, session, rule->number,
+                                  session->firing);
   return status;
 }
 
@@ -257,7 +284,9 @@ fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *
   fb_error local;
   if (!err) err = &local;
   if (ret_firings) *ret_firings = 0;
-  if (session->lost) return fb_fail(err, FB_E_RULE_SESSION, "the session ran out of memory in the middle of a change; reset it");
+  if (session->lost)
+    return fb_fail(err, FB_E_RULE_SESSION,
+                   "the session ran out of memory in the middle of a change; reset it");
   if (!max) max = session->agenda.live + 10000000;
   session->halted = false;
   fb_status status = FB_OK;
@@ -265,15 +294,19 @@ fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *
     bool late = (fired & 63) == 0 && S_is_late(session);
     if (late || fired >= max) {
       char what[80];
-      if (late) snprintf(what, sizeof what, "the time that the session may take is over");
-      else snprintf(what, sizeof what, "%llu firings, the limit", (unsigned long long)max);
+      if (late)
+        snprintf(what, sizeof what, "the time that the session may take is over");
+      else
+        snprintf(what, sizeof what, "%llu firings, the limit", (unsigned long long)max);
       fb_agenda_unpop(session, next);
       status = S_limit(session, next, err, what);
       break;
     }
     status = S_fire_one(session, next, err);
-    if (ret_firings) *ret_firings = ++fired;
-    else fired++;
+    if (ret_firings)
+      *ret_firings = ++fired;
+    else
+      fired++;
   }
   return status;
 }

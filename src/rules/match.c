@@ -32,13 +32,16 @@ static fb_value S_field(const fb_session *session, uint32_t slot, uint32_t field
 }
 
 static bool S_join_holds(fb_session *session, const fb_rule_join *join) {
-  if (join->program) return fb_session_holds(session, join->program, join->rule, &join->place, NULL);
+  if (join->program)
+    return fb_session_holds(session, join->program, join->rule, &join->place, NULL);
   bool failed = false;
-  fb_value a = S_field(session, join->slot_a, join->field_a), b = S_field(session, join->slot_b, join->field_b);
+  fb_value a = S_field(session, join->slot_a, join->field_a),
+           b = S_field(session, join->slot_b, join->field_b);
   bool holds = fb_test_values(join->op, a, b, &failed);
   if (failed) {
     fb_error err;
-    fb_fail(&err, FB_E_CEL_NO_OVERLOAD, "no such overload: %s and %s have no order", fb_kind_name(a.kind), fb_kind_name(b.kind));
+    fb_fail(&err, FB_E_CEL_NO_OVERLOAD, "no such overload: %s and %s have no order",
+            fb_kind_name(a.kind), fb_kind_name(b.kind));
     fb_session_report(session, join->rule, &join->place, &err);
   }
   return holds;
@@ -58,7 +61,8 @@ static fb_value S_probe_key(fb_session *session, const fb_rule_level *level) {
   fb_value value;
   fb_error err;
   session->context.steps = session->options.max_steps ? session->options.max_steps : 10000000;
-  if (fb_cel_eval(join->key, session->slots, &session->context, &value, &err) == FB_OK) return value;
+  if (fb_cel_eval(join->key, session->slots, &session->context, &value, &err) == FB_OK)
+    return value;
   fb_session_report(session, join->rule, &join->place, &err);
   return fb_absent();
 }
@@ -76,9 +80,11 @@ typedef struct S_cursor {
   const fb_alpha_memory *bits;
 } S_cursor;
 
-static bool S_cursor_start(fb_session *session, const fb_rule *rule, const fb_rule_level *level, S_cursor *cursor) {
+static bool S_cursor_start(fb_session *session, const fb_rule *rule, const fb_rule_level *level,
+                           S_cursor *cursor) {
   const fb_rule_condition *c = &rule->conditions[level->condition];
-  *cursor = (S_cursor){.alpha = &session->set->alphas[c->alpha], .bits = &session->alphas[c->alpha]};
+  *cursor =
+      (S_cursor){.alpha = &session->set->alphas[c->alpha], .bits = &session->alphas[c->alpha]};
   if (!cursor->bits->count) return false;
   cursor->facts = session->memories[c->type].facts;
   cursor->places = session->memories[c->type].places;
@@ -87,7 +93,9 @@ static bool S_cursor_start(fb_session *session, const fb_rule *rule, const fb_ru
   cursor->field = session->set->indexes[level->index].field;
   cursor->value = S_probe_key(session, level);
   cursor->key = fb_rule_key_of(cursor->value, session->symbols);
-  if (cursor->key.tag == FB_KEY_NONE || cursor->key.tag == FB_KEY_UNKNOWN_TEXT || !cursor->index->head_count) return false;
+  if (cursor->key.tag == FB_KEY_NONE || cursor->key.tag == FB_KEY_UNKNOWN_TEXT ||
+      !cursor->index->head_count)
+    return false;
   cursor->hash = (uint32_t)fb_rule_key_hash(cursor->key);
   cursor->at = cursor->index->heads[cursor->hash & (cursor->index->head_count - 1)];
   return true;
@@ -106,7 +114,8 @@ static uint32_t S_cursor_next(fb_session *session, S_cursor *cursor) {
       uint32_t row = cursor->at - 1;
       cursor->at = cursor->index->next[row];
       session->stats.candidates++;
-      if (cursor->index->hash[row] == cursor->hash && S_same_key(session, cursor, row)) return cursor->places[row];
+      if (cursor->index->hash[row] == cursor->hash && S_same_key(session, cursor, row))
+        return cursor->places[row];
     }
     return 0;
   }
@@ -126,7 +135,8 @@ static uint32_t S_cursor_next(fb_session *session, S_cursor *cursor) {
 /* ── Guards ── */
 
 /* Is there a fact, other than `except`, that satisfies the guard's condition for what is bound? */
-static bool S_guard_finds(fb_session *session, const fb_rule *rule, const fb_rule_condition *guard, uint32_t except) {
+static bool S_guard_finds(fb_session *session, const fb_rule *rule, const fb_rule_condition *guard,
+                          uint32_t except) {
   S_cursor cursor;
   fb_arena_mark mark = fb_arena_save(&session->scratch);
   bool found = false;
@@ -154,7 +164,8 @@ bool fb_match_guards_hold(fb_session *session, const fb_rule *rule) {
 
 static fb_status S_keep_tuple(fb_session *session, const fb_rule *rule) {
   for (uint32_t i = 0; i <= rule->positive_count; i++) {
-    if (!fb_grow(&session->allocator, (void **)&session->stash, &session->stash_cap, session->stash_count, sizeof *session->stash))
+    if (!fb_grow(&session->allocator, (void **)&session->stash, &session->stash_cap,
+                 session->stash_count, sizeof *session->stash))
       return FB_E_NOMEM;
     session->stash[session->stash_count++] = i ? session->places[i - 1] : rule->number;
   }
@@ -175,7 +186,8 @@ static fb_status S_complete(const S_match *match) {
   return status;
 }
 
-static fb_status S_visit(const S_match *match, uint32_t depth, const fb_rule_level *level, S_cursor *cursor) {
+static fb_status S_visit(const S_match *match, uint32_t depth, const fb_rule_level *level,
+                         S_cursor *cursor) {
   fb_session *session = match->session;
   const fb_rule_condition *c = &match->rule->conditions[level->condition];
   bool other = level->other && session->use_ticks[c->use] == session->tick;
@@ -197,7 +209,8 @@ static fb_status S_step(const S_match *match, uint32_t depth) {
   fb_arena_mark mark = fb_arena_save(&session->scratch);
   S_cursor cursor;
   fb_status status = FB_OK;
-  if (S_cursor_start(session, match->rule, level, &cursor)) status = S_visit(match, depth, level, &cursor);
+  if (S_cursor_start(session, match->rule, level, &cursor))
+    status = S_visit(match, depth, level, &cursor);
   fb_arena_rewind(&session->scratch, mark);
   return status;
 }
@@ -232,7 +245,8 @@ static fb_status S_seed(fb_session *session, uint32_t place, uint32_t matched) {
 }
 
 static void S_stamp(fb_session *session, const fb_rule_alpha *alpha) {
-  for (uint32_t u = 0; u < alpha->use_count; u++) session->use_ticks[alpha->uses[u]] = session->tick;
+  for (uint32_t u = 0; u < alpha->use_count; u++)
+    session->use_ticks[alpha->uses[u]] = session->tick;
 }
 
 static bool S_concerned(const fb_session *session, const fb_rule_alpha *alpha) {
@@ -269,7 +283,8 @@ static void S_leave(fb_session *session, uint32_t place, bool all) {
   for (uint32_t i = 0; i < count; i++) {
     uint32_t number = session->candidates[i];
     const fb_rule_alpha *alpha = &session->set->alphas[number];
-    if (alpha->stored && fb_alpha_has(session, number, fact->row) && (all || S_concerned(session, alpha)))
+    if (alpha->stored && fb_alpha_has(session, number, fact->row) &&
+        (all || S_concerned(session, alpha)))
       fb_alpha_remove(session, number, fact->row);
   }
 }
@@ -284,7 +299,8 @@ static fb_status S_stash_blocked(fb_session *session, uint32_t place, bool all) 
     if (!alpha->stored || !fb_alpha_has(session, session->candidates[i], fact->row)) continue;
     for (uint32_t u = 0; u < alpha->use_count; u++) {
       uint32_t use = alpha->uses[u];
-      if (S_kind(session, use) != FB_WHEN_NOT || (!all && session->use_ticks[use] != session->tick)) continue;
+      if (S_kind(session, use) != FB_WHEN_NOT || (!all && session->use_ticks[use] != session->tick))
+        continue;
       fb_status status = S_walk(session, use, place, true);
       if (status != FB_OK) return status;
     }
@@ -307,7 +323,8 @@ static bool S_tuple_stands(fb_session *session, const fb_rule *rule) {
 static fb_status S_free_stashed(fb_session *session) {
   for (size_t at = 0; at < session->stash_count;) {
     const fb_rule *rule = &session->set->rules[session->stash[at++]];
-    for (uint32_t slot = 0; slot < rule->positive_count; slot++) S_bind(session, slot, session->stash[at++]);
+    for (uint32_t slot = 0; slot < rule->positive_count; slot++)
+      S_bind(session, slot, session->stash[at++]);
     if (!S_tuple_stands(session, rule) || !fb_match_guards_hold(session, rule)) continue;
     fb_status status = fb_agenda_add(session, rule);
     if (status != FB_OK) return status;
@@ -322,7 +339,8 @@ static void S_kill(fb_session *session, uint32_t place, bool all) {
     const fb_rule *rule = &session->set->rules[owner->rule];
     bool concerned = all;
     for (next = link; next && fb_link_owner(next) == owner; next = next->next)
-      concerned |= session->use_ticks[rule->conditions[rule->positives[next->position]].use] == session->tick;
+      concerned |= session->use_ticks[rule->conditions[rule->positives[next->position]].use] ==
+                   session->tick;
     if (concerned) fb_agenda_kill(session, owner);
   }
 }
@@ -359,16 +377,19 @@ static bool S_unchanged(fb_value old, fb_value value) {
 }
 
 static void S_stamp_readers(fb_session *session, const fb_rule_readers *readers) {
-  for (uint32_t i = 0; i < readers->count; i++) session->use_ticks[readers->uses[i]] = session->tick;
+  for (uint32_t i = 0; i < readers->count; i++)
+    session->use_ticks[readers->uses[i]] = session->tick;
 }
 
 /* Stamps the uses that read a field which changes. Returns whether any field does. */
-static bool S_stamp_changed(fb_session *session, uint32_t place, const uint32_t *fields, const fb_value *values,
-                            uint32_t count) {
+static bool S_stamp_changed(fb_session *session, uint32_t place, const uint32_t *fields,
+                            const fb_value *values, uint32_t count) {
   const fb_fact *fact = &session->facts[place];
   bool any = false;
   for (uint32_t i = 0; i < count; i++) {
-    if (S_unchanged(fb_facts_get(session->memories[fact->type].facts, fact->row, fields[i]), values[i])) continue;
+    if (S_unchanged(fb_facts_get(session->memories[fact->type].facts, fact->row, fields[i]),
+                    values[i]))
+      continue;
     any = true;
     if (fact->type >= session->set->type_count) continue;
     const fb_rule_type *type = &session->set->types[fact->type];
@@ -378,8 +399,8 @@ static bool S_stamp_changed(fb_session *session, uint32_t place, const uint32_t 
   return any;
 }
 
-fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *fields, const fb_value *values,
-                          uint32_t count, fb_error *err) {
+fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *fields,
+                          const fb_value *values, uint32_t count, fb_error *err) {
   const fb_fact *fact = &session->facts[place];
   fb_memory *memory = &session->memories[fact->type];
   uint32_t matched;
@@ -400,7 +421,8 @@ fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *f
 fb_status fb_match_start(fb_session *session) {
   for (uint32_t r = 0; r < session->set->rule_count; r++) {
     const fb_rule *rule = &session->set->rules[r];
-    if (!rule->info.enabled || rule->positive_count || !fb_match_guards_hold(session, rule)) continue;
+    if (!rule->info.enabled || rule->positive_count || !fb_match_guards_hold(session, rule))
+      continue;
     fb_status status = fb_agenda_add(session, rule);
     if (status != FB_OK) return status;
   }

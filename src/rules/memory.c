@@ -5,7 +5,8 @@
 fb_status fb_memory_of(fb_session *session, const fb_fact_type *type, fb_memory **ret_memory) {
   if (type->id >= session->memory_cap) {
     size_t cap = session->memory_cap * 2 > type->id + 8 ? session->memory_cap * 2 : type->id + 8;
-    fb_memory *more = fb_resize(&session->allocator, session->memories, session->memory_cap * sizeof *more, cap * sizeof *more);
+    fb_memory *more = fb_resize(&session->allocator, session->memories,
+                                session->memory_cap * sizeof *more, cap * sizeof *more);
     if (!more) return FB_E_NOMEM;
     memset(more + session->memory_cap, 0, (cap - session->memory_cap) * sizeof *more);
     session->memories = more;
@@ -23,7 +24,8 @@ fb_status fb_memory_of(fb_session *session, const fb_fact_type *type, fb_memory 
 
 static bool S_grow_places(fb_session *session, fb_memory *memory, uint32_t row) {
   size_t cap = memory->place_cap;
-  if (!fb_grow(&session->allocator, (void **)&memory->places, &cap, row, sizeof *memory->places)) return false;
+  if (!fb_grow(&session->allocator, (void **)&memory->places, &cap, row, sizeof *memory->places))
+    return false;
   memset(memory->places + memory->place_cap, 0, (cap - memory->place_cap) * sizeof *memory->places);
   memory->place_cap = cap;
   return true;
@@ -37,7 +39,8 @@ fb_status fb_memory_new_row(fb_session *session, fb_memory *memory, uint32_t *re
   uint32_t row = fb_facts_count(memory->facts);
   /* Room to free every row there is, so that freeing needs no memory. */
   if (!S_grow_places(session, memory, row) ||
-      !fb_grow(&session->allocator, (void **)&memory->free_rows, &memory->free_cap, row, sizeof *memory->free_rows))
+      !fb_grow(&session->allocator, (void **)&memory->free_rows, &memory->free_cap, row,
+               sizeof *memory->free_rows))
     return FB_E_NOMEM;
   return fb_facts_add(memory->facts, ret_row);
 }
@@ -57,17 +60,22 @@ fb_status fb_memory_place(fb_session *session, uint32_t type, uint32_t row, uint
     session->free_place = (uint32_t)session->facts[place].serial;
   } else {
     if (session->fact_count == UINT32_MAX) return FB_E_LIMIT;
-    if (!fb_grow(&session->allocator, (void **)&session->facts, &session->fact_cap, session->fact_count, sizeof *session->facts))
+    if (!fb_grow(&session->allocator, (void **)&session->facts, &session->fact_cap,
+                 session->fact_count, sizeof *session->facts))
       return FB_E_NOMEM;
     place = session->fact_count++;
     session->facts[place].generation = 0;
   }
   fb_fact *fact = &session->facts[place];
-  *fact = (fb_fact){.type = type, .row = row, .generation = fact->generation, .serial = ++session->serial,
+  *fact = (fb_fact){.type = type,
+                    .row = row,
+                    .generation = fact->generation,
+                    .serial = ++session->serial,
                     .made_by = session->firing_rule == FB_RULE_NONE ? 0 : session->firing};
   session->memories[type].places[row] = place;
   session->memories[type].live++;
-  if (++session->stats.facts > session->stats.facts_peak) session->stats.facts_peak = session->stats.facts;
+  if (++session->stats.facts > session->stats.facts_peak)
+    session->stats.facts_peak = session->stats.facts;
   *ret_place = place;
   return FB_OK;
 }

@@ -20,14 +20,19 @@ static void S_signature(const fb_rule_condition *condition, fb_buf *out) {
 }
 
 static bool S_new_alpha(fb_ruleset *set, const fb_rule_condition *condition, uint32_t *ret) {
-  if (!fb_rule_push(set, (void **)&set->alphas, &set->alpha_cap, set->alpha_count, sizeof *set->alphas)) return false;
-  set->alphas[set->alpha_count] = (fb_rule_alpha){.type = condition->type, .tests = condition->tests,
-                                                  .test_count = condition->test_count, .dispatched = FB_RULE_NONE};
+  if (!fb_rule_push(set, (void **)&set->alphas, &set->alpha_cap, set->alpha_count,
+                    sizeof *set->alphas))
+    return false;
+  set->alphas[set->alpha_count] = (fb_rule_alpha){.type = condition->type,
+                                                  .tests = condition->tests,
+                                                  .test_count = condition->test_count,
+                                                  .dispatched = FB_RULE_NONE};
   *ret = set->alpha_count++;
   return true;
 }
 
-static bool S_alpha_of(fb_ruleset *set, fb_table *known, fb_buf *signature, fb_rule_condition *condition) {
+static bool S_alpha_of(fb_ruleset *set, fb_table *known, fb_buf *signature,
+                       fb_rule_condition *condition) {
   S_signature(condition, signature);
   if (signature->failed) return false;
   if (!signature->len) return S_new_alpha(set, condition, &condition->alpha);
@@ -44,7 +49,9 @@ static bool S_alpha_of(fb_ruleset *set, fb_table *known, fb_buf *signature, fb_r
 }
 
 static bool S_add_reader(fb_ruleset *set, fb_rule_readers *readers, uint32_t use) {
-  if (!fb_rule_push(set, (void **)&readers->uses, &readers->cap, readers->count, sizeof *readers->uses)) return false;
+  if (!fb_rule_push(set, (void **)&readers->uses, &readers->cap, readers->count,
+                    sizeof *readers->uses))
+    return false;
   readers->uses[readers->count++] = use;
   return true;
 }
@@ -55,10 +62,13 @@ static bool S_add_use(fb_ruleset *set, const fb_rule *rule, uint32_t number) {
   fb_rule_type *type = &set->types[condition->type];
   condition->use = set->use_count;
   set->uses[set->use_count] = (fb_rule_use){rule->number, number};
-  if (!fb_rule_push(set, (void **)&alpha->uses, &alpha->use_cap, alpha->use_count, sizeof *alpha->uses)) return false;
+  if (!fb_rule_push(set, (void **)&alpha->uses, &alpha->use_cap, alpha->use_count,
+                    sizeof *alpha->uses))
+    return false;
   alpha->uses[alpha->use_count++] = set->use_count;
   if (condition->watch_all && !S_add_reader(set, &type->whole, set->use_count)) return false;
-  for (uint32_t field = 0; field < type->field_count && field / 64 < condition->watched_words; field++)
+  for (uint32_t field = 0; field < type->field_count && field / 64 < condition->watched_words;
+       field++)
     if (!condition->watch_all && (condition->watched[field / 64] >> field % 64 & 1) &&
         !S_add_reader(set, &type->fields[field], set->use_count))
       return false;
@@ -96,8 +106,10 @@ static bool S_index_of(fb_ruleset *set, uint32_t alpha_number, uint32_t field, u
       *ret = alpha->indexes[i];
       return true;
     }
-  if (!fb_rule_push(set, (void **)&set->indexes, &set->index_cap, set->index_count, sizeof *set->indexes) ||
-      !fb_rule_push(set, (void **)&alpha->indexes, &alpha->index_cap, alpha->index_count, sizeof *alpha->indexes))
+  if (!fb_rule_push(set, (void **)&set->indexes, &set->index_cap, set->index_count,
+                    sizeof *set->indexes) ||
+      !fb_rule_push(set, (void **)&alpha->indexes, &alpha->index_cap, alpha->index_count,
+                    sizeof *alpha->indexes))
     return false;
   set->indexes[set->index_count] = (fb_rule_index){alpha_number, field};
   alpha->indexes[alpha->index_count++] = set->index_count;
@@ -113,7 +125,8 @@ typedef struct S_open {
 
 static bool S_can_probe(const fb_rule_join *join, uint32_t slot, uint64_t bound, bool *ret_b) {
   if (join->op != FB_RULE_EQ) return false;
-  if (join->slot_a == slot && (join->key_only ? (join->key_slots & ~bound) == 0 : bound >> join->slot_b & 1)) {
+  if (join->slot_a == slot &&
+      (join->key_only ? (join->key_slots & ~bound) == 0 : bound >> join->slot_b & 1)) {
     *ret_b = false;
     return true;
   }
@@ -122,8 +135,8 @@ static bool S_can_probe(const fb_rule_join *join, uint32_t slot, uint64_t bound,
 }
 
 /* Fills a level that binds `condition` when `bound` are; takes the joins that it settles out of `open`. */
-static bool S_fill_level(fb_ruleset *set, const fb_rule *rule, uint32_t number, uint64_t bound, S_open *open,
-                         fb_rule_level *level) {
+static bool S_fill_level(fb_ruleset *set, const fb_rule *rule, uint32_t number, uint64_t bound,
+                         S_open *open, fb_rule_level *level) {
   const fb_rule_condition *condition = &rule->conditions[number];
   *level = (fb_rule_level){.condition = number, .index = FB_RULE_NONE};
   level->joins = fb_arena_alloc(&set->arena, (open->count + 1) * sizeof *level->joins);
@@ -136,7 +149,8 @@ static bool S_fill_level(fb_ruleset *set, const fb_rule *rule, uint32_t number, 
     if (!level->probe && S_can_probe(join, condition->slot, bound, &side_b)) {
       level->probe = join;
       level->probe_b = side_b;
-      if (!S_index_of(set, condition->alpha, side_b ? join->field_b : join->field_a, &level->index)) return false;
+      if (!S_index_of(set, condition->alpha, side_b ? join->field_b : join->field_a, &level->index))
+        return false;
     } else if (!(join->slots & ~after)) {
       level->joins[level->join_count++] = join;
     } else {
@@ -160,7 +174,8 @@ static uint32_t S_choose(const fb_rule *rule, uint64_t bound, const S_open *open
   return first;
 }
 
-static uint32_t S_all_joins(const fb_rule *rule, const fb_rule_condition *guard, const fb_rule_join **out) {
+static uint32_t S_all_joins(const fb_rule *rule, const fb_rule_condition *guard,
+                            const fb_rule_join **out) {
   uint32_t count = 0;
   for (uint32_t i = 0; i < rule->condition_count; i++) {
     const fb_rule_condition *c = &rule->conditions[i];
@@ -232,7 +247,8 @@ static fb_rule_bucket *S_bucket(fb_ruleset *set, fb_rule_dispatch *dispatch, fb_
     dispatch->cap = cap;
   }
   uint32_t at = (uint32_t)fb_rule_key_hash(key) & (dispatch->cap - 1);
-  while (dispatch->buckets[at].key.tag != FB_KEY_NONE && !fb_rule_key_equal(dispatch->buckets[at].key, key))
+  while (dispatch->buckets[at].key.tag != FB_KEY_NONE &&
+         !fb_rule_key_equal(dispatch->buckets[at].key, key))
     at = (at + 1) & (dispatch->cap - 1);
   if (dispatch->buckets[at].key.tag == FB_KEY_NONE) {
     dispatch->buckets[at].key = key;
@@ -241,10 +257,13 @@ static fb_rule_bucket *S_bucket(fb_ruleset *set, fb_rule_dispatch *dispatch, fb_
   return &dispatch->buckets[at];
 }
 
-static fb_rule_dispatch *S_dispatch_on(fb_ruleset *set, fb_rule_type *type, uint32_t field, uint32_t *cap) {
+static fb_rule_dispatch *S_dispatch_on(fb_ruleset *set, fb_rule_type *type, uint32_t field,
+                                       uint32_t *cap) {
   for (uint32_t i = 0; i < type->dispatch_count; i++)
     if (type->dispatches[i].field == field) return &type->dispatches[i];
-  if (!fb_rule_push(set, (void **)&type->dispatches, cap, type->dispatch_count, sizeof *type->dispatches)) return NULL;
+  if (!fb_rule_push(set, (void **)&type->dispatches, cap, type->dispatch_count,
+                    sizeof *type->dispatches))
+    return NULL;
   type->dispatches[type->dispatch_count] = (fb_rule_dispatch){.field = field};
   return &type->dispatches[type->dispatch_count++];
 }
@@ -258,7 +277,8 @@ static bool S_count_constants(fb_ruleset *set) {
     const fb_rule_alpha *alpha = &set->alphas[a];
     for (uint32_t t = 0; t < alpha->test_count; t++) {
       if (!S_can_dispatch(&alpha->tests[t])) continue;
-      fb_rule_dispatch *dispatch = S_dispatch_on(set, &set->types[alpha->type], alpha->tests[t].field, &caps[alpha->type]);
+      fb_rule_dispatch *dispatch =
+          S_dispatch_on(set, &set->types[alpha->type], alpha->tests[t].field, &caps[alpha->type]);
       if (!dispatch || !S_bucket(set, dispatch, alpha->tests[t].key)) return false;
     }
   }
@@ -277,12 +297,15 @@ static bool S_place_alpha(fb_ruleset *set, uint32_t number) {
     alpha->dispatched = t;
   }
   if (!best) {
-    if (!fb_rule_push(set, (void **)&type->always, &type->always_cap, type->always_count, sizeof *type->always)) return false;
+    if (!fb_rule_push(set, (void **)&type->always, &type->always_cap, type->always_count,
+                      sizeof *type->always))
+      return false;
     type->always[type->always_count++] = number;
     return true;
   }
   fb_rule_bucket *bucket = S_bucket(set, best, alpha->tests[alpha->dispatched].key);
-  if (!bucket || !fb_rule_push(set, (void **)&bucket->alphas, &bucket->cap, bucket->count, sizeof *bucket->alphas))
+  if (!bucket || !fb_rule_push(set, (void **)&bucket->alphas, &bucket->cap, bucket->count,
+                               sizeof *bucket->alphas))
     return false;
   bucket->alphas[bucket->count++] = number;
   return true;
@@ -292,7 +315,8 @@ static void S_drop_empty(fb_rule_type *type) {
   uint32_t kept = 0;
   for (uint32_t i = 0; i < type->dispatch_count; i++) {
     bool used = false;
-    for (uint32_t b = 0; b < type->dispatches[i].cap; b++) used |= type->dispatches[i].buckets[b].count > 0;
+    for (uint32_t b = 0; b < type->dispatches[i].cap; b++)
+      used |= type->dispatches[i].buckets[b].count > 0;
     if (used) type->dispatches[kept++] = type->dispatches[i];
   }
   type->dispatch_count = kept;
@@ -316,11 +340,14 @@ static bool S_plan_levels(fb_ruleset *set) {
     uint32_t low = 0, high = set->salience_count;
     while (low < high) {
       uint32_t middle = (low + high) / 2;
-      if (set->saliences[middle] > salience) low = middle + 1;
-      else high = middle;
+      if (set->saliences[middle] > salience)
+        low = middle + 1;
+      else
+        high = middle;
     }
     if (low < set->salience_count && set->saliences[low] == salience) continue;
-    memmove(&set->saliences[low + 1], &set->saliences[low], (set->salience_count - low) * sizeof *set->saliences);
+    memmove(&set->saliences[low + 1], &set->saliences[low],
+            (set->salience_count - low) * sizeof *set->saliences);
     set->saliences[low] = salience;
     set->salience_count++;
   }
@@ -328,8 +355,10 @@ static bool S_plan_levels(fb_ruleset *set) {
     uint32_t low = 0, high = set->salience_count;
     while (low < high) {
       uint32_t middle = (low + high) / 2;
-      if (set->saliences[middle] > set->rules[r].info.salience) low = middle + 1;
-      else high = middle;
+      if (set->saliences[middle] > set->rules[r].info.salience)
+        low = middle + 1;
+      else
+        high = middle;
     }
     set->rules[r].level = low;
   }
@@ -350,14 +379,16 @@ static bool S_plan_types(fb_ruleset *set) {
 }
 
 fb_status fb_rule_plan(fb_ruleset *set) {
-  if (!S_plan_types(set) || !S_plan_alphas(set) || !S_plan_walks(set) || !S_plan_dispatch(set) || !S_plan_levels(set))
+  if (!S_plan_types(set) || !S_plan_alphas(set) || !S_plan_walks(set) || !S_plan_dispatch(set) ||
+      !S_plan_levels(set))
     return FB_E_NOMEM;
   return FB_OK;
 }
 
 /* ── For people ── */
 
-static void S_dump_level(const fb_ruleset *set, const fb_rule *rule, const fb_rule_level *level, fb_buf *out) {
+static void S_dump_level(const fb_ruleset *set, const fb_rule *rule, const fb_rule_level *level,
+                         fb_buf *out) {
   const fb_rule_condition *c = &rule->conditions[level->condition];
   const fb_fact_type *type = fb_schema_type(set->schema, c->type);
   fb_buf_printf(out, "      then %.*s", (int)type->name.len, type->name.ptr);
@@ -367,7 +398,8 @@ static void S_dump_level(const fb_ruleset *set, const fb_rule *rule, const fb_ru
   } else {
     fb_buf_text(out, ", every one");
   }
-  if (level->join_count) fb_buf_printf(out, ", %u more test%s", level->join_count, level->join_count > 1 ? "s" : "");
+  if (level->join_count)
+    fb_buf_printf(out, ", %u more test%s", level->join_count, level->join_count > 1 ? "s" : "");
   fb_buf_char(out, '\n');
 }
 
@@ -375,15 +407,16 @@ void fb_ruleset_dump(const fb_ruleset *set, fb_buf *out) {
   static const char *const kinds[] = {"", "not ", "exists "};
   for (uint32_t r = 0; r < set->rule_count; r++) {
     const fb_rule *rule = &set->rules[r];
-    fb_buf_printf(out, "rule %u: %.*s%s\n", (unsigned)r, (int)rule->info.name.len, rule->info.name.ptr,
-                  rule->info.enabled ? "" : " (not enabled)");
+    fb_buf_printf(out, "rule %u: %.*s%s\n", (unsigned)r, (int)rule->info.name.len,
+                  rule->info.name.ptr, rule->info.enabled ? "" : " (not enabled)");
     for (uint32_t i = 0; i < rule->condition_count && rule->info.enabled; i++) {
       const fb_rule_condition *c = &rule->conditions[i];
       const fb_rule_alpha *alpha = &set->alphas[c->alpha];
       fb_slice type = fb_schema_type(set->schema, c->type)->name;
-      fb_buf_printf(out, "  %s%.*s: %u test%s, alpha %u%s%s\n", kinds[c->kind], (int)type.len, type.ptr, alpha->test_count,
-                    alpha->test_count == 1 ? "" : "s", (unsigned)c->alpha,
-                    alpha->dispatched != FB_RULE_NONE ? ", by hash" : "", alpha->stored ? ", stored" : "");
+      fb_buf_printf(out, "  %s%.*s: %u test%s, alpha %u%s%s\n", kinds[c->kind], (int)type.len,
+                    type.ptr, alpha->test_count, alpha->test_count == 1 ? "" : "s",
+                    (unsigned)c->alpha, alpha->dispatched != FB_RULE_NONE ? ", by hash" : "",
+                    alpha->stored ? ", stored" : "");
       for (uint32_t l = 0; l < c->walk_count; l++) S_dump_level(set, rule, &c->walk[l], out);
     }
   }

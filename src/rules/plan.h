@@ -42,7 +42,7 @@ typedef enum fb_rule_tag {
   FB_KEY_NULL,
   FB_KEY_BOOL,
   FB_KEY_INT,
-  FB_KEY_UINT, /* above INT64_MAX */
+  FB_KEY_UINT,   /* above INT64_MAX */
   FB_KEY_DOUBLE, /* not integral */
   FB_KEY_SYMBOL,
   FB_KEY_UNKNOWN_TEXT, /* not interned in the session, so that no fact has it */
@@ -101,7 +101,8 @@ typedef struct fb_rule_level {
   uint32_t index; /* NONE: every fact of the alpha is looked at */
   const fb_rule_join *probe;
   bool probe_b; /* the index is on side b of the probe, so that side a is the key */
-  bool other;   /* the fact that set the walk off may not be bound here too: that match is found elsewhere */
+  bool
+      other; /* the fact that set the walk off may not be bound here too: that match is found elsewhere */
   const fb_rule_join **joins; /* that can be told once this is bound */
   uint32_t join_count;
 } fb_rule_level;
@@ -114,7 +115,7 @@ typedef struct fb_rule_condition {
   uint32_t slot;
   uint32_t alpha;
   uint32_t use;
-  fb_slice variable; /* "" when it binds none */
+  fb_slice variable;   /* "" when it binds none */
   const fb_node *node; /* its head */
   fb_rule_test *tests;
   uint32_t test_count, test_cap;
@@ -122,7 +123,7 @@ typedef struct fb_rule_condition {
   uint32_t join_count, join_cap;
   uint64_t *watched; /* bits of the fields that conditions read of this fact */
   uint32_t watched_words;
-  bool watch_all; /* the fact is read as a whole */
+  bool watch_all;      /* the fact is read as a whole */
   fb_rule_level *walk; /* from a fact in this condition */
   uint32_t walk_count;
   fb_rule_level check; /* NOT, EXISTS: all positives are bound */
@@ -146,9 +147,9 @@ typedef struct fb_rule_field {
 
 typedef struct fb_rule_action {
   uint8_t kind;
-  uint32_t type; /* ASSERT, MODIFY, RETRACT */
-  uint32_t slot; /* MODIFY, RETRACT */
-  fb_slice name; /* EMIT */
+  uint32_t type;        /* ASSERT, MODIFY, RETRACT */
+  uint32_t slot;        /* MODIFY, RETRACT */
+  fb_slice name;        /* EMIT */
   fb_template *message; /* LOG */
   const fb_node *node;
   fb_rule_field *fields;
@@ -159,7 +160,7 @@ typedef struct fb_rule {
   fb_rule_info info;
   const fb_node *node; /* of the name */
   uint32_t number;
-  uint32_t level; /* of its salience, 0 the highest */
+  uint32_t level;                /* of its salience, 0 the highest */
   fb_rule_condition *conditions; /* as written; `test:` is not among them */
   uint32_t condition_count;
   uint32_t *positives; /* condition numbers by slot */
@@ -175,7 +176,7 @@ typedef struct fb_rule_alpha {
   const fb_rule_test *tests;
   uint32_t test_count;
   uint32_t dispatched; /* the test that the dispatch has made; NONE */
-  bool stored; /* some join looks for its facts */
+  bool stored;         /* some join looks for its facts */
   uint32_t *uses;
   uint32_t use_count, use_cap;
   uint32_t *indexes;
@@ -225,7 +226,8 @@ struct fb_ruleset {
   fb_arena arena; /* all of the plan but programs, templates, symbols, schema */
   fb_doc *owned;
   const fb_doc *doc;
-  fb_symbols *symbols; /* texts of constants; a session interns them first, so that they have the same numbers */
+  fb_symbols *
+      symbols; /* texts of constants; a session interns them first, so that they have the same numbers */
   fb_schema *schema;
   fb_rule *rules;
   uint32_t rule_count;
@@ -251,10 +253,10 @@ typedef struct fb_rule_loader {
   const fb_doc *doc;
   fb_errors *errors, *warnings;
   fb_cel_env *env;
-  bool declares;       /* has `facts:` */
+  bool declares; /* has `facts:` */
   bool nomem;
-  fb_rule *rule;       /* being loaded */
-  uint64_t slots_used; /* by conditions of others and actions: bits of this rule's slots */
+  fb_rule *rule;            /* being loaded */
+  uint64_t slots_used;      /* by conditions of others and actions: bits of this rule's slots */
   const fb_node **asserted; /* type names that actions assert */
   size_t asserted_count, asserted_cap;
 } fb_rule_loader;

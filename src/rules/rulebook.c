@@ -22,7 +22,8 @@ fb_rule_key fb_rule_key_of(fb_value value, const fb_symbols *symbols) {
     case FB_NULL: return (fb_rule_key){FB_KEY_NULL, 0};
     case FB_BOOL: return (fb_rule_key){FB_KEY_BOOL, value.as.b};
     case FB_INT: return (fb_rule_key){FB_KEY_INT, value.as.u};
-    case FB_UINT: return (fb_rule_key){value.as.u > INT64_MAX ? FB_KEY_UINT : FB_KEY_INT, value.as.u};
+    case FB_UINT:
+      return (fb_rule_key){value.as.u > INT64_MAX ? FB_KEY_UINT : FB_KEY_INT, value.as.u};
     case FB_DOUBLE:
       if (value.as.d != value.as.d) return (fb_rule_key){FB_KEY_NONE, 0};
       if (value.as.d >= -0x1p63 && value.as.d < 0x1p63) {
@@ -48,13 +49,15 @@ static fb_status S_field_type(fb_rule_loader *loader, const fb_node *node, fb_fi
   static const char *const names[] = {"any",   "bool",      "int",      "uint", "double", "string",
                                       "bytes", "timestamp", "duration", "list", "map"};
   if (fb_node_is(node, FB_STRING) && fb_field_type_parse(fb_node_text(node), ret)) return FB_OK;
-  char hint[200] = "types are any, bool, int, uint, double, string, bytes, timestamp, duration, list, map";
+  char hint[200] =
+      "types are any, bool, int, uint, double, string, bytes, timestamp, duration, list, map";
   if (fb_node_is(node, FB_STRING)) {
     const char *near = fb_nearest(fb_node_text(node), names, sizeof names / sizeof *names);
     if (near) snprintf(hint, sizeof hint, "did you mean `%s`?", near);
     fb_slice text = fb_node_text(node);
     return fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_TYPE, hint,
-                       "there is no field type `%.*s`", (int)(text.len > 60 ? 60 : text.len), text.ptr);
+                       "there is no field type `%.*s`", (int)(text.len > 60 ? 60 : text.len),
+                       text.ptr);
   }
   return fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_TYPE, hint,
                      "a field's type is a name, not %s", fb_node_describe(node));
@@ -79,7 +82,8 @@ static void S_declare(fb_rule_loader *loader, const fb_pair *pair) {
     return;
   }
   if (node->kind != FB_MAP) {
-    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_TYPE, "as in `order: {id: string, amount: double}`",
+    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_TYPE,
+                "as in `order: {id: string, amount: double}`",
                 "a fact type is a map of its fields, not %s", fb_node_describe(node));
     return;
   }
@@ -102,7 +106,8 @@ static void S_declare(fb_rule_loader *loader, const fb_pair *pair) {
   }
   fb_fact_type *type;
   fb_error err;
-  fb_status status = fb_schema_declare(loader->set->schema, fb_node_text(&pair->key), fields, count, &type, &err);
+  fb_status status =
+      fb_schema_declare(loader->set->schema, fb_node_text(&pair->key), fields, count, &type, &err);
   if (status == FB_E_NOMEM)
     loader->nomem = true;
   else if (status != FB_OK)
@@ -120,11 +125,13 @@ static const char *S_nearest_type(fb_rule_loader *loader, fb_slice name) {
   return best;
 }
 
-fb_fact_type *fb_rule_type_named(fb_rule_loader *loader, const fb_node *node, fb_slice name, bool asserted) {
+fb_fact_type *fb_rule_type_named(fb_rule_loader *loader, const fb_node *node, fb_slice name,
+                                 bool asserted) {
   if (!S_is_name(name, true)) {
     fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_TYPE,
                 "a type's name has letters, digits, `_`, `.` and `-`, and starts with a letter",
-                "`%.*s` cannot be the name of a fact type", (int)(name.len > 60 ? 60 : name.len), name.ptr);
+                "`%.*s` cannot be the name of a fact type", (int)(name.len > 60 ? 60 : name.len),
+                name.ptr);
     return NULL;
   }
   fb_fact_type *type = fb_schema_find(loader->set->schema, name);
@@ -133,8 +140,8 @@ fb_fact_type *fb_rule_type_named(fb_rule_loader *loader, const fb_node *node, fb
     if (near) {
       char hint[240];
       snprintf(hint, sizeof hint, "did you mean `%s`? Else declare it under `facts:`", near);
-      fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_TYPE, hint, "unknown fact type `%.*s`",
-                  (int)name.len, name.ptr);
+      fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_TYPE, hint,
+                  "unknown fact type `%.*s`", (int)name.len, name.ptr);
       return NULL;
     }
   }
@@ -148,12 +155,21 @@ fb_fact_type *fb_rule_type_named(fb_rule_loader *loader, const fb_node *node, fb
 
 /* ── rules: ── */
 
-enum { KEY_NAME, KEY_SALIENCE, KEY_WHEN, KEY_THEN, KEY_ENABLED, KEY_DESCRIPTION, KEY_TAGS, KEY_COUNT };
+enum {
+  KEY_NAME,
+  KEY_SALIENCE,
+  KEY_WHEN,
+  KEY_THEN,
+  KEY_ENABLED,
+  KEY_DESCRIPTION,
+  KEY_TAGS,
+  KEY_COUNT
+};
 
 static const fb_key_spec S_rule_keys[KEY_COUNT] = {
-    {"name", FB_KIND_BIT(FB_STRING), true},        {"salience", FB_KIND_BIT(FB_INT), false},
-    {"when", FB_KIND_BIT(FB_LIST), true},          {"then", FB_KIND_BIT(FB_LIST), true},
-    {"enabled", FB_KIND_BIT(FB_BOOL), false},      {"description", FB_KIND_BIT(FB_STRING), false},
+    {"name", FB_KIND_BIT(FB_STRING), true},   {"salience", FB_KIND_BIT(FB_INT), false},
+    {"when", FB_KIND_BIT(FB_LIST), true},     {"then", FB_KIND_BIT(FB_LIST), true},
+    {"enabled", FB_KIND_BIT(FB_BOOL), false}, {"description", FB_KIND_BIT(FB_STRING), false},
     {"tags", FB_KIND_BIT(FB_LIST), false},
 };
 
@@ -167,15 +183,16 @@ static int32_t S_salience(fb_rule_loader *loader, const fb_node *node) {
   if (!node) return 0;
   int64_t salience = node->as.scalar.as.i;
   if (salience >= -1000000 && salience <= 1000000) return (int32_t)salience;
-  fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_SYNTAX, "", "salience is between -1000000 and 1000000");
+  fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_SYNTAX, "",
+              "salience is between -1000000 and 1000000");
   return 0;
 }
 
 static void S_check_tags(fb_rule_loader *loader, const fb_node *tags) {
   for (uint32_t i = 0; tags && i < tags->count; i++)
     if (tags->as.items[i].kind != FB_STRING)
-      fb_doc_fail(loader->doc, &tags->as.items[i], loader->errors, FB_E_RULE_SYNTAX, "", "a tag is text, not %s",
-                  fb_node_describe(&tags->as.items[i]));
+      fb_doc_fail(loader->doc, &tags->as.items[i], loader->errors, FB_E_RULE_SYNTAX, "",
+                  "a tag is text, not %s", fb_node_describe(&tags->as.items[i]));
 }
 
 /* A variable bound and never read says more than it needs to: often a slip. */
@@ -185,8 +202,9 @@ static void S_warn_unused(fb_rule_loader *loader, const fb_rule *rule) {
     bool own = c->test_count || c->join_count;
     if (!c->variable.len || own) continue;
     if (c->kind == FB_WHEN_FACT && (loader->slots_used >> c->slot & 1)) continue;
-    fb_doc_fail(loader->doc, c->node, loader->warnings, FB_E_RULE_UNUSED, "leave out `as …` if that is meant",
-                "nothing uses the variable `%.*s`", (int)c->variable.len, c->variable.ptr);
+    fb_doc_fail(loader->doc, c->node, loader->warnings, FB_E_RULE_UNUSED,
+                "leave out `as …` if that is meant", "nothing uses the variable `%.*s`",
+                (int)c->variable.len, c->variable.ptr);
   }
 }
 
@@ -204,16 +222,19 @@ static void S_load_rule(fb_rule_loader *loader, const fb_node *node, fb_table *n
     bool added = true;
     fb_table_slot *slot = rule->info.name.len ? fb_table_put(names, rule->info.name, &added) : NULL;
     if (!rule->info.name.len)
-      fb_doc_fail(loader->doc, keys[KEY_NAME], loader->errors, FB_E_RULE_SYNTAX, "", "a rule's name is empty");
+      fb_doc_fail(loader->doc, keys[KEY_NAME], loader->errors, FB_E_RULE_SYNTAX, "",
+                  "a rule's name is empty");
     else if (!slot)
       loader->nomem = true;
     else if (!added)
-      fb_doc_fail(loader->doc, keys[KEY_NAME], loader->errors, FB_E_RULE_DUPLICATE, "names must differ",
-                  "there is already a rule of this name, on line %u", (unsigned)slot->value.number);
+      fb_doc_fail(loader->doc, keys[KEY_NAME], loader->errors, FB_E_RULE_DUPLICATE,
+                  "names must differ", "there is already a rule of this name, on line %u",
+                  (unsigned)slot->value.number);
     else
       slot->value.number = keys[KEY_NAME]->line;
   }
-  if (keys[KEY_DESCRIPTION]) rule->info.description = S_keep(loader, fb_node_text(keys[KEY_DESCRIPTION]));
+  if (keys[KEY_DESCRIPTION])
+    rule->info.description = S_keep(loader, fb_node_text(keys[KEY_DESCRIPTION]));
   rule->info.salience = S_salience(loader, keys[KEY_SALIENCE]);
   if (keys[KEY_ENABLED]) rule->info.enabled = keys[KEY_ENABLED]->as.scalar.as.b;
   S_check_tags(loader, keys[KEY_TAGS]);
@@ -224,8 +245,8 @@ static void S_load_rule(fb_rule_loader *loader, const fb_node *node, fb_table *n
   bool sound = fb_errors_total(loader->errors) == before;
   if (keys[KEY_THEN]) {
     if (!keys[KEY_THEN]->count)
-      fb_doc_fail(loader->doc, keys[KEY_THEN], loader->errors, FB_E_RULE_ACTION, "give it at least one action",
-                  "the rule does nothing");
+      fb_doc_fail(loader->doc, keys[KEY_THEN], loader->errors, FB_E_RULE_ACTION,
+                  "give it at least one action", "the rule does nothing");
     fb_rule_load_actions(loader, keys[KEY_THEN]);
   }
   if (sound && fb_errors_total(loader->errors) == before) S_warn_unused(loader, rule);
@@ -257,7 +278,8 @@ static void S_warn_types(fb_rule_loader *loader) {
   if (!known) return;
   for (uint32_t r = 0; r < set->rule_count; r++)
     for (uint32_t a = 0; a < set->rules[r].action_count; a++)
-      if (set->rules[r].actions[a].kind == FB_THEN_ASSERT) known[set->rules[r].actions[a].type] = true;
+      if (set->rules[r].actions[a].kind == FB_THEN_ASSERT)
+        known[set->rules[r].actions[a].type] = true;
   for (uint32_t r = 0; r < set->rule_count; r++)
     for (uint32_t i = 0; i < set->rules[r].condition_count; i++) {
       const fb_rule_condition *c = &set->rules[r].conditions[i];
@@ -267,7 +289,8 @@ static void S_warn_types(fb_rule_loader *loader) {
       known[c->type] = true;
       fb_doc_fail(loader->doc, c->node, loader->warnings, FB_E_RULE_UNKNOWN_TYPE,
                   "declare it under `facts:` to have its fields checked",
-                  "nothing declares or asserts the type `%.*s`", (int)type->name.len, type->name.ptr);
+                  "nothing declares or asserts the type `%.*s`", (int)type->name.len,
+                  type->name.ptr);
     }
 }
 
@@ -305,7 +328,8 @@ static fb_status S_ruleset_new(const fb_allocator *allocator, fb_ruleset **ret) 
   return FB_OK;
 }
 
-static fb_status S_load_into(fb_ruleset *set, const fb_node *node, fb_errors *errors, fb_errors *warnings) {
+static fb_status S_load_into(fb_ruleset *set, const fb_node *node, fb_errors *errors,
+                             fb_errors *warnings) {
   fb_errors found;
   fb_errors_init(&found, set->allocator, errors && errors->max ? errors->max : 0);
   fb_rule_loader loader = {.set = set, .doc = set->doc, .errors = &found, .warnings = warnings};
@@ -313,7 +337,8 @@ static fb_status S_load_into(fb_ruleset *set, const fb_node *node, fb_errors *er
   if (status == FB_OK) status = S_load(&loader, node);
   if (status == FB_OK && fb_errors_total(&found) == 0) status = fb_rule_plan(set);
   fb_cel_env_free(loader.env);
-  if (status == FB_OK && fb_errors_total(&found)) status = found.count ? found.items[0].code : FB_E_NOMEM;
+  if (status == FB_OK && fb_errors_total(&found))
+    status = found.count ? found.items[0].code : FB_E_NOMEM;
   for (size_t i = 0; i < found.count && errors; i++) fb_errors_add(errors, &found.items[i]);
   if (errors) errors->dropped += found.dropped;
   if (status == FB_E_NOMEM && !found.count) {
@@ -369,8 +394,14 @@ void fb_ruleset_free(fb_ruleset *set) {
   fb_free(set->allocator, set, sizeof *set);
 }
 
-const char *fb_ruleset_name(const fb_ruleset *set) { return fb_doc_name(set->doc); }
+const char *fb_ruleset_name(const fb_ruleset *set) {
+  return fb_doc_name(set->doc);
+}
 
-size_t fb_ruleset_count(const fb_ruleset *set) { return set->rule_count; }
+size_t fb_ruleset_count(const fb_ruleset *set) {
+  return set->rule_count;
+}
 
-fb_rule_info fb_ruleset_rule(const fb_ruleset *set, size_t number) { return set->rules[number].info; }
+fb_rule_info fb_ruleset_rule(const fb_ruleset *set, size_t number) {
+  return set->rules[number].info;
+}

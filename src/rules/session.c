@@ -14,18 +14,22 @@ static void *S_count(void *context, void *ptr, size_t old_size, size_t size) {
 /* The ruleset's symbols come first and in the same order, so that they have the same numbers in every session. */
 static fb_status S_copy_schema(fb_session *session) {
   const fb_ruleset *set = session->set;
-  fb_status status = fb_symbols_new(&session->allocator, session->options.hash_seed, &session->symbols);
+  fb_status status =
+      fb_symbols_new(&session->allocator, session->options.hash_seed, &session->symbols);
   for (size_t i = 1; i < fb_symbols_count(set->symbols) && status == FB_OK; i++) {
     fb_symbol symbol;
-    status = fb_symbol_intern(session->symbols, fb_symbol_text(set->symbols, (fb_symbol)i), &symbol);
+    status =
+        fb_symbol_intern(session->symbols, fb_symbol_text(set->symbols, (fb_symbol)i), &symbol);
   }
-  if (status == FB_OK) status = fb_schema_new(&session->allocator, session->symbols, &session->schema);
+  if (status == FB_OK)
+    status = fb_schema_new(&session->allocator, session->symbols, &session->schema);
   for (uint32_t i = 0; i < fb_schema_count(set->schema) && status == FB_OK; i++) {
     const fb_fact_type *type = fb_schema_type(set->schema, i);
     fb_fact_type *copy;
     uint32_t field;
     if (!type->open) {
-      status = fb_schema_declare(session->schema, type->name, type->fields, type->field_count, &copy, NULL);
+      status = fb_schema_declare(session->schema, type->name, type->fields, type->field_count,
+                                 &copy, NULL);
       continue;
     }
     status = fb_schema_open(session->schema, type->name, &copy);
@@ -54,15 +58,17 @@ static fb_status S_init_state(fb_session *session) {
   session->alphas = fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->alphas);
   session->indexes = fb_alloc_zero(allocator, (set->index_count + 1) * sizeof *session->indexes);
   session->use_ticks = fb_alloc_zero(allocator, (set->use_count + 1) * sizeof *session->use_ticks);
-  session->candidates = fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->candidates);
+  session->candidates =
+      fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->candidates);
   session->matched = fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->matched);
-  session->rule_stats = fb_alloc_zero(allocator, (set->rule_count + 1) * sizeof *session->rule_stats);
+  session->rule_stats =
+      fb_alloc_zero(allocator, (set->rule_count + 1) * sizeof *session->rule_stats);
   session->values = fb_alloc_zero(allocator, S_most_values(set) * sizeof *session->values);
   session->rows = fb_alloc_zero(allocator, S_most_values(set) * sizeof *session->rows);
   session->firing_rule = FB_RULE_NONE;
   session->fact_count = 1;
-  if (!session->alphas || !session->indexes || !session->use_ticks || !session->candidates || !session->matched ||
-      !session->rule_stats || !session->values || !session->rows)
+  if (!session->alphas || !session->indexes || !session->use_ticks || !session->candidates ||
+      !session->matched || !session->rule_stats || !session->values || !session->rows)
     return FB_E_NOMEM;
   for (int i = 0; i < FB_RULE_SLOTS; i++) session->slots[i] = fb_absent();
   fb_status status = fb_agenda_init(session);
@@ -79,7 +85,8 @@ static void S_free_memories(fb_session *session) {
   }
   fb_free(allocator, session->memories, session->memory_cap * sizeof *session->memories);
   for (uint32_t i = 0; session->alphas && i < session->set->alpha_count; i++)
-    fb_free(allocator, session->alphas[i].bits, session->alphas[i].words * sizeof *session->alphas[i].bits);
+    fb_free(allocator, session->alphas[i].bits,
+            session->alphas[i].words * sizeof *session->alphas[i].bits);
   for (uint32_t i = 0; session->indexes && i < session->set->index_count; i++) {
     fb_index_memory *index = &session->indexes[i];
     fb_free(allocator, index->heads, index->head_count * sizeof *index->heads);
@@ -111,8 +118,8 @@ static void S_release_state(fb_session *session) {
   fb_arena_release(&session->firing_arena);
 }
 
-fb_status fb_session_new(const fb_ruleset *ruleset, const fb_session_options *options, const fb_allocator *allocator,
-                         fb_session **ret_session) {
+fb_status fb_session_new(const fb_ruleset *ruleset, const fb_session_options *options,
+                         const fb_allocator *allocator, fb_session **ret_session) {
   if (!allocator) allocator = fb_allocator_system();
   fb_session *session = fb_alloc_zero(allocator, sizeof *session);
   if (!session) return FB_E_NOMEM;
@@ -141,26 +148,40 @@ void fb_session_free(fb_session *session) {
 fb_status fb_session_reset(fb_session *session) {
   fb_session kept = *session;
   S_release_state(session);
-  *session = (fb_session){.base = kept.base, .allocator = kept.allocator, .held = session->held, .set = kept.set,
-                          .options = kept.options, .symbols = kept.symbols, .schema = kept.schema};
+  *session = (fb_session){.base = kept.base,
+                          .allocator = kept.allocator,
+                          .held = session->held,
+                          .set = kept.set,
+                          .options = kept.options,
+                          .symbols = kept.symbols,
+                          .schema = kept.schema};
   fb_status status = S_init_state(session);
   session->lost = status != FB_OK;
   return status;
 }
 
-const fb_ruleset *fb_session_ruleset(const fb_session *session) { return session->set; }
+const fb_ruleset *fb_session_ruleset(const fb_session *session) {
+  return session->set;
+}
 
-fb_schema *fb_session_schema(fb_session *session) { return session->schema; }
+fb_schema *fb_session_schema(fb_session *session) {
+  return session->schema;
+}
 
-void fb_session_set_deadline(fb_session *session, int64_t deadline) { session->options.deadline = deadline; }
+void fb_session_set_deadline(fb_session *session, int64_t deadline) {
+  session->options.deadline = deadline;
+}
 
-bool fb_session_halted(const fb_session *session) { return session->halted; }
+bool fb_session_halted(const fb_session *session) {
+  return session->halted;
+}
 
 /* ── Changes ── */
 
 static fb_status S_ready(const fb_session *session, fb_error *err) {
   if (!session->lost) return FB_OK;
-  return fb_fail(err, FB_E_RULE_SESSION, "the session ran out of memory in the middle of a change; reset it");
+  return fb_fail(err, FB_E_RULE_SESSION,
+                 "the session ran out of memory in the middle of a change; reset it");
 }
 
 /* A change that ended in the middle. */
@@ -169,13 +190,15 @@ static fb_status S_lose(fb_session *session, fb_status status, fb_error *err) {
   return fb_fail(err, status, "out of memory while facts were matched");
 }
 
-fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row, uint32_t *ret_place, fb_error *err) {
+fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row,
+                                uint32_t *ret_place, fb_error *err) {
   fb_memory *memory = &session->memories[type];
   uint32_t place;
   uint64_t max = session->options.max_facts;
   fb_status status = FB_OK;
   if (max && session->stats.facts >= max)
-    status = fb_fail(err, FB_E_RULE_LIMIT, "the session holds %llu facts, its limit", (unsigned long long)max);
+    status = fb_fail(err, FB_E_RULE_LIMIT, "the session holds %llu facts, its limit",
+                     (unsigned long long)max);
   else if ((status = fb_memory_place(session, type, row, &place)) != FB_OK)
     fb_fail(err, status, "no room for another fact");
   if (status != FB_OK) {
@@ -184,7 +207,8 @@ fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row
   }
   status = fb_match_insert(session, place);
   if (status == FB_E_RULE_LIMIT)
-    fb_fail(err, status, "%llu activations wait, the limit of the session", (unsigned long long)session->options.max_activations);
+    fb_fail(err, status, "%llu activations wait, the limit of the session",
+            (unsigned long long)session->options.max_activations);
   else if (status != FB_OK)
     fb_fail(err, status, "out of memory while a fact was matched");
   if (status != FB_OK) {
@@ -196,10 +220,12 @@ fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row
   return FB_OK;
 }
 
-fb_status fb_session_fit(fb_session *session, fb_memory *memory, uint32_t field, fb_value *value, fb_error *err) {
+fb_status fb_session_fit(fb_session *session, fb_memory *memory, uint32_t field, fb_value *value,
+                         fb_error *err) {
   const fb_fact_type *type = fb_facts_type(memory->facts);
-  static const uint8_t kinds[] = {FB_ABSENT, FB_BOOL, FB_INT, FB_UINT, FB_DOUBLE, FB_STRING, FB_BYTES,
-                                  FB_TIMESTAMP, FB_DURATION, FB_LIST, FB_MAP};
+  static const uint8_t kinds[] = {FB_ABSENT,   FB_BOOL,   FB_INT,   FB_UINT,
+                                  FB_DOUBLE,   FB_STRING, FB_BYTES, FB_TIMESTAMP,
+                                  FB_DURATION, FB_LIST,   FB_MAP};
   fb_field_type want = type->fields[field].type;
   if (want == FB_FIELD_ANY || value->kind == FB_ABSENT || value->kind == kinds[want]) return FB_OK;
   uint32_t row;
@@ -212,14 +238,15 @@ fb_status fb_session_fit(fb_session *session, fb_memory *memory, uint32_t field,
   return status;
 }
 
-fb_status fb_session_change(fb_session *session, uint32_t place, const uint32_t *fields, const fb_value *values,
-                            uint32_t count, fb_error *err) {
+fb_status fb_session_change(fb_session *session, uint32_t place, const uint32_t *fields,
+                            const fb_value *values, uint32_t count, fb_error *err) {
   fb_status status = fb_match_modify(session, place, fields, values, count, err);
   if (status == FB_DONE) return FB_OK;
   if (status != FB_OK) return S_lose(session, status, err);
   session->stats.modified++;
   if (session->firing_rule == FB_RULE_NONE) return FB_OK;
-  if (session->options.explain && fb_why_changed(session, place) != FB_OK) return S_lose(session, FB_E_NOMEM, err);
+  if (session->options.explain && fb_why_changed(session, place) != FB_OK)
+    return S_lose(session, FB_E_NOMEM, err);
   session->facts[place].changed_by = session->firing;
   return FB_OK;
 }
@@ -234,21 +261,22 @@ fb_status fb_session_remove(fb_session *session, uint32_t place, fb_error *err) 
 /* ── Facts in ── */
 
 /* Sets the fields of a new row; on failure the row is free again. */
-static fb_status S_fill(fb_session *session, fb_fact_type *type, fb_memory *memory, const fb_map *fields,
-                        uint32_t *ret_row, fb_error *err) {
+static fb_status S_fill(fb_session *session, fb_fact_type *type, fb_memory *memory,
+                        const fb_map *fields, uint32_t *ret_row, fb_error *err) {
   uint32_t row, field;
   fb_status status = fb_memory_new_row(session, memory, &row);
   if (status != FB_OK) return fb_fail(err, status, "no memory for another fact");
   for (uint32_t i = 0; fields && i < fields->len && status == FB_OK; i++) {
     if (fields->entries[i].key.kind != FB_STRING) {
-      status = fb_fail(err, FB_E_FACT_FIELD, "a field's name is text, not %s", fb_kind_name(fields->entries[i].key.kind));
+      status = fb_fail(err, FB_E_FACT_FIELD, "a field's name is text, not %s",
+                       fb_kind_name(fields->entries[i].key.kind));
       break;
     }
     fb_slice name = fb_value_text(fields->entries[i].key);
     status = fb_fact_type_learn(session->schema, type, name, &field);
     if (status != FB_OK)
-      fb_fail(err, status, "fact type `%.*s` has no field `%.*s`", (int)type->name.len, type->name.ptr,
-              (int)(name.len > 80 ? 80 : name.len), name.ptr);
+      fb_fail(err, status, "fact type `%.*s` has no field `%.*s`", (int)type->name.len,
+              type->name.ptr, (int)(name.len > 80 ? 80 : name.len), name.ptr);
     else
       status = fb_facts_set(memory->facts, row, field, fields->entries[i].value, err);
   }
@@ -260,7 +288,8 @@ static fb_status S_fill(fb_session *session, fb_fact_type *type, fb_memory *memo
   return FB_OK;
 }
 
-fb_status fb_session_assert(fb_session *session, fb_slice type_name, const fb_map *fields, fb_fact_id *ret_id, fb_error *err) {
+fb_status fb_session_assert(fb_session *session, fb_slice type_name, const fb_map *fields,
+                            fb_fact_id *ret_id, fb_error *err) {
   fb_fact_type *type;
   fb_memory *memory;
   uint32_t row = 0, place;
@@ -276,7 +305,8 @@ fb_status fb_session_assert(fb_session *session, fb_slice type_name, const fb_ma
   return status;
 }
 
-static fb_status S_copy_row(fb_session *session, fb_memory *memory, const fb_facts *facts, uint32_t from, uint32_t *ret_row) {
+static fb_status S_copy_row(fb_session *session, fb_memory *memory, const fb_facts *facts,
+                            uint32_t from, uint32_t *ret_row) {
   fb_status status;
   if (!memory->free_count) {
     uint32_t row;
@@ -294,8 +324,9 @@ static fb_status S_copy_row(fb_session *session, fb_memory *memory, const fb_fac
   return status;
 }
 
-fb_status fb_session_assert_rows(fb_session *session, const fb_facts *facts, uint32_t first, uint32_t count,
-                                 fb_fact_id *ids, uint32_t *ret_done, fb_error *err) {
+fb_status fb_session_assert_rows(fb_session *session, const fb_facts *facts, uint32_t first,
+                                 uint32_t count, fb_fact_id *ids, uint32_t *ret_done,
+                                 fb_error *err) {
   fb_memory *memory;
   if (ret_done) *ret_done = 0;
   fb_status status = S_ready(session, err);
@@ -316,16 +347,17 @@ fb_status fb_session_assert_rows(fb_session *session, const fb_facts *facts, uin
 }
 
 /* Field numbers and fitting values of a map. */
-static fb_status S_resolve(fb_session *session, uint32_t place, const fb_map *fields, uint32_t *numbers, fb_value *values,
-                           fb_error *err) {
+static fb_status S_resolve(fb_session *session, uint32_t place, const fb_map *fields,
+                           uint32_t *numbers, fb_value *values, fb_error *err) {
   fb_fact_type *type = fb_schema_type(session->schema, session->facts[place].type);
   for (uint32_t i = 0; i < fields->len; i++) {
-    if (fields->entries[i].key.kind != FB_STRING) return fb_fail(err, FB_E_FACT_FIELD, "a field's name is text");
+    if (fields->entries[i].key.kind != FB_STRING)
+      return fb_fail(err, FB_E_FACT_FIELD, "a field's name is text");
     fb_slice name = fb_value_text(fields->entries[i].key);
     fb_status status = fb_fact_type_learn(session->schema, type, name, &numbers[i]);
     if (status != FB_OK)
-      return fb_fail(err, status, "fact type `%.*s` has no field `%.*s`", (int)type->name.len, type->name.ptr,
-                     (int)(name.len > 80 ? 80 : name.len), name.ptr);
+      return fb_fail(err, status, "fact type `%.*s` has no field `%.*s`", (int)type->name.len,
+                     type->name.ptr, (int)(name.len > 80 ? 80 : name.len), name.ptr);
     values[i] = fields->entries[i].value;
     status = fb_session_fit(session, &session->memories[type->id], numbers[i], &values[i], err);
     if (status != FB_OK) return status;
@@ -333,7 +365,8 @@ static fb_status S_resolve(fb_session *session, uint32_t place, const fb_map *fi
   return FB_OK;
 }
 
-fb_status fb_session_modify(fb_session *session, fb_fact_id id, const fb_map *fields, fb_error *err) {
+fb_status fb_session_modify(fb_session *session, fb_fact_id id, const fb_map *fields,
+                            fb_error *err) {
   fb_status status = S_ready(session, err);
   if (status != FB_OK) return status;
   uint32_t place = fb_memory_find(session, id);
@@ -343,7 +376,8 @@ fb_status fb_session_modify(fb_session *session, fb_fact_id id, const fb_map *fi
   fb_value *values = fb_arena_alloc(&session->firing_arena, (fields->len + 1) * sizeof *values);
   if (!numbers || !values) status = fb_fail(err, FB_E_NOMEM, "out of memory");
   if (status == FB_OK) status = S_resolve(session, place, fields, numbers, values, err);
-  if (status == FB_OK) status = fb_session_change(session, place, numbers, values, fields->len, err);
+  if (status == FB_OK)
+    status = fb_session_change(session, place, numbers, values, fields->len, err);
   fb_arena_rewind(&session->firing_arena, mark);
   return status;
 }
@@ -369,8 +403,8 @@ fb_value fb_session_fact(const fb_session *session, fb_fact_id id) {
   return place ? fb_place_value(session, place) : fb_absent();
 }
 
-static fb_status S_query(fb_session *session, const fb_fact_type *type, const fb_cel_program *program, fb_query_fn *fn,
-                         void *context) {
+static fb_status S_query(fb_session *session, const fb_fact_type *type,
+                         const fb_cel_program *program, fb_query_fn *fn, void *context) {
   fb_status status = FB_OK;
   fb_arena arena;
   fb_cel_context eval;
@@ -381,18 +415,20 @@ static fb_status S_query(fb_session *session, const fb_fact_type *type, const fb
     const fb_fact *fact = &session->facts[place];
     if (fact->row == FB_RULE_NONE || (type && fact->type != type->id)) continue;
     fb_value value = fb_place_value(session, place), holds = fb_bool(true);
-    if (program && fb_cel_eval(program, &value, &eval, &holds, NULL) != FB_OK) holds = fb_bool(false);
+    if (program && fb_cel_eval(program, &value, &eval, &holds, NULL) != FB_OK)
+      holds = fb_bool(false);
     fb_arena_reset(&arena);
     eval.steps = 10000000;
-    if (holds.kind == FB_BOOL && holds.as.b) status = fn(context, session, fb_place_id(session, place), value);
+    if (holds.kind == FB_BOOL && holds.as.b)
+      status = fn(context, session, fb_place_id(session, place), value);
   }
   fb_cel_context_release(&eval);
   fb_arena_release(&arena);
   return status;
 }
 
-fb_status fb_session_query(fb_session *session, fb_slice type_name, fb_slice condition, fb_query_fn *fn, void *context,
-                           fb_errors *errors) {
+fb_status fb_session_query(fb_session *session, fb_slice type_name, fb_slice condition,
+                           fb_query_fn *fn, void *context, fb_errors *errors) {
   const fb_fact_type *type = type_name.len ? fb_schema_find(session->schema, type_name) : NULL;
   fb_cel_program *program = NULL;
   fb_cel_env *env = NULL;

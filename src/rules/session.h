@@ -42,13 +42,13 @@ typedef struct fb_fact {
   uint64_t made_by;    /* firing; 0: from outside */
   uint64_t changed_by; /* last firing that modified it; 0: none */
   uint32_t type;
-  uint32_t row;        /* NONE: the place is free, next free one in serial */
+  uint32_t row; /* NONE: the place is free, next free one in serial */
   uint32_t generation;
 } fb_fact;
 
 /* The facts of one type. */
 typedef struct fb_memory {
-  fb_facts *facts; /* NULL: none yet */
+  fb_facts *facts;  /* NULL: none yet */
   uint32_t *places; /* by row; 0: a free row */
   size_t place_cap;
   uint32_t *free_rows;
@@ -66,7 +66,7 @@ typedef struct fb_alpha_memory {
 /* Chains of rows by hash of a field. Links are row + 1; 0: none. */
 typedef struct fb_index_memory {
   uint32_t *heads;
-  uint32_t head_count; /* a power of two, or 0 */
+  uint32_t head_count;          /* a power of two, or 0 */
   uint32_t *next, *prev, *hash; /* by row */
   size_t rows;
   uint32_t count;
@@ -81,7 +81,7 @@ typedef struct fb_agenda_level {
 
 typedef struct fb_agenda {
   fb_agenda_level *levels; /* by rule->level */
-  uint32_t top; /* no level before it has items */
+  uint32_t top;            /* no level before it has items */
   uint64_t live;
   fb_activation **fresh; /* of this tick, not yet in order */
   size_t fresh_count, fresh_cap;
@@ -106,7 +106,7 @@ struct fb_session {
   uint32_t free_place; /* 0: none */
   fb_alpha_memory *alphas;
   fb_index_memory *indexes;
-  uint64_t *use_ticks; /* use → the tick that last seeded it */
+  uint64_t *use_ticks;  /* use → the tick that last seeded it */
   uint32_t *candidates; /* alphas; room for all */
   uint32_t *matched;
   fb_agenda agenda;
@@ -114,11 +114,11 @@ struct fb_session {
   size_t stash_count, stash_cap;
   fb_value slots[FB_RULE_SLOTS]; /* what expressions see */
   uint32_t places[FB_RULE_SLOTS];
-  fb_arena scratch; /* of expressions in conditions */
-  fb_arena firing_arena; /* of a firing's values */
+  fb_arena scratch;       /* of expressions in conditions */
+  fb_arena firing_arena;  /* of a firing's values */
   fb_cel_context context; /* over scratch */
-  fb_value *values; /* of a firing's templates */
-  uint32_t *rows; /* made for a firing's asserts */
+  fb_value *values;       /* of a firing's templates */
+  uint32_t *rows;         /* made for a firing's asserts */
   uint64_t tick, serial, firing;
   uint64_t *log; /* of firings, see why.c */
   size_t log_count, log_cap;
@@ -165,7 +165,8 @@ static inline bool fb_alpha_has(const fb_session *session, uint32_t alpha, uint3
 }
 bool fb_test_values(uint8_t op, fb_value a, fb_value b, bool *ret_failed);
 /* Counts and hands out an error of an expression, unless a fact only lacked a field. */
-void fb_session_report(fb_session *session, uint32_t rule, const fb_rule_place *place, fb_error *err);
+void fb_session_report(fb_session *session, uint32_t rule, const fb_rule_place *place,
+                       fb_error *err);
 /* False, too, if it failed. */
 bool fb_session_holds(fb_session *session, const fb_cel_program *program, uint32_t rule,
                       const fb_rule_place *place, fb_error *ret_err);
@@ -174,8 +175,8 @@ bool fb_session_holds(fb_session *session, const fb_cel_program *program, uint32
 fb_status fb_match_insert(fb_session *session, uint32_t place);
 fb_status fb_match_remove(fb_session *session, uint32_t place);
 /* Sets fields (numbers that rise or not) of a fact; values that are the same already are no change. */
-fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *fields, const fb_value *values,
-                          uint32_t count, fb_error *err);
+fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *fields,
+                          const fb_value *values, uint32_t count, fb_error *err);
 /* Do the `not`s and `exists`s of the rule hold for session->places? */
 bool fb_match_guards_hold(fb_session *session, const fb_rule *rule);
 /* Activations of rules without a positive condition. */
@@ -200,12 +201,14 @@ void fb_agenda_free(fb_session *session, fb_activation *activation);
 
 /* session.c: what fire.c shares with the public calls. */
 /* Makes a fact of a row and matches it; on failure the row is free again. */
-fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row, uint32_t *ret_place, fb_error *err);
-fb_status fb_session_change(fb_session *session, uint32_t place, const uint32_t *fields, const fb_value *values,
-                            uint32_t count, fb_error *err);
+fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row,
+                                uint32_t *ret_place, fb_error *err);
+fb_status fb_session_change(fb_session *session, uint32_t place, const uint32_t *fields,
+                            const fb_value *values, uint32_t count, fb_error *err);
 fb_status fb_session_remove(fb_session *session, uint32_t place, fb_error *err);
 /* The value as the field will hold it, so that what is no change is known to be none. */
-fb_status fb_session_fit(fb_session *session, fb_memory *memory, uint32_t field, fb_value *value, fb_error *err);
+fb_status fb_session_fit(fb_session *session, fb_memory *memory, uint32_t field, fb_value *value,
+                         fb_error *err);
 
 /* why.c */
 fb_status fb_why_begin(fb_session *session, uint32_t rule, const fb_link *links, uint32_t count);

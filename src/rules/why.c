@@ -10,14 +10,15 @@
 
 static bool S_room(fb_session *session, size_t more) {
   while (session->log_cap < session->log_count + more)
-    if (!fb_grow(&session->allocator, (void **)&session->log, &session->log_cap, session->log_cap, sizeof *session->log))
+    if (!fb_grow(&session->allocator, (void **)&session->log, &session->log_cap, session->log_cap,
+                 sizeof *session->log))
       return false;
   return true;
 }
 
 fb_status fb_why_begin(fb_session *session, uint32_t rule, const fb_link *links, uint32_t count) {
-  if (!fb_grow(&session->allocator, (void **)&session->log_starts, &session->log_start_cap, session->firing - 1,
-               sizeof *session->log_starts) ||
+  if (!fb_grow(&session->allocator, (void **)&session->log_starts, &session->log_start_cap,
+               session->firing - 1, sizeof *session->log_starts) ||
       !S_room(session, 2 + 3 * (size_t)count))
     return FB_E_NOMEM;
   session->log_starts[session->firing - 1] = session->log_count;
@@ -61,7 +62,8 @@ typedef struct S_teller {
 } S_teller;
 
 static void S_put(S_teller *teller, fb_map *map, const char *key, fb_value value) {
-  if (!map || !fb_map_put(map, teller->arena, fb_string(fb_slice_of(key)), value, NULL)) teller->nomem = true;
+  if (!map || !fb_map_put(map, teller->arena, fb_string(fb_slice_of(key)), value, NULL))
+    teller->nomem = true;
 }
 
 static void S_add(S_teller *teller, fb_list *list, fb_value value) {
@@ -100,7 +102,8 @@ static fb_value S_tell_firing(S_teller *teller, uint64_t firing) {
   const uint64_t *end = session->log + S_end(session, firing);
   const fb_rule_info *info = &session->set->rules[words[0]].info;
   fb_map *map = fb_map_new(teller->arena, 8);
-  fb_list *facts = fb_list_new(teller->arena, 4), *made = fb_list_new(teller->arena, 4), *changed = fb_list_new(teller->arena, 4);
+  fb_list *facts = fb_list_new(teller->arena, 4), *made = fb_list_new(teller->arena, 4),
+          *changed = fb_list_new(teller->arena, 4);
   if (!map || !facts || !made || !changed) {
     teller->nomem = true;
     return fb_null();
@@ -111,7 +114,8 @@ static fb_value S_tell_firing(S_teller *teller, uint64_t firing) {
   S_put(teller, map, "line", fb_int(info->line));
   words += 2;
   for (uint64_t i = 0; i < count; i++, words += 3) S_add(teller, facts, fb_int((int64_t)words[0]));
-  for (; words < end; words += words[0] + 1) S_add(teller, words[0] == 1 ? made : changed, fb_int((int64_t)words[1]));
+  for (; words < end; words += words[0] + 1)
+    S_add(teller, words[0] == 1 ? made : changed, fb_int((int64_t)words[1]));
   S_put(teller, map, "facts", fb_list_value(facts));
   if (made->len) S_put(teller, map, "made", fb_list_value(made));
   if (changed->len) S_put(teller, map, "changed", fb_list_value(changed));
@@ -130,7 +134,8 @@ static fb_value S_tell_chain(S_teller *teller) {
   S_enqueue_sources(teller, session->firing);
   for (size_t i = 0; i < teller->count; i++) S_enqueue_sources(teller, teller->queue[i]);
   for (uint64_t firing = 1; firing < session->firing; firing++)
-    if (teller->seen[firing / 64] >> firing % 64 & 1) S_add(teller, chain, S_tell_firing(teller, firing));
+    if (teller->seen[firing / 64] >> firing % 64 & 1)
+      S_add(teller, chain, S_tell_firing(teller, firing));
   return fb_list_value(chain);
 }
 
@@ -155,16 +160,19 @@ static fb_value S_tell_bindings(S_teller *teller, const fb_rule *rule) {
   fb_map *map = fb_map_new(teller->arena, rule->positive_count + 1);
   for (uint32_t slot = 0; slot < rule->positive_count && !teller->nomem; slot++) {
     const fb_rule_condition *c = &rule->conditions[rule->positives[slot]];
-    char *number = c->variable.len ? NULL : fb_arena_printf(teller->arena, "%u", (unsigned)slot + 1);
+    char *number =
+        c->variable.len ? NULL : fb_arena_printf(teller->arena, "%u", (unsigned)slot + 1);
     fb_slice name = c->variable.len ? c->variable : fb_slice_of(number);
     fb_value fact = S_tell_fact(teller, teller->session->firing_links[slot].place);
-    if (!map || !name.ptr || !fb_map_put(map, teller->arena, fb_string(name), fact, NULL)) teller->nomem = true;
+    if (!map || !name.ptr || !fb_map_put(map, teller->arena, fb_string(name), fact, NULL))
+      teller->nomem = true;
   }
   if (!map) teller->nomem = true;
   return fb_map_value(map);
 }
 
-fb_status fb_session_why(fb_session *session, const fb_decision *decision, fb_arena *arena, fb_value *ret_why) {
+fb_status fb_session_why(fb_session *session, const fb_decision *decision, fb_arena *arena,
+                         fb_value *ret_why) {
   if (session->firing_rule == FB_RULE_NONE) return FB_E_RULE_FACT;
   const fb_rule *rule = &session->set->rules[session->firing_rule];
   S_teller teller = {.session = session, .arena = arena};

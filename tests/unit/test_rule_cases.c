@@ -7,11 +7,24 @@
 #include <glob.h>
 
 typedef enum S_section {
-  RULES, FACTS, OPTIONS, ERRORS, WARNINGS, DECISIONS, FIRES, LEFT, REPORT, LOG, WHY, PLAN, SECTION_COUNT
+  RULES,
+  FACTS,
+  OPTIONS,
+  ERRORS,
+  WARNINGS,
+  DECISIONS,
+  FIRES,
+  LEFT,
+  REPORT,
+  LOG,
+  WHY,
+  PLAN,
+  SECTION_COUNT
 } S_section;
 
-static const char *const S_names[SECTION_COUNT] = {"rules", "facts", "options", "errors", "warnings", "decisions",
-                                                   "fires", "left",  "report",  "log",    "why",      "plan"};
+static const char *const S_names[SECTION_COUNT] = {"rules",    "facts",     "options", "errors",
+                                                   "warnings", "decisions", "fires",   "left",
+                                                   "report",   "log",       "why",     "plan"};
 
 typedef struct S_case {
   const char *file;
@@ -95,14 +108,17 @@ static uint64_t S_option(const S_case *c, const char *name) {
 static fb_value S_json(S_case *c, fb_slice text) {
   fb_value value;
   fb_error err;
-  if (fb_json_read(text, "facts", NULL, &c->arena, &value, &err) != FB_OK) fail_msg("%s: %s", c->file, err.text);
+  if (fb_json_read(text, "facts", NULL, &c->arena, &value, &err) != FB_OK)
+    fail_msg("%s: %s", c->file, err.text);
   return value;
 }
 
 static void S_note(S_case *c, fb_status status, const fb_error *err) {
   if (status == FB_OK) return;
-  if (err->line) fb_buf_printf(&c->actual[REPORT], "%u:%u: %s\n", err->line, err->column, err->text);
-  else fb_buf_printf(&c->actual[REPORT], "%s\n", err->text);
+  if (err->line)
+    fb_buf_printf(&c->actual[REPORT], "%u:%u: %s\n", err->line, err->column, err->text);
+  else
+    fb_buf_printf(&c->actual[REPORT], "%s\n", err->text);
 }
 
 static void S_assert(S_case *c, fb_session *session, fb_slice line) {
@@ -111,8 +127,10 @@ static void S_assert(S_case *c, fb_session *session, fb_slice line) {
   fb_slice type = {"", 0};
   for (uint32_t i = 0; i < all.as.map->len; i++) {
     fb_entry entry = all.as.map->entries[i];
-    if (fb_slice_equal(fb_value_text(entry.key), FB_SLICE("type"))) type = fb_value_text(entry.value);
-    else fb_map_put(fields, &c->arena, entry.key, entry.value, NULL);
+    if (fb_slice_equal(fb_value_text(entry.key), FB_SLICE("type")))
+      type = fb_value_text(entry.value);
+    else
+      fb_map_put(fields, &c->arena, entry.key, entry.value, NULL);
   }
   fb_error err;
   fb_fact_id id = 0;
@@ -151,8 +169,10 @@ static fb_slice S_next_line(fb_slice *text) {
 }
 
 static void S_run_session(S_case *c, const fb_ruleset *rules) {
-  fb_session_options options = {.max_firings = S_option(c, "max_firings"), .max_facts = S_option(c, "max_facts"),
-                                .max_activations = S_option(c, "max_activations"), .explain = c->sections[WHY].ptr != NULL,
+  fb_session_options options = {.max_firings = S_option(c, "max_firings"),
+                                .max_facts = S_option(c, "max_facts"),
+                                .max_activations = S_option(c, "max_activations"),
+                                .explain = c->sections[WHY].ptr != NULL,
                                 .output = {S_decision, S_log, S_error, S_fired, c}};
   fb_session *session;
   assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
@@ -179,8 +199,9 @@ static bool S_compare(const S_case *c, S_section section) {
   while (want.len && want.ptr[want.len - 1] == '\n') want.len--;
   while (have.len && have.ptr[have.len - 1] == '\n') have.len--;
   if (fb_slice_equal(want, have)) return true;
-  print_error("%s:%u: %.*s: %s differ\n--- expected\n%.*s\n--- %s\n%.*s\n", c->file, c->line, (int)c->name.len, c->name.ptr,
-              S_names[section], (int)want.len, want.ptr ? want.ptr : "", S_names[section], (int)have.len, have.ptr);
+  print_error("%s:%u: %.*s: %s differ\n--- expected\n%.*s\n--- %s\n%.*s\n", c->file, c->line,
+              (int)c->name.len, c->name.ptr, S_names[section], (int)want.len,
+              want.ptr ? want.ptr : "", S_names[section], (int)have.len, have.ptr);
   return false;
 }
 
@@ -191,7 +212,8 @@ static void S_run_case(S_case *c) {
   fb_errors_init(&warnings, NULL, 0);
   for (int i = 0; i < SECTION_COUNT; i++) fb_buf_init(&c->actual[i], NULL, 0);
   fb_arena_init(&c->arena, NULL, 0);
-  fb_status status = fb_ruleset_read(c->sections[RULES], "rules.yaml", NULL, &rules, &errors, &warnings);
+  fb_status status =
+      fb_ruleset_read(c->sections[RULES], "rules.yaml", NULL, &rules, &errors, &warnings);
   assert_true((status == FB_OK) == (fb_errors_total(&errors) == 0));
   S_render(&errors, &c->actual[ERRORS]);
   S_render(&warnings, &c->actual[WARNINGS]);
@@ -228,8 +250,10 @@ static void S_run_text(const char *file, fb_slice text) {
       section = -1;
     } else if (fb_slice_starts(line, FB_SLICE("--- "))) {
       for (section = 0; section < SECTION_COUNT; section++)
-        if (fb_slice_equal((fb_slice){line.ptr + 4, line.len - 4}, fb_slice_of(S_names[section]))) break;
-      if (!c || section == SECTION_COUNT) fail_msg("%s:%u: what is `%.*s`?", file, number, (int)line.len, line.ptr);
+        if (fb_slice_equal((fb_slice){line.ptr + 4, line.len - 4}, fb_slice_of(S_names[section])))
+          break;
+      if (!c || section == SECTION_COUNT)
+        fail_msg("%s:%u: what is `%.*s`?", file, number, (int)line.len, line.ptr);
       c->sections[section] = (fb_slice){text.ptr, 0};
     } else if (c && section >= 0) {
       c->sections[section].len += (size_t)(text.ptr - start);

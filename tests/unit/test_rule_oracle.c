@@ -10,7 +10,16 @@
 #include <flyball/cel.h>
 #include <flyball/rules.h>
 
-enum { TYPES = 3, FIELDS = 5, CONDITIONS = 4, VARIABLES = 8, RULES = 5, FACTS = 400, MATCHES = 20000, MAX_FIRINGS = 25 };
+enum {
+  TYPES = 3,
+  FIELDS = 5,
+  CONDITIONS = 4,
+  VARIABLES = 8,
+  RULES = 5,
+  FACTS = 400,
+  MATCHES = 20000,
+  MAX_FIRINGS = 25
+};
 static const char *const S_type_names[TYPES] = {"a", "b", "c"};
 static const char *const S_field_names[FIELDS] = {"id", "x", "y", "s", "f"};
 enum { ID, X, Y, S, F };
@@ -22,7 +31,7 @@ typedef struct S_condition {
   int type, variable;
   char text[400];
   fb_cel_program *program; /* NULL: no expression */
-  unsigned watched; /* fields that conditions of the rule read of this variable */
+  unsigned watched;        /* fields that conditions of the rule read of this variable */
 } S_condition;
 
 typedef struct S_action {
@@ -75,7 +84,9 @@ typedef struct S_world {
   bool declared, full;
 } S_world;
 
-static uint32_t S_below(S_world *w, uint32_t bound) { return (uint32_t)fb_random_below(&w->random, bound); }
+static uint32_t S_below(S_world *w, uint32_t bound) {
+  return (uint32_t)fb_random_below(&w->random, bound);
+}
 
 /* ── Making rulebooks ── */
 
@@ -88,26 +99,61 @@ static int S_any_variable(S_world *w, const S_rule *rule, int own) {
 
 static void S_watch(S_rule *rule, int variable, int field) {
   for (int i = 0; i < rule->condition_count; i++)
-    if (rule->conditions[i].kind != TEST && rule->conditions[i].variable == variable) rule->conditions[i].watched |= 1u << field;
+    if (rule->conditions[i].kind != TEST && rule->conditions[i].variable == variable)
+      rule->conditions[i].watched |= 1u << field;
 }
 
 /* One conjunct over the variables bound so far; own: that of the condition, -1: none. */
 static void S_conjunct(S_world *w, S_rule *rule, int own, fb_buf *out) {
-  int v = own >= 0 && S_below(w, 4) ? own : S_any_variable(w, rule, own), u = S_any_variable(w, rule, own);
+  int v = own >= 0 && S_below(w, 4) ? own : S_any_variable(w, rule, own),
+      u = S_any_variable(w, rule, own);
   static const char *const operators[] = {"==", "!=", "<", "<=", ">", ">="};
   const char *op = operators[S_below(w, 6)];
   int n = (int)S_below(w, 4), field = S_below(w, 2) ? X : Y, other = S_below(w, 2) ? X : Y;
   const char *f = S_field_names[field], *g = S_field_names[other];
   switch (S_below(w, 12)) {
-    case 0: case 1: fb_buf_printf(out, "v%d.%s %s %d", v, f, op, n); S_watch(rule, v, field); break;
-    case 2: fb_buf_printf(out, "%d %s v%d.%s", n, op, v, f); S_watch(rule, v, field); break;
-    case 3: fb_buf_printf(out, "v%d.s == '%c'", v, 'p' + n % 2); S_watch(rule, v, S); break;
-    case 4: fb_buf_printf(out, "%sv%d.f", n % 2 ? "!" : "", v); S_watch(rule, v, F); break;
-    case 5: fb_buf_printf(out, "%shas(v%d.%s)", n == 0 ? "!" : "", v, f); S_watch(rule, v, field); break;
-    case 6: case 7: fb_buf_printf(out, "v%d.%s == v%d.%s", v, f, u, g); S_watch(rule, v, field); S_watch(rule, u, other); break;
-    case 8: fb_buf_printf(out, "v%d.s == v%d.s", v, u); S_watch(rule, v, S); S_watch(rule, u, S); break;
-    case 9: fb_buf_printf(out, "v%d.%s == v%d.%s + %d", v, f, u, g, n - 1); S_watch(rule, v, field); S_watch(rule, u, other); break;
-    case 10: fb_buf_printf(out, "v%d.%s %s v%d.%s", v, f, op, u, g); S_watch(rule, v, field); S_watch(rule, u, other); break;
+    case 0:
+    case 1:
+      fb_buf_printf(out, "v%d.%s %s %d", v, f, op, n);
+      S_watch(rule, v, field);
+      break;
+    case 2:
+      fb_buf_printf(out, "%d %s v%d.%s", n, op, v, f);
+      S_watch(rule, v, field);
+      break;
+    case 3:
+      fb_buf_printf(out, "v%d.s == '%c'", v, 'p' + n % 2);
+      S_watch(rule, v, S);
+      break;
+    case 4:
+      fb_buf_printf(out, "%sv%d.f", n % 2 ? "!" : "", v);
+      S_watch(rule, v, F);
+      break;
+    case 5:
+      fb_buf_printf(out, "%shas(v%d.%s)", n == 0 ? "!" : "", v, f);
+      S_watch(rule, v, field);
+      break;
+    case 6:
+    case 7:
+      fb_buf_printf(out, "v%d.%s == v%d.%s", v, f, u, g);
+      S_watch(rule, v, field);
+      S_watch(rule, u, other);
+      break;
+    case 8:
+      fb_buf_printf(out, "v%d.s == v%d.s", v, u);
+      S_watch(rule, v, S);
+      S_watch(rule, u, S);
+      break;
+    case 9:
+      fb_buf_printf(out, "v%d.%s == v%d.%s + %d", v, f, u, g, n - 1);
+      S_watch(rule, v, field);
+      S_watch(rule, u, other);
+      break;
+    case 10:
+      fb_buf_printf(out, "v%d.%s %s v%d.%s", v, f, op, u, g);
+      S_watch(rule, v, field);
+      S_watch(rule, u, other);
+      break;
     default:
       fb_buf_printf(out, "(v%d.%s %s %d || v%d.s == 'q')", v, f, op, n, u);
       S_watch(rule, v, field);
@@ -119,7 +165,8 @@ static void S_add_variable(S_world *w, int number) {
   char name[8];
   uint32_t slot;
   snprintf(name, sizeof name, "v%d", number);
-  assert_int_equal(fb_cel_env_add(w->env, fb_slice_of(name), fb_cel_simple(FB_CEL_DYN), &slot), FB_OK);
+  assert_int_equal(fb_cel_env_add(w->env, fb_slice_of(name), fb_cel_simple(FB_CEL_DYN), &slot),
+                   FB_OK);
   assert_int_equal(slot, number);
 }
 
@@ -127,7 +174,8 @@ static fb_cel_program *S_compile(S_world *w, const char *text) {
   fb_errors errors;
   fb_cel_program *program = NULL;
   fb_errors_init(&errors, NULL, 0);
-  if (fb_cel_compile(w->env, fb_slice_of(text), NULL, &program, &errors) != FB_OK) fail_msg("%s: %s", text, errors.items[0].text);
+  if (fb_cel_compile(w->env, fb_slice_of(text), NULL, &program, &errors) != FB_OK)
+    fail_msg("%s: %s", text, errors.items[0].text);
   fb_errors_release(&errors);
   return program;
 }
@@ -135,11 +183,17 @@ static fb_cel_program *S_compile(S_world *w, const char *text) {
 static void S_make_condition(S_world *w, S_rule *rule) {
   S_condition *c = &rule->conditions[rule->condition_count];
   uint32_t dice = S_below(w, 8);
-  c->kind = rule->condition_count == 0 && S_below(w, 10) ? FACT : dice < 4 ? FACT : dice < 6 ? NOT : dice == 6 ? EXISTS : TEST;
+  c->kind = rule->condition_count == 0 && S_below(w, 10) ? FACT
+            : dice < 4                                   ? FACT
+            : dice < 6                                   ? NOT
+            : dice == 6                                  ? EXISTS
+                                                         : TEST;
   if (c->kind == TEST && rule->positive_count == 0) c->kind = FACT;
   c->type = (int)S_below(w, TYPES);
   /* Variables of guards have numbers of their own, after those of the positives. */
-  c->variable = c->kind == FACT ? rule->positive_count : c->kind == TEST ? -1 : CONDITIONS + rule->condition_count;
+  c->variable = c->kind == FACT   ? rule->positive_count
+                : c->kind == TEST ? -1
+                                  : CONDITIONS + rule->condition_count;
   rule->condition_count++;
   if (c->kind == FACT) rule->positive_count++;
   fb_buf text;
@@ -162,7 +216,8 @@ static void S_make_action(S_world *w, S_rule *rule) {
   action->type = (int)S_below(w, TYPES);
   action->field = S_below(w, 2) ? X : Y;
   if (action->variable >= 0 && S_below(w, 2))
-    snprintf(action->value, sizeof action->value, "(v%d.%s + %u) %% 4", action->variable, S_field_names[action->field], S_below(w, 3));
+    snprintf(action->value, sizeof action->value, "(v%d.%s + %u) %% 4", action->variable,
+             S_field_names[action->field], S_below(w, 3));
   else
     snprintf(action->value, sizeof action->value, "%u", S_below(w, 4));
   action->program = S_compile(w, action->value);
@@ -170,24 +225,33 @@ static void S_make_action(S_world *w, S_rule *rule) {
 
 static void S_write_rule(S_world *w, const S_rule *rule) {
   static const char *const heads[] = {"", "not ", "exists "};
-  fb_buf_printf(&w->book, "  - name: r%d\n    salience: %d\n    when:\n", rule->number, rule->salience);
+  fb_buf_printf(&w->book, "  - name: r%d\n    salience: %d\n    when:\n", rule->number,
+                rule->salience);
   for (int i = 0; i < rule->condition_count; i++) {
     const S_condition *c = &rule->conditions[i];
-    if (c->kind == TEST) fb_buf_printf(&w->book, "      - test: \"%s\"\n", c->text);
-    else if (c->text[0]) fb_buf_printf(&w->book, "      - %s%s as v%d: \"%s\"\n", heads[c->kind], S_type_names[c->type], c->variable, c->text);
-    else fb_buf_printf(&w->book, "      - %s%s as v%d\n", heads[c->kind], S_type_names[c->type], c->variable);
+    if (c->kind == TEST)
+      fb_buf_printf(&w->book, "      - test: \"%s\"\n", c->text);
+    else if (c->text[0])
+      fb_buf_printf(&w->book, "      - %s%s as v%d: \"%s\"\n", heads[c->kind],
+                    S_type_names[c->type], c->variable, c->text);
+    else
+      fb_buf_printf(&w->book, "      - %s%s as v%d\n", heads[c->kind], S_type_names[c->type],
+                    c->variable);
   }
   fb_buf_printf(&w->book, "    then:\n      - emit: r%d\n        with: {", rule->number);
-  for (int v = 0; v < rule->positive_count; v++) fb_buf_printf(&w->book, "%sv%d: \"${{ v%d.id }}\"", v ? ", " : "", v, v);
+  for (int v = 0; v < rule->positive_count; v++)
+    fb_buf_printf(&w->book, "%sv%d: \"${{ v%d.id }}\"", v ? ", " : "", v, v);
   fb_buf_text(&w->book, "}\n");
   for (int i = 0; i < rule->action_count; i++) {
     const S_action *action = &rule->actions[i];
-    if (action->kind == 'r') fb_buf_printf(&w->book, "      - retract: v%d\n", action->variable);
+    if (action->kind == 'r')
+      fb_buf_printf(&w->book, "      - retract: v%d\n", action->variable);
     else if (action->kind == 'm')
-      fb_buf_printf(&w->book, "      - modify: v%d\n        with: {%s: \"${{ %s }}\"}\n", action->variable, S_field_names[action->field], action->value);
+      fb_buf_printf(&w->book, "      - modify: v%d\n        with: {%s: \"${{ %s }}\"}\n",
+                    action->variable, S_field_names[action->field], action->value);
     else
-      fb_buf_printf(&w->book, "      - assert: %s\n        with: {id: 99, %s: \"${{ %s }}\"}\n", S_type_names[action->type],
-                    S_field_names[action->field], action->value);
+      fb_buf_printf(&w->book, "      - assert: %s\n        with: {id: 99, %s: \"${{ %s }}\"}\n",
+                    S_type_names[action->type], S_field_names[action->field], action->value);
   }
 }
 
@@ -197,7 +261,8 @@ static void S_make_book(S_world *w) {
   if (w->declared) {
     fb_buf_text(&w->book, "facts:\n");
     for (int t = 0; t < TYPES; t++)
-      fb_buf_printf(&w->book, "  %s: {id: int, x: int, y: int, s: string, f: bool}\n", S_type_names[t]);
+      fb_buf_printf(&w->book, "  %s: {id: int, x: int, y: int, s: string, f: bool}\n",
+                    S_type_names[t]);
   }
   fb_buf_text(&w->book, "rules:\n");
   w->rule_count = 1 + (int)S_below(w, RULES);
@@ -211,7 +276,8 @@ static void S_make_book(S_world *w) {
     uint32_t actions = S_below(w, 3);
     for (uint32_t i = 0; i < actions; i++) S_make_action(w, rule);
     /* The loader refuses to touch what was retracted. */
-    if (rule->action_count == 2 && rule->actions[0].kind == 'r' && rule->actions[1].kind != 'a') rule->action_count = 1;
+    if (rule->action_count == 2 && rule->actions[0].kind == 'r' && rule->actions[1].kind != 'a')
+      rule->action_count = 1;
     if (rule->action_count < (int)actions && rule->actions[1].program) {
       fb_cel_program_free(rule->actions[1].program);
       rule->actions[1].program = NULL;
@@ -223,8 +289,9 @@ static void S_make_book(S_world *w) {
 /* ── The simple matcher ── */
 
 typedef struct S_view {
-  int absent;       /* this fact … */
-  unsigned changed; /* … is not seen by conditions that read one of these fields; 0: everything is seen */
+  int absent; /* this fact … */
+  unsigned
+      changed; /* … is not seen by conditions that read one of these fields; 0: everything is seen */
 } S_view;
 
 static bool S_sees(const S_view *view, const S_condition *c, int fact) {
@@ -236,7 +303,8 @@ static bool S_true(S_world *w, const fb_cel_program *program, const fb_value *sl
   if (!program) return true;
   w->context.steps = 1000000;
   fb_arena_mark mark = fb_arena_save(&w->arena);
-  bool holds = fb_cel_eval(program, slots, &w->context, &value, NULL) == FB_OK && value.kind == FB_BOOL && value.as.b;
+  bool holds = fb_cel_eval(program, slots, &w->context, &value, NULL) == FB_OK &&
+               value.kind == FB_BOOL && value.as.b;
   fb_arena_rewind(&w->arena, mark);
   return holds;
 }
@@ -258,7 +326,8 @@ static bool S_guards(S_world *w, const S_rule *rule, fb_value *slots, const S_vi
   return true;
 }
 
-static void S_match(S_world *w, const S_rule *rule, int condition, int *facts, fb_value *slots, const S_view *view, S_tuples *out) {
+static void S_match(S_world *w, const S_rule *rule, int condition, int *facts, fb_value *slots,
+                    const S_view *view, S_tuples *out) {
   while (condition < rule->condition_count && rule->conditions[condition].kind != FACT) condition++;
   if (condition == rule->condition_count) {
     if (!S_guards(w, rule, slots, view) || out->count == MATCHES) return;
@@ -288,7 +357,8 @@ static void S_match_all(S_world *w, const S_view *view, S_tuples *out) {
 
 static S_tuple *S_find(const S_tuples *tuples, const S_tuple *tuple) {
   for (size_t i = 0; i < tuples->count; i++)
-    if (tuples->items[i].rule == tuple->rule && !memcmp(tuples->items[i].facts, tuple->facts, sizeof tuple->facts))
+    if (tuples->items[i].rule == tuple->rule &&
+        !memcmp(tuples->items[i].facts, tuple->facts, sizeof tuple->facts))
       return &tuples->items[i];
   return NULL;
 }
@@ -317,7 +387,8 @@ static void S_remap(S_fact *fact) {
   fact->map = (fb_map){.cap = FIELDS, .entries = fact->entries};
   for (int f = 0; f < FIELDS; f++)
     if (fact->fields[f].kind != FB_ABSENT)
-      fact->entries[fact->map.len++] = (fb_entry){fb_string(fb_slice_of(S_field_names[f])), fact->fields[f]};
+      fact->entries[fact->map.len++] =
+          (fb_entry){fb_string(fb_slice_of(S_field_names[f])), fact->fields[f]};
 }
 
 static S_fact *S_new_fact(S_world *w, int type) {
@@ -333,7 +404,8 @@ static void S_oracle_modify(S_world *w, int number, unsigned fields, const fb_va
   unsigned changed = 0;
   for (int f = 0; f < FIELDS; f++) {
     if (!(fields >> f & 1)) continue;
-    if (fact->fields[f].kind == values[f].kind && fb_value_equal(fact->fields[f], values[f])) continue;
+    if (fact->fields[f].kind == values[f].kind && fb_value_equal(fact->fields[f], values[f]))
+      continue;
     changed |= 1u << f;
   }
   if (!changed) return;
@@ -364,13 +436,15 @@ static bool S_before(const S_world *w, const S_tuple *a, const S_tuple *b) {
 static bool S_values(S_world *w, const S_rule *rule, const S_tuple *tuple, fb_value *values) {
   fb_value slots[VARIABLES];
   for (int i = 0; i < VARIABLES; i++) slots[i] = fb_absent();
-  for (int v = 0; v < rule->positive_count; v++) slots[v] = fb_map_value(&w->facts[tuple->facts[v]].map);
+  for (int v = 0; v < rule->positive_count; v++)
+    slots[v] = fb_map_value(&w->facts[tuple->facts[v]].map);
   for (int v = 0; v < rule->positive_count; v++)
     if (w->facts[tuple->facts[v]].fields[ID].kind == FB_ABSENT) return false;
   for (int i = 0; i < rule->action_count; i++) {
     w->context.steps = 1000000;
     if (rule->actions[i].kind == 'r') continue;
-    if (fb_cel_eval(rule->actions[i].program, slots, &w->context, &values[i], NULL) != FB_OK) return false;
+    if (fb_cel_eval(rule->actions[i].program, slots, &w->context, &values[i], NULL) != FB_OK)
+      return false;
   }
   return true;
 }
@@ -380,7 +454,8 @@ static void S_oracle_act(S_world *w, const S_rule *rule, const S_tuple *tuple) {
   if (!S_values(w, rule, tuple, values)) return;
   fb_buf_printf(&w->log, "{");
   for (int v = 0; v < rule->positive_count; v++)
-    fb_buf_printf(&w->log, "%s\"v%d\":%lld", v ? "," : "", v, (long long)w->facts[tuple->facts[v]].fields[ID].as.i);
+    fb_buf_printf(&w->log, "%s\"v%d\":%lld", v ? "," : "", v,
+                  (long long)w->facts[tuple->facts[v]].fields[ID].as.i);
   fb_buf_printf(&w->log, "}\n");
   for (int i = 0; i < rule->action_count; i++) {
     const S_action *action = &rule->actions[i];
@@ -409,7 +484,8 @@ static void S_oracle_fire(S_world *w) {
   for (int fired = 0; fired < MAX_FIRINGS; fired++) {
     S_tuple *best = NULL;
     for (size_t i = 0; i < w->now.count; i++)
-      if (w->now.items[i].pending && (!best || S_before(w, &w->now.items[i], best))) best = &w->now.items[i];
+      if (w->now.items[i].pending && (!best || S_before(w, &w->now.items[i], best)))
+        best = &w->now.items[i];
     if (!best) return;
     best->pending = false;
     S_tuple tuple = *best;
@@ -451,7 +527,8 @@ static void S_random_assert(S_world *w, fb_session *session) {
   fact->fields[ID] = fb_int(w->fact_count);
   S_remap(fact);
   fb_error err;
-  if (fb_session_assert(session, fb_slice_of(S_type_names[fact->type]), &fact->map, &fact->engine_id, &err) != FB_OK)
+  if (fb_session_assert(session, fb_slice_of(S_type_names[fact->type]), &fact->map,
+                        &fact->engine_id, &err) != FB_OK)
     fail_msg("assert: %s", err.text);
   S_changed(w, NULL);
 }
@@ -462,7 +539,8 @@ static void S_random_change(S_world *w, fb_session *session) {
   if (number < 0 || !w->facts[number].engine_id) return;
   S_fact *fact = &w->facts[number];
   if (S_below(w, 3) == 0) {
-    assert_int_equal(fb_session_retract(session, fact->engine_id, &err), fact->alive ? FB_OK : FB_E_RULE_FACT);
+    assert_int_equal(fb_session_retract(session, fact->engine_id, &err),
+                     fact->alive ? FB_OK : FB_E_RULE_FACT);
     S_oracle_retract(w, number);
     return;
   }
@@ -477,7 +555,8 @@ static void S_random_change(S_world *w, fb_session *session) {
     values[field] = S_random_value(w, field);
     entries[map.len++] = (fb_entry){fb_string(fb_slice_of(S_field_names[field])), values[field]};
   }
-  assert_int_equal(fb_session_modify(session, fact->engine_id, &map, &err), fact->alive ? FB_OK : FB_E_RULE_FACT);
+  assert_int_equal(fb_session_modify(session, fact->engine_id, &map, &err),
+                   fact->alive ? FB_OK : FB_E_RULE_FACT);
   if (fact->alive) S_oracle_modify(w, number, fields, values);
 }
 
@@ -492,13 +571,16 @@ static fb_status S_count_left(void *context, fb_session *session, fb_fact_id id,
 
 static void S_run(S_world *w, const fb_ruleset *rules) {
   fb_session *session;
-  fb_session_options options = {.max_firings = MAX_FIRINGS, .output = {.decision = S_decision, .fired = S_fired, .context = w}};
+  fb_session_options options = {.max_firings = MAX_FIRINGS,
+                                .output = {.decision = S_decision, .fired = S_fired, .context = w}};
   assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
   S_changed(w, NULL);
   for (uint32_t step = 0, steps = 5 + S_below(w, 30); step < steps; step++) {
     uint32_t dice = S_below(w, 10);
-    if (dice < 5) S_random_assert(w, session);
-    else if (dice < 9) S_random_change(w, session);
+    if (dice < 5)
+      S_random_assert(w, session);
+    else if (dice < 9)
+      S_random_change(w, session);
     else {
       fb_status status = fb_session_fire(session, NULL, NULL);
       assert_true(status == FB_OK || status == FB_E_RULE_LIMIT);
@@ -540,16 +622,20 @@ static bool S_round(uint64_t seed, bool show) {
   fb_ruleset *rules = NULL;
   fb_errors_init(&errors, NULL, 0);
   bool same = true;
-  if (fb_ruleset_read(fb_buf_slice(&w->book), "random.yaml", NULL, &rules, &errors, NULL) == FB_OK) {
+  if (fb_ruleset_read(fb_buf_slice(&w->book), "random.yaml", NULL, &rules, &errors, NULL) ==
+      FB_OK) {
     S_run(w, rules);
     same = fb_slice_equal(fb_buf_slice(&w->log), fb_buf_slice(&w->engine_log));
   } else if (!S_refused(&errors)) {
     print_error("%s\n%s\n", errors.items[0].text, w->book.ptr);
     same = false;
   }
-  if (!same || show) print_error("seed %llu:\n%s\n-- oracle\n%s\n-- engine\n%s\n", (unsigned long long)seed, w->book.ptr, w->log.ptr, w->engine_log.ptr);
+  if (!same || show)
+    print_error("seed %llu:\n%s\n-- oracle\n%s\n-- engine\n%s\n", (unsigned long long)seed,
+                w->book.ptr, w->log.ptr, w->engine_log.ptr);
   for (int r = 0; r < w->rule_count; r++) {
-    for (int i = 0; i < w->rules[r].condition_count; i++) fb_cel_program_free(w->rules[r].conditions[i].program);
+    for (int i = 0; i < w->rules[r].condition_count; i++)
+      fb_cel_program_free(w->rules[r].conditions[i].program);
     for (int i = 0; i < 2; i++) fb_cel_program_free(w->rules[r].actions[i].program);
   }
   for (int i = 0; i < 3; i++) free(all[i]->items);
@@ -574,7 +660,8 @@ static void test_random_rulebooks(void **state) {
   }
   uint64_t count = rounds ? strtoull(rounds, NULL, 10) : 1000;
   for (uint64_t i = 1; i <= count; i++)
-    if (!S_round(i, false)) fail_msg("engine and oracle differ: FB_ORACLE_SEED=%llu", (unsigned long long)i);
+    if (!S_round(i, false))
+      fail_msg("engine and oracle differ: FB_ORACLE_SEED=%llu", (unsigned long long)i);
 }
 
 int main(void) {

@@ -8,12 +8,14 @@ static fb_ruleset *S_rules(const char *text) {
   fb_ruleset *rules = NULL;
   fb_errors errors;
   fb_errors_init(&errors, NULL, 0);
-  if (fb_ruleset_read(fb_slice_of(text), "test.yaml", NULL, &rules, &errors, NULL) != FB_OK) fail_msg("%s", errors.items[0].text);
+  if (fb_ruleset_read(fb_slice_of(text), "test.yaml", NULL, &rules, &errors, NULL) != FB_OK)
+    fail_msg("%s", errors.items[0].text);
   fb_errors_release(&errors);
   return rules;
 }
 
-static fb_status S_add(fb_session *session, const char *type, const char *field, int64_t value, fb_fact_id *ret_id, fb_error *err) {
+static fb_status S_add(fb_session *session, const char *type, const char *field, int64_t value,
+                       fb_fact_id *ret_id, fb_error *err) {
   fb_entry entry = {fb_string(fb_slice_of(field)), fb_int(value)};
   fb_map map = {.len = 1, .cap = 1, .entries = &entry};
   return fb_session_assert(session, fb_slice_of(type), &map, ret_id, err);
@@ -70,7 +72,8 @@ static void test_two_sessions_share_rules(void **state) {
   assert_int_equal(fb_session_new(rules, &options, NULL, &a), FB_OK);
   options.output.context = &count_b;
   assert_int_equal(fb_session_new(rules, &options, NULL, &b), FB_OK);
-  for (int64_t i = 0; i < 10; i++) assert_int_equal(S_add(i % 2 ? a : b, "n", "v", i, NULL, NULL), FB_OK);
+  for (int64_t i = 0; i < 10; i++)
+    assert_int_equal(S_add(i % 2 ? a : b, "n", "v", i, NULL, NULL), FB_OK);
   uint64_t firings;
   assert_int_equal(fb_session_fire(a, &firings, NULL), FB_OK);
   assert_int_equal(firings, 2);
@@ -123,7 +126,9 @@ static fb_status S_sum(void *context, fb_session *session, fb_fact_id id, fb_val
 
 static void test_batches_and_queries(void **state) {
   (void)state;
-  static const char text[] = "{\"type\":\"n\",\"v\":1}\n{\"type\":\"n\",\"v\":7}\n{\"type\":\"m\",\"v\":9}\n{\"type\":\"n\",\"v\":8}\n";
+  static const char text[] =
+      "{\"type\":\"n\",\"v\":1}\n{\"type\":\"n\",\"v\":7}\n{\"type\":\"m\",\"v\":9}\n{\"type\":"
+      "\"n\",\"v\":8}\n";
   fb_ruleset *rules = S_rules(S_simple);
   fb_session *session;
   fb_stream *stream;
@@ -134,12 +139,16 @@ static void test_batches_and_queries(void **state) {
   fb_session_options options = {.output = {.decision = S_count_decision, .context = &decisions}};
   fb_errors_init(&errors, NULL, 0);
   assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
-  assert_int_equal(fb_stream_open(fb_source_memory(&memory), fb_session_schema(session), NULL, NULL, &stream, NULL), FB_OK);
+  assert_int_equal(fb_stream_open(fb_source_memory(&memory), fb_session_schema(session), NULL, NULL,
+                                  &stream, NULL),
+                   FB_OK);
   while (fb_stream_next(stream, &batch, &errors) == FB_OK)
     for (size_t i = 0; i < batch.run_count; i++) {
       fb_fact_id ids[4];
       uint32_t done;
-      assert_int_equal(fb_session_assert_rows(session, batch.runs[i].facts, batch.runs[i].first, batch.runs[i].count, ids, &done, NULL), FB_OK);
+      assert_int_equal(fb_session_assert_rows(session, batch.runs[i].facts, batch.runs[i].first,
+                                              batch.runs[i].count, ids, &done, NULL),
+                       FB_OK);
       assert_int_equal(done, batch.runs[i].count);
       assert_true(ids[0] != 0);
     }
@@ -148,12 +157,16 @@ static void test_batches_and_queries(void **state) {
   assert_int_equal(fb_session_fire(session, NULL, NULL), FB_OK);
   assert_int_equal(decisions, 2);
   int64_t sum = 0;
-  assert_int_equal(fb_session_query(session, FB_SLICE("n"), FB_SLICE("fact.v > 5"), S_sum, &sum, &errors), FB_OK);
+  assert_int_equal(
+      fb_session_query(session, FB_SLICE("n"), FB_SLICE("fact.v > 5"), S_sum, &sum, &errors),
+      FB_OK);
   assert_int_equal(sum, 15);
   sum = 0;
-  assert_int_equal(fb_session_query(session, FB_SLICE(""), FB_SLICE(""), S_sum, &sum, &errors), FB_OK);
+  assert_int_equal(fb_session_query(session, FB_SLICE(""), FB_SLICE(""), S_sum, &sum, &errors),
+                   FB_OK);
   assert_int_equal(sum, 25);
-  assert_int_not_equal(fb_session_query(session, FB_SLICE("n"), FB_SLICE("fact.v >"), S_sum, &sum, &errors), FB_OK);
+  assert_int_not_equal(
+      fb_session_query(session, FB_SLICE("n"), FB_SLICE("fact.v >"), S_sum, &sum, &errors), FB_OK);
   assert_int_equal(fb_errors_total(&errors), 1);
   fb_errors_release(&errors);
   fb_session_stats stats = fb_session_statistics(session);
@@ -165,11 +178,14 @@ static void test_batches_and_queries(void **state) {
   fb_ruleset_free(rules);
 }
 
-static int64_t S_tick(void *context) { return ++*(int64_t *)context; }
+static int64_t S_tick(void *context) {
+  return ++*(int64_t *)context;
+}
 
 static void test_deadline(void **state) {
   (void)state;
-  fb_ruleset *rules = S_rules("rules: [{name: r, when: [n as x], then: [{assert: n, with: {v: '${{ x.v + 1 }}'}}]}]");
+  fb_ruleset *rules = S_rules(
+      "rules: [{name: r, when: [n as x], then: [{assert: n, with: {v: '${{ x.v + 1 }}'}}]}]");
   int64_t now = 0;
   fb_clock clock = {S_tick, S_tick, &now};
   fb_session_options options = {.clock = &clock, .deadline = 1000};
@@ -201,7 +217,8 @@ static void test_a_decision_that_nobody_takes(void **state) {
   fb_session_options options = {.output = {.decision = S_refuse, .context = &count}};
   fb_session *session;
   assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
-  for (int64_t i = 10; i < 15; i++) assert_int_equal(S_add(session, "n", "v", i, NULL, NULL), FB_OK);
+  for (int64_t i = 10; i < 15; i++)
+    assert_int_equal(S_add(session, "n", "v", i, NULL, NULL), FB_OK);
   assert_int_equal(fb_session_fire(session, NULL, NULL), FB_E_IO);
   assert_int_equal(count, 2);
   assert_int_equal(fb_session_fire(session, NULL, NULL), FB_OK);
@@ -218,8 +235,10 @@ static void test_places_are_reused(void **state) {
   size_t held = 0;
   for (int round = 0; round < 50; round++) {
     fb_fact_id ids[200];
-    for (int i = 0; i < 200; i++) assert_int_equal(S_add(session, "customer", "id", i, &ids[i], NULL), FB_OK);
-    for (int i = 0; i < 200; i++) assert_int_equal(fb_session_retract(session, ids[(i * 7) % 200], NULL), FB_OK);
+    for (int i = 0; i < 200; i++)
+      assert_int_equal(S_add(session, "customer", "id", i, &ids[i], NULL), FB_OK);
+    for (int i = 0; i < 200; i++)
+      assert_int_equal(fb_session_retract(session, ids[(i * 7) % 200], NULL), FB_OK);
     if (round == 1) held = fb_session_statistics(session).memory;
   }
   assert_int_equal(fb_session_statistics(session).memory, held);
@@ -233,7 +252,8 @@ static bool S_load(const fb_allocator *allocator) {
   fb_ruleset *rules = NULL;
   fb_errors errors;
   fb_errors_init(&errors, allocator, 0);
-  fb_status status = fb_ruleset_read(FB_SLICE(S_all), "test.yaml", allocator, &rules, &errors, NULL);
+  fb_status status =
+      fb_ruleset_read(FB_SLICE(S_all), "test.yaml", allocator, &rules, &errors, NULL);
   fb_ruleset_free(rules);
   fb_errors_release(&errors);
   return status == FB_OK;
@@ -255,10 +275,13 @@ static bool S_run(const fb_allocator *allocator) {
   fb_fact_id id = 0;
   bool good = true;
   for (int64_t i = 0; i < 3; i++) {
-    fb_entry customer[] = {{fb_string(FB_SLICE("id")), fb_int(i)}, {fb_string(FB_SLICE("tier")), fb_string(FB_SLICE("bronze"))}};
-    fb_entry order[] = {{fb_string(FB_SLICE("id")), fb_int(i)}, {fb_string(FB_SLICE("customer")), fb_int(i)},
+    fb_entry customer[] = {{fb_string(FB_SLICE("id")), fb_int(i)},
+                           {fb_string(FB_SLICE("tier")), fb_string(FB_SLICE("bronze"))}};
+    fb_entry order[] = {{fb_string(FB_SLICE("id")), fb_int(i)},
+                        {fb_string(FB_SLICE("customer")), fb_int(i)},
                         {fb_string(FB_SLICE("amount")), fb_int(20 + i)}};
-    fb_map customer_map = {.len = 2, .cap = 2, .entries = customer}, order_map = {.len = 3, .cap = 3, .entries = order};
+    fb_map customer_map = {.len = 2, .cap = 2, .entries = customer},
+           order_map = {.len = 3, .cap = 3, .entries = order};
     uint64_t before = fb_session_count(session, FB_SLICE(""));
     fb_status status = fb_session_assert(session, FB_SLICE("customer"), &customer_map, NULL, NULL);
     assert_int_equal(fb_session_count(session, FB_SLICE("")), before + (status == FB_OK));
