@@ -96,6 +96,8 @@ typedef struct fb_session_options {
       max_firings; /* of one fb_session_fire; 0: 10 million more than the agenda holds at its start */
   uint64_t max_facts;       /* held at once; 0: no limit but memory (and 2^32 - 2) */
   uint64_t max_activations; /* waiting at once; 0: no limit but memory */
+  uint64_t max_candidates;  /* facts looked at in joins by one change; 0: no limit. An assert that passes it is
+                             * taken back; a modify or retract leaves a session that has to be reset */
   uint64_t max_errors;      /* handed to `error`; further ones are only counted; 0: 100 */
   uint64_t max_steps;       /* of one expression; 0: 10 million */
   const fb_clock *clock;    /* for `deadline` and the times of the statistics; NULL: neither */

@@ -78,7 +78,10 @@ static bool S_parse_head(fb_rule_loader *loader, const fb_node *item, S_head *he
   fb_slice text = fb_node_text(head->key);
   if (head->value && fb_slice_equal(text, FB_SLICE("test"))) return head->test = true;
   if (!S_split_head(text, head)) {
-    fb_doc_fail(loader->doc, head->key, loader->errors, FB_E_RULE_CONDITION, S_FORMS,
+    /* `- "order as o: o.x"` is text, where `- order as o: o.x` is a key and a value. */
+    bool quoted = !head->value && memmem(text.ptr, text.len, ": ", 2);
+    fb_doc_fail(loader->doc, head->key, loader->errors, FB_E_RULE_CONDITION,
+                quoted ? "quote the expression only: `order as o: \"o.x > 1\"`" : S_FORMS,
                 "unknown condition `%.*s`", (int)(text.len > 80 ? 80 : text.len), text.ptr);
     return false;
   }

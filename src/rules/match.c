@@ -192,6 +192,7 @@ static fb_status S_visit(const S_match *match, uint32_t depth, const fb_rule_lev
   const fb_rule_condition *c = &match->rule->conditions[level->condition];
   bool other = level->other && session->use_ticks[c->use] == session->tick;
   for (uint32_t place; (place = S_cursor_next(session, cursor));) {
+    if (session->stats.candidates > session->candidates_end) return FB_E_RULE_LIMIT;
     if (other && place == match->start_place) continue;
     S_bind(session, c->slot, place);
     if (!S_joins_hold(session, level)) continue;
@@ -345,9 +346,15 @@ static void S_kill(fb_session *session, uint32_t place, bool all) {
   }
 }
 
+static void S_begin(fb_session *session) {
+  uint64_t max = session->options.max_candidates;
+  session->tick++;
+  session->candidates_end = max ? session->stats.candidates + max : UINT64_MAX;
+}
+
 fb_status fb_match_insert(fb_session *session, uint32_t place) {
   uint32_t matched;
-  session->tick++;
+  S_begin(session);
   session->capped = true;
   fb_status status = S_enter(session, place, true, &matched);
   if (status == FB_OK && matched) status = S_seed(session, place, matched);
@@ -361,7 +368,7 @@ fb_status fb_match_insert(fb_session *session, uint32_t place) {
 }
 
 fb_status fb_match_remove(fb_session *session, uint32_t place) {
-  session->tick++;
+  S_begin(session);
   fb_status status = S_stash_blocked(session, place, true);
   S_kill(session, place, true);
   S_leave(session, place, true);
@@ -404,7 +411,7 @@ fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *f
   const fb_fact *fact = &session->facts[place];
   fb_memory *memory = &session->memories[fact->type];
   uint32_t matched;
-  session->tick++;
+  S_begin(session);
   if (!S_stamp_changed(session, place, fields, values, count)) return FB_DONE;
   fb_status status = S_stash_blocked(session, place, false);
   S_kill(session, place, false);

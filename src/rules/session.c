@@ -187,6 +187,7 @@ static fb_status S_ready(const fb_session *session, fb_error *err) {
 /* A change that ended in the middle. */
 static fb_status S_lose(fb_session *session, fb_status status, fb_error *err) {
   session->lost = true;
+  if (status == FB_E_RULE_LIMIT) return fb_fail(err, status, "a change looked at more facts than its limit; reset the session");
   return fb_fail(err, status, "out of memory while facts were matched");
 }
 
@@ -206,7 +207,10 @@ fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row
     return status;
   }
   status = fb_match_insert(session, place);
-  if (status == FB_E_RULE_LIMIT)
+  if (status == FB_E_RULE_LIMIT && session->stats.candidates > session->candidates_end)
+    fb_fail(err, status, "the fact meets more than %llu others in joins, the limit of the session",
+            (unsigned long long)session->options.max_candidates);
+  else if (status == FB_E_RULE_LIMIT)
     fb_fail(err, status, "%llu activations wait, the limit of the session",
             (unsigned long long)session->options.max_activations);
   else if (status != FB_OK)

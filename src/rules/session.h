@@ -128,6 +128,7 @@ struct fb_session {
   fb_session_stats stats;
   uint32_t firing_rule; /* NONE: none */
   const fb_link *firing_links;
+  uint64_t candidates_end; /* of this change: stats.candidates may not pass it */
   bool halted;
   bool lost;   /* a change was cut off by lack of memory */
   bool capped; /* max_activations is in force: only where the change can be taken back */

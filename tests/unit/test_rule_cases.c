@@ -172,6 +172,7 @@ static void S_run_session(S_case *c, const fb_ruleset *rules) {
   fb_session_options options = {.max_firings = S_option(c, "max_firings"),
                                 .max_facts = S_option(c, "max_facts"),
                                 .max_activations = S_option(c, "max_activations"),
+                                .max_candidates = S_option(c, "max_candidates"),
                                 .explain = c->sections[WHY].ptr != NULL,
                                 .output = {S_decision, S_log, S_error, S_fired, c}};
   fb_session *session;
