@@ -61,13 +61,12 @@ static bool S_many_digits(double d, fb_decimal *out) {
   uint64_t bits;
   memcpy(&bits, &d, sizeof bits);
   if (d < 1e-7 || d >= 1e16 || !(bits & ((UINT64_C(1) << 52) - 1))) return false;
-  int places = 16;
-  for (double limit = 1; d >= limit; limit *= 10)
-    places--; /* one digit less for each before the point */
-  for (double limit = 0.1; d < limit; limit /= 10) places++;
+  int places = 16; /* one less for each digit before the point, one more for each zero after it */
+  for (int i = 0; d >= fb_scan_tens[i]; i++) places--;
+  for (int i = 1; d * fb_scan_tens[i] < 1; i++) places++;
   uint64_t whole = S_scaled(d, places);
   if (whole < UINT64_C(1000000000000000))
-    whole = S_scaled(d, ++places); /* the limits are not exact */
+    whole = S_scaled(d, ++places); /* the product was rounded up to 1 */
   if (whole >= UINT64_C(10000000000000000) || fb_scan_decimal(whole, (unsigned)places) != d) {
     if (whole < UINT64_C(10000000000000000)) places++;
     whole = S_scaled(d, places);
