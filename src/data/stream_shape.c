@@ -54,7 +54,21 @@ static inline unsigned S_plain16(const char *at) {
 
 /* ── Values. Each returns the byte after the value, or NULL if it is not of the expected form. ── */
 
-static inline const char *S_text_cell(fb_stream *stream, const char *at, const char *end, fb_symbol *cell) {
+/* A short text whose symbol is looked up at the end of its record: until then its slot comes near. */
+typedef struct fb_late_text {
+  fb_symbol *cell;
+  fb_symbol_key key;
+  uint64_t hash;
+  const char *text;
+} fb_late_text;
+
+typedef struct fb_late_texts {
+  uint32_t count;
+  fb_late_text items[FB_SHAPE_FIELDS];
+} fb_late_texts;
+
+static inline const char *S_text_cell(fb_stream *stream, const char *at, const char *end, fb_symbol *cell,
+                                      fb_late_texts *late) {
   unsigned n = S_plain16(at);
   if (FB_UNLIKELY(n == 16 || at[n] != '"')) return fb_stream_text(stream, at, end, cell);
   if (FB_UNLIKELY(n == 0)) {
@@ -69,10 +83,20 @@ static inline const char *S_text_cell(fb_stream *stream, const char *at, const c
   } else {
     key.high &= keep; /* 64 - 8 * n is taken modulo 64: that of n - 8 */
   }
-  fb_symbol symbol = fb_symbol_find_short(stream->symbols, key);
-  if (!symbol && fb_symbol_add_short(stream->symbols, key, at, &symbol)) return NULL;
-  *cell = symbol;
+  uint64_t hash = fb_symbol_hash(stream->symbols, key);
+  __builtin_prefetch(&stream->symbols->slots[hash & stream->symbols->mask]);
+  late->items[late->count++] = (fb_late_text){cell, key, hash, at};
   return at + n + 1;
+}
+
+static inline bool S_late_texts(fb_symbols *symbols, const fb_late_texts *late) {
+  for (uint32_t i = 0; i < late->count; i++) {
+    const fb_late_text *text = &late->items[i];
+    fb_symbol symbol = fb_symbol_find_hashed(symbols, text->key, text->hash);
+    if (FB_UNLIKELY(!symbol) && fb_symbol_add_short(symbols, text->key, text->text, &symbol)) return false;
+    *text->cell = symbol;
+  }
+  return true;
 }
 
 /* How many of the first eight bytes are digits before another one comes. */
@@ -190,20 +214,20 @@ static const fb_shape_node *S_other(fb_shape *shape, fb_shape_node *node, const 
 /* One record, whose first glue is that of `node`. NULL if it is not what it looked like: each step was
  * seen in some record, but all of them together may name a key twice, or the type not once. */
 static inline const char *S_record(fb_stream *stream, fb_shape *shape, fb_shape_node *node, uint32_t row,
-                                   const char *at, const char *end, uint64_t *ret_keys) {
+                                   const char *at, const char *end, uint64_t *ret_keys, fb_late_texts *late) {
   for (uint64_t keys = 0;;) {
     if (FB_UNLIKELY(keys & node->keys)) return NULL;
     keys |= node->keys;
     at += node->glue_len;
     switch ((fb_shape_op)node->op) {
-      case FB_OP_STRING: at = S_text_cell(stream, at, end, (fb_symbol *)node->cells + row); break;
+      case FB_OP_STRING: at = S_text_cell(stream, at, end, (fb_symbol *)node->cells + row, late); break;
       case FB_OP_INT: at = S_int_cell(at, end, (int64_t *)node->cells + row); break;
       case FB_OP_DOUBLE: at = S_double_cell(at, end, false, (double *)node->cells + row); break;
       case FB_OP_ANY_DOUBLE: at = S_double_cell(at, end, true, (double *)node->cells + row); break;
       case FB_OP_BOOL: at = S_bool_cell(at, (uint8_t *)node->cells + row); break;
       case FB_OP_END:
         *ret_keys = keys & ~FB_SHAPE_TYPED;
-        return (keys & FB_SHAPE_TYPED) || shape->untyped ? at : NULL;
+        return ((keys & FB_SHAPE_TYPED) || shape->untyped) && S_late_texts(stream->symbols, late) ? at : NULL;
       default: at = S_any_cell(stream, shape->facts, node, at, end, row); break;
     }
     if (FB_UNLIKELY(!at)) return NULL;
@@ -232,7 +256,9 @@ static inline const char *S_separator(fb_stream *stream, const char *at, bool *r
 static const char *S_try(fb_stream *stream, fb_shape *shape, uint16_t node, uint32_t row, const char *at,
                          uint64_t *ret_keys, bool *ret_open) {
   fb_arena_mark mark = fb_arena_save(&shape->facts->arena);
-  const char *next = S_record(stream, shape, &shape->nodes[node], row, at, stream->buf + stream->end, ret_keys);
+  fb_late_texts late;
+  late.count = 0;
+  const char *next = S_record(stream, shape, &shape->nodes[node], row, at, stream->buf + stream->end, ret_keys, &late);
   if (FB_LIKELY(next && (size_t)(next - at) <= stream->options.max_record)) {
     next = S_separator(stream, next, ret_open);
     if (FB_LIKELY(next != NULL)) return next;
