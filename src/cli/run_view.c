@@ -193,6 +193,8 @@ static void S_row(const S_table *table, uint32_t number, fb_buf *out) {
   fb_mission_step(table->view->mission, number, &info);
   fb_mission_run_step(table->view->run, number, &state);
   int64_t duration = state.status == FB_STEP_RUNNING ? table->now - state.started : state.duration;
+  /* While it runs, tenths are enough: more would only flicker. */
+  if (state.status == FB_STEP_RUNNING) duration -= duration % 100000000;
   if (state.started) length = fb_duration_format(duration, took);
   fb_buf detail;
   fb_buf_init(&detail, NULL, 0);
@@ -256,7 +258,7 @@ void fb_run_view_tick(void *context) {
     view->rows++;
   }
   char took[FB_TIME_TEXT_MAX + 1];
-  size_t length = fb_duration_format(table.now - view->started, took);
+  size_t length = fb_duration_format((table.now - view->started) / 100000000 * 100000000, took);
   fb_buf_printf(&out, "%u/%u steps, %.*s\n", view->final, steps, (int)length, took);
   view->rows++;
   S_send(&out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The real world, on libuv: its loop, timers, signals and threads. Processes are started with posix_spawn
- * (no copy of page tables), each in a session of its own, with their output going straight to files: a
+ * (no copy of page tables), each in a process group of its own, with their output going straight to files: a
  * program may write as much as it likes without costing memory or a copy, and nothing waits for a
  * pipe that a forgotten grandchild holds open.
  */
@@ -24,7 +24,7 @@ typedef struct S_world S_world;
 struct fb_process {
   S_world *world;
   fb_process *prev, *next;
-  pid_t pid; /* and group and session */
+  pid_t pid; /* and group */
   bool ending; /* it was told to end: so is its group, once it is gone */
   char *out_path, *err_path;
   fb_process_end how;
@@ -69,6 +69,7 @@ struct S_world {
   size_t outstanding; /* processes, timers, jobs */
   char *run_dir;
   bool run_dir_made;
+  bool terminal; /* we have one, which children must not get at */
 };
 
 static char *S_copy(const fb_allocator *allocator, const char *text) {
@@ -303,8 +304,15 @@ static fb_status S_open_streams(S_world *world, fb_process *process, const fb_pr
   return FB_OK;
 }
 
+/* A group of its own. Where we have a terminal also a session of its own, so that a password prompt
+ * fails instead of stopping the group; that costs more, as the kernel may schedule by session. */
+static short S_spawn_flags(const S_world *world) {
+  short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+  return (short)(flags | (world->terminal ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP));
+}
+
 static int S_spawn(const char *path, const fb_process_spec *spec, const S_streams *streams,
-                   pid_t *ret_pid) {
+                   short flags, pid_t *ret_pid) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   sigset_t none, all;
@@ -319,8 +327,7 @@ static int S_spawn(const char *path, const fb_process_spec *spec, const S_stream
   sigfillset(&all);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-                                            POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setflags(&attributes, flags);
   failed = posix_spawn_file_actions_adddup2(&actions, streams->in, 0);
   if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, streams->out, 1);
   if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, streams->err, 2);
@@ -373,7 +380,7 @@ static fb_status S_start(void *context, const fb_process_spec *spec,
   fb_status status = S_find(spec, path, sizeof path, err);
   if (!status) status = S_open_streams(world, process, spec, &streams, err);
   if (!status) {
-    int failed = S_spawn(path, spec, &streams, &process->pid);
+    int failed = S_spawn(path, spec, &streams, S_spawn_flags(world), &process->pid);
     if (failed) status = S_spawn_failed(spec, failed, err);
     if (failed) {
       unlink(process->out_path);
@@ -596,6 +603,9 @@ fb_status fb_world_uv_new(const fb_allocator *allocator, const fb_uv_options *op
                            .write = S_write,
                            .turn = S_turn,
                            .context = world};
+  int terminal = S_open("/dev/tty", O_RDONLY | O_NOCTTY, 0);
+  world->terminal = terminal >= 0;
+  if (terminal >= 0) close(terminal);
   uv_timer_init(&world->loop, &world->tick);
   world->tick.data = world;
   uv_signal_init(&world->loop, &world->child);
