@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The order of firing against CLIPS 6.30 (Debian: clips): tests/oracle/clips_order.py FLYBALL [BOOKS]. Prints TAP.
+
+Random rulebooks are written in both languages and run on the same facts; every firing tells its rule and fact. In what
+order one change puts several activations of one salience on the agenda is CLIPS's own affair (it follows the joins that
+rules share), so the rulebooks keep to what both define: rules with joins and guards have saliences of their own, and
+share 0 only if they have one condition.
+"""
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+
+TYPES = ["t0", "t1", "t2"]  # asserted and retracted by rules; `key` comes from outside only, `block` is never retracted
+
+
+class Rule:
+    def __init__(self, dice, number):
+        self.name = "r%d" % number
+        self.type = dice.choice(TYPES)
+        self.test = dice.choice([(">", dice.randint(0, 4)), ("<", dice.randint(1, 5)), ("==", dice.randint(0, 4)), None])
+        self.join = dice.random() < 0.3
+        self.guard = dice.random() < 0.3
+        complex_rule = self.join or self.guard
+        self.salience = (number + 1) * dice.choice([-1, 1]) if complex_rule or dice.random() < 0.4 else 0
+        self.actions = []
+        if dice.random() < 0.6:
+            self.actions.append(("assert", dice.choice(TYPES + ["block"]), dice.randint(1, 2)))
+        if dice.random() < 0.3:
+            self.actions.append(("assert", dice.choice(TYPES), dice.randint(1, 3)))
+        if dice.random() < 0.5:
+            self.actions.append(("retract",))
+
+    def yaml(self):
+        test = "x.v < 6"
+        if self.test:
+            test += " && x.v %s %d" % self.test
+        when = ['      - %s as x: "%s"' % (self.type, test)]
+        if self.join:
+            when.append('      - key as y: "y.k == x.k"')
+        if self.guard:
+            when.append('      - not block as b: "b.k == x.k && b.v > x.v"')
+        then = ['      - emit: fired', '        with: {rule: %s, k: "${{ x.k }}", v: "${{ x.v }}"}' % self.name]
+        for action in self.actions:
+            if action[0] == "assert":
+                then += ["      - assert: %s" % action[1], '        with: {k: "${{ x.k }}", v: "${{ x.v + %d }}"}' % action[2]]
+            else:
+                then.append("      - retract: x")
+        return "\n".join(["  - name: " + self.name, "    salience: %d" % self.salience, "    when:"] + when + ["    then:"] + then)
+
+    def clips(self):
+        test = "&:(< ?v 6)"
+        if self.test:
+            test += "&:(%s ?v %d)" % ("=" if self.test[0] == "==" else self.test[0], self.test[1])
+        when = ["?f <- (%s (k ?k) (v ?v%s))" % (self.type, test)]
+        if self.join:
+            when.append("(key (k ?k))")
+        if self.guard:
+            when.append("(not (block (k ?k) (v ?b&:(> ?b ?v))))")
+        then = ['(printout t "%s " ?k " " ?v crlf)' % self.name]
+        for action in self.actions:
+            then.append("(assert (%s (k ?k) (v (+ ?v %d))))" % (action[1], action[2]) if action[0] == "assert" else "(retract ?f)")
+        return "(defrule %s (declare (salience %d)) %s => %s)" % (self.name, self.salience, " ".join(when), " ".join(then))
+
+
+def book(seed):
+    dice = random.Random(seed)
+    rules = [Rule(dice, number) for number in range(dice.randint(2, 7))]
+    keys = [("key", k, 0) for k in range(6) if dice.random() < 0.7]
+    facts = [(dice.choice(TYPES), dice.randint(0, 5), dice.randint(0, 5)) for _ in range(dice.randint(2, 8))]
+    return rules, keys + facts  # a key that came later would make several activations of one rule at once
+
+
+def with_clips(books):
+    """One process for all: the output of each book comes after its marker."""
+    lines = []
+    for number, (rules, facts) in enumerate(books):
+        lines += ["(clear)", "(set-fact-duplication TRUE)"]
+        lines += ["(deftemplate %s (slot k) (slot v))" % name for name in TYPES + ["key", "block"]]
+        lines += [rule.clips() for rule in rules]
+        lines += ["(assert (%s (k %d) (v %d)))" % fact for fact in facts]
+        lines += ['(printout t "=== %d" crlf)' % number, "(run 300)", '(printout t "..." crlf)']
+    with tempfile.NamedTemporaryFile("w", suffix=".clp") as file:
+        file.write("\n".join(lines + ["(exit)", ""]))
+        file.flush()
+        out = subprocess.run(["clips", "-f2", file.name], capture_output=True, text=True, timeout=120).stdout
+    found, current = {}, None
+    for line in out.split("\n"):
+        if line.startswith("=== "):
+            current = found.setdefault(int(line[4:]), [])
+        elif line == "...":
+            current = None
+        elif current is not None and line.startswith("r"):
+            current.append(line)
+    return [found.get(number, []) for number in range(len(books))]
+
+
+def with_flyball(flyball, rules, facts, directory):
+    path = os.path.join(directory, "book.yaml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("rules:\n" + "\n".join(rule.yaml() for rule in rules) + "\n")
+    lines = "".join(json.dumps({"type": name, "k": k, "v": v}) + "\n" for name, k, v in facts)
+    done = subprocess.run([flyball, "eval", "-r", path, "--max-firings", "300"], input=lines, capture_output=True, text=True, timeout=60)
+    if done.stderr and "the limit" not in done.stderr:
+        raise RuntimeError(done.stderr)
+    return ["%(rule)s %(k)d %(v)d" % json.loads(line) for line in done.stdout.splitlines()]
+
+
+def main():
+    flyball, count = os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 150
+    if not shutil.which("clips"):
+        print("1..0 # SKIP clips is not installed")
+        return 0
+    books = [book(seed) for seed in range(count)]
+    wanted, wrong, firings = with_clips(books), 0, 0
+    with tempfile.TemporaryDirectory() as directory:
+        for seed, (rules, facts) in enumerate(books):
+            ours = with_flyball(flyball, rules, facts, directory)
+            firings += len(ours)
+            if ours != wanted[seed]:
+                wrong += 1
+                print("# seed %d\n# flyball: %s\n# clips:   %s" % (seed, ours, wanted[seed]))
+                print("\n".join("# " + rule.clips() for rule in rules))
+    print("1..1\n%s 1 - %d rulebooks, %d firings in the same order" % ("not ok" if wrong else "ok", count, firings))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
