@@ -214,7 +214,7 @@ typedef struct fb_doc_options {
   uint32_t max_nodes;  /* 0: 4 Mi; an alias counts what it expands to */
   /* True: give the document also when there are errors of meaning, and return FB_OK: whoever checks the
    * tree can add its errors to `errors`, so that a person sees all of a file at once. Such a document
-   * must not be used further: see fb_errors_total. */
+   * must not be used further: see fb_doc_status. */
   bool keep_going;
   const fb_allocator *allocator; /* of the tree and the text; NULL: the system's */
 } fb_doc_options;
@@ -233,6 +233,9 @@ FB_API fb_status fb_doc_read(fb_slice text, const char *name, const fb_doc_optio
 FB_API void fb_doc_free(fb_doc *doc);
 FB_API const fb_node *fb_doc_root(const fb_doc *doc);
 FB_API const char *fb_doc_name(const fb_doc *doc);
+/* The code of the first error of meaning in a document that was read with keep_going; else FB_OK. A loader
+ * that accepts such documents fails with it after it has reported what it found itself. */
+FB_API fb_status fb_doc_status(const fb_doc *doc);
 FB_API fb_slice fb_doc_text(const fb_doc *doc);
 
 static inline fb_slice fb_node_text(const fb_node *node) { return fb_value_text(node->as.scalar); }

@@ -79,7 +79,8 @@ static fb_status S_check_mission(S_check *check, const fb_doc *doc) {
 
 static fb_status S_check_document(S_check *check, fb_slice text, const char *name) {
   fb_doc *doc;
-  fb_status status = fb_doc_read(text, name, NULL, &doc, &check->errors);
+  fb_doc_options options = {.keep_going = true};
+  fb_status status = fb_doc_read(text, name, &options, &doc, &check->errors);
   if (status != FB_OK) return status;
   if (fb_node_get(fb_doc_root(doc), "rules"))
     status = S_check_rulebook(check, doc);

@@ -131,7 +131,8 @@ static int S_load(S_job *job) {
   fb_errors_init(&errors, NULL, 0);
   fb_mission_options options = {
       .tools = fb_loop_tools(), .folder = S_folder_of(job), .world = job->world};
-  fb_status status = fb_doc_read(fb_buf_slice(&job->text), fb_cli_file_name(job->path), NULL,
+  fb_doc_options reading = {.keep_going = true};
+  fb_status status = fb_doc_read(fb_buf_slice(&job->text), fb_cli_file_name(job->path), &reading,
                                  &job->doc, &errors);
   if (!status) status = fb_mission_load(job->doc, &options, NULL, &job->mission, &errors);
   code = fb_cli_errors(job->cli, &errors);

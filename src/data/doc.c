@@ -20,6 +20,10 @@ const fb_node *fb_doc_root(const fb_doc *doc) {
   return &doc->root;
 }
 
+fb_status fb_doc_status(const fb_doc *doc) {
+  return doc->status;
+}
+
 const char *fb_doc_name(const fb_doc *doc) {
   return doc->name;
 }

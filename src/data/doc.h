@@ -29,6 +29,7 @@ struct fb_doc {
   size_t length;
   const char *name;
   fb_node root;
+  fb_status status; /* of the first mistake, with keep_going */
 };
 
 typedef struct fb_doc_frame {

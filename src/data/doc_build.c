@@ -294,6 +294,7 @@ fb_status fb_doc_builder_finish(fb_doc_builder *builder, fb_status status, fb_do
   if (!status && !builder->keep_going) status = builder->status;
   if (!status) {
     builder->doc->root = builder->last;
+    builder->doc->status = builder->status;
     *ret_doc = builder->doc;
   } else {
     fb_doc_free(builder->doc);

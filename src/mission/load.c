@@ -622,6 +622,8 @@ fb_status fb_mission_load(const fb_doc *doc, const fb_mission_options *options,
     fb_errors_add(errors, &err);
   } else if (fb_errors_total(loader.errors) > before) {
     status = first < loader.errors->count ? loader.errors->items[first].code : FB_E_MISSION_SYNTAX;
+  } else {
+    status = fb_doc_status(doc);
   }
   fb_errors_release(&own);
   if (status)

@@ -335,10 +335,11 @@ static fb_status S_load_into(fb_ruleset *set, const fb_node *node, fb_errors *er
   fb_rule_loader loader = {.set = set, .doc = set->doc, .errors = &found, .warnings = warnings};
   fb_status status = fb_cel_env_new(set->allocator, &loader.env);
   if (status == FB_OK) status = S_load(&loader, node);
-  if (status == FB_OK && fb_errors_total(&found) == 0) status = fb_rule_plan(set);
+  if (status == FB_OK && fb_errors_total(&found) == 0 && !fb_doc_status(set->doc)) status = fb_rule_plan(set);
   fb_cel_env_free(loader.env);
   if (status == FB_OK && fb_errors_total(&found))
     status = found.count ? found.items[0].code : FB_E_NOMEM;
+  if (status == FB_OK) status = fb_doc_status(set->doc);
   for (size_t i = 0; i < found.count && errors; i++) fb_errors_add(errors, &found.items[i]);
   if (errors) errors->dropped += found.dropped;
   if (status == FB_E_NOMEM && !found.count) {
@@ -370,7 +371,8 @@ fb_status fb_ruleset_read(fb_slice text, const char *name, const fb_allocator *a
   fb_ruleset *set;
   fb_status status = S_ruleset_new(allocator, &set);
   if (status != FB_OK) return status;
-  status = fb_doc_read(text, name, NULL, &set->owned, errors);
+  fb_doc_options options = {.keep_going = true, .allocator = set->allocator};
+  status = fb_doc_read(text, name, &options, &set->owned, errors);
   set->doc = set->owned;
   if (status == FB_OK) status = S_load_into(set, fb_doc_root(set->doc), errors, warnings);
   if (status != FB_OK) {

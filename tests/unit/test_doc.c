@@ -348,6 +348,7 @@ static bool S_keys(const char *text, const char *expected, const fb_node *nodes[
   fb_errors_init(&errors, NULL, 0);
   fb_doc *doc = NULL;
   assert_int_equal(fb_doc_read_yaml(fb_slice_of(text), "t.yaml", &options, &doc, &errors), FB_OK);
+  assert_int_equal(fb_doc_status(doc), errors.count ? errors.items[0].code : FB_OK);
   bool ok = fb_doc_keys(doc, fb_doc_root(doc), "a rule", S_specs, SPECS, nodes, &errors);
   assert_string_equal(S_list_errors(&errors), expected);
   fb_errors_release(&errors);
