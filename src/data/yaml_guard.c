@@ -5,7 +5,7 @@
 
 /* A bracket may begin a key, so libfyaml reads an outermost flow collection to its end before the first
  * event of it, with some 430 bytes for each mark (bracket, comma, colon, quote, …). 2^19 of them are 225 MB.
- * See docs/adr/0201-yaml-guard.md. */
+ * See docs/adr/0021-guard-before-yaml.md. */
 enum { MAX_MARKS = 1 << 19 };
 
 /* ── Bytes ───────────────────────────────────────────────────────────────────────────────────── */
