@@ -68,16 +68,21 @@ struct fb_ast {
   uint64_t optional_args;  /* of LIST and MAP: bit i set: element i is written `?x` (at most 64; more is an error) */
 };
 
+/* The lines that an expression stands on. Owned by what it is part of. */
+typedef struct fb_cel_origin {
+  fb_slice text;
+  uint32_t line;    /* lines before it in the document or text … */
+  uint32_t column;  /* … and code points of its first line that were cut off */
+  const char *file; /* "" when there is none */
+} fb_cel_origin;
+
 /* A parsed and checked expression. Owns its tree. */
 typedef struct fb_cel_expr {
   fb_arena arena;
   fb_slice source;  /* copied */
   fb_ast *root;
   uint32_t locals;  /* how many the comprehensions and binds have */
-  /* Where errors of evaluation are shown: the source, or the lines of the document around it. */
-  fb_slice origin;
-  uint32_t origin_line; /* lines before it */
-  const char *file;     /* may be NULL */
+  fb_cel_origin origin; /* where errors of evaluation are shown */
 } fb_cel_expr;
 
 enum { FB_AST_NO_SLOT = UINT32_MAX }; /* slot of a NAME that is not declared (unchecked expressions only) */

@@ -22,6 +22,7 @@ typedef struct fb_unify_step {
   const fb_cel_type *before;
 } fb_unify_step;
 
+enum { FB_GUESSES = 20 }; /* who is wrong more often needs no more hints */
 enum { FB_UNIFY_WORK = 2000000 }; /* more is refused */
 enum { FB_PARAM_FREE = 26 }; /* parameters of signatures are below, those made while checking from here */
 
@@ -32,6 +33,7 @@ typedef struct fb_checker {
   fb_cel_report *report;
   bool lenient;    /* no_check: nothing is reported, what does not resolve fails when it is evaluated */
   bool no_memory;
+  uint32_t guesses; /* how often a near name was looked for */
   uint32_t work;   /* steps of unification so far: types can be made that double with each step */
   const fb_scope *scope;
   const fb_cel_type **bound; /* by param - FB_PARAM_FREE; NULL: free */

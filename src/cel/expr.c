@@ -1,70 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Source → checked tree; what the rule planner asks of it. */
 #include "cel/check.h"
+#include "cel/origin.h"
 #include "cel/parse.h"
 
 enum { MAX_DEPTH = 250, MAX_LENGTH = 64 * 1024 };
-
-/* ── Where errors of evaluation are shown ────────────────────────────────────────────────────── */
-
-typedef struct S_place {
-  const fb_doc *doc;
-  const fb_node *node;
-  size_t node_offset;
-  size_t base;  /* without a document: of the expression in the whole text */
-  size_t start; /* of the origin in the document */
-  size_t len;
-} S_place;
-
-static size_t S_in_origin(const S_place *place, size_t offset) {
-  if (!place->doc) return place->base + offset;
-  size_t at = fb_node_source_offset(place->doc, place->node, place->node_offset + offset);
-  return at < place->start ? 0 : at - place->start > place->len ? place->len : at - place->start;
-}
-
-static void S_place_nodes(const S_place *place, fb_ast *ast) {
-  size_t from = S_in_origin(place, ast->offset), to = S_in_origin(place, (size_t)ast->offset + ast->length);
-  ast->at = (uint32_t)from;
-  ast->span = (uint32_t)(to > from ? to - from : 0);
-  for (uint32_t i = 0; i < ast->count; i++) S_place_nodes(place, ast->args[i]);
-}
-
-/* The lines of the document that the node is on. */
-static fb_status S_origin_of_doc(fb_cel_expr *expr, S_place *place) {
-  fb_slice text = fb_doc_text(place->doc);
-  size_t from = place->node->offset, to = from + place->node->length;
-  if (to > text.len) to = text.len;
-  if (from > to) from = to;
-  while (from > 0 && text.ptr[from - 1] != '\n') from--;
-  while (to < text.len && text.ptr[to] != '\n') to++;
-  char *copy = fb_arena_text(&expr->arena, (fb_slice){text.ptr + from, to - from});
-  if (!copy) return FB_E_NOMEM;
-  expr->origin = (fb_slice){copy, to - from};
-  for (size_t i = 0; i < from; i++) expr->origin_line += text.ptr[i] == '\n';
-  place->start = from;
-  place->len = to - from;
-  return FB_OK;
-}
-
-static fb_status S_set_origin(fb_cel_expr *expr, const fb_cel_options *options, const fb_cel_report *report) {
-  S_place place = {.base = report->base};
-  const char *file = options ? options->name : NULL;
-  expr->origin = expr->source;
-  if (report->source.len != expr->source.len) {
-    expr->origin = (fb_slice){fb_arena_text(&expr->arena, report->source), report->source.len};
-    if (!expr->origin.ptr) return FB_E_NOMEM;
-  }
-  if (options && options->doc && options->node) {
-    place = (S_place){.doc = options->doc, .node = options->node, .node_offset = options->node_offset};
-    file = fb_doc_name(options->doc);
-    fb_status status = S_origin_of_doc(expr, &place);
-    if (status) return status;
-  }
-  S_place_nodes(&place, expr->root);
-  if (!file) return FB_OK;
-  expr->file = fb_arena_text(&expr->arena, fb_slice_of(file));
-  return expr->file ? FB_OK : FB_E_NOMEM;
-}
 
 /* ── Reading ─────────────────────────────────────────────────────────────────────────────────── */
 
@@ -93,7 +33,7 @@ static fb_status S_read(fb_cel_env *env, fb_cel_expr *expr, const fb_cel_options
                       .arena = &expr->arena, .report = report, .max_depth = depth > 1000 ? 1000 : depth};
   fb_status status = fb_parse_source(&parser, &expr->root);
   if (!status) status = S_check(env, expr, options, report);
-  return status ? status : S_set_origin(expr, options, report);
+  return status ? status : fb_cel_origin_set(expr, options, report);
 }
 
 fb_status fb_cel_parse(fb_cel_env *env, fb_slice source, const fb_cel_options *options,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Programs: putting one together, asking it, showing it. */
 #include "cel/generate.h"
+#include "cel/origin.h"
 
 #include <stdio.h>
 
@@ -40,17 +41,15 @@ static bool S_copy_parts(fb_generator *g, const fb_ast *ast) {
   p->consts = fb_arena_alloc(arena, (g->const_count + 1) * sizeof *g->consts);
   p->accesses = fb_arena_alloc(arena, (g->access_count + 1) * sizeof *g->accesses);
   p->calls = fb_arena_alloc(arena, (g->call_count + 1) * sizeof *g->calls);
-  p->origin = (fb_slice){fb_arena_text(arena, g->expr->origin), g->expr->origin.len};
-  p->file = g->expr->file ? fb_arena_text(arena, fb_slice_of(g->expr->file)) : "";
   p->type = S_copy_type(arena, ast->type);
-  if (!p->code || !p->spans || !p->consts || !p->accesses || !p->calls || !p->origin.ptr || !p->file || !p->type) return false;
+  if (!p->code || !p->spans || !p->consts || !p->accesses || !p->calls || !p->type) return false;
+  if (!fb_cel_origin_copy(&g->expr->origin, arena, &p->origin)) return false;
   if (g->const_count) memcpy((void *)p->consts, g->consts, g->const_count * sizeof *g->consts);
   if (g->access_count) memcpy((void *)p->accesses, g->accesses, g->access_count * sizeof *g->accesses);
   if (g->call_count) memcpy((void *)p->calls, g->calls, g->call_count * sizeof *g->calls);
   p->code_count = g->code_count;
   p->const_count = g->const_count;
   p->reg_count = g->reg_count;
-  p->origin_line = g->expr->origin_line;
   return S_slots(g, ast);
 }
 
@@ -82,9 +81,7 @@ fb_status fb_cel_generate(const fb_cel_env *env, const fb_cel_expr *expr, const 
   if (g.status) {
     fb_cel_program_free(g.program);
     fb_fail(err, g.status, g.status == FB_E_NOMEM ? "no memory for the program" : "the expression needs too many registers, constants or instructions");
-    if (!err) return g.status;
-    fb_error_locate(err, expr->file ? expr->file : "", expr->origin, ast->at, ast->span);
-    err->line += expr->origin_line;
+    fb_cel_origin_locate(&expr->origin, ast->at, ast->span, err);
     return g.status;
   }
   *ret_program = g.program;
@@ -111,10 +108,8 @@ void fb_cel_program_free(fb_cel_program *program) {
 }
 
 void fb_cel_program_locate(const fb_cel_program *p, fb_error *err) {
-  if (!err) return;
   fb_cel_span span = p->spans[p->code_count - 1];
-  fb_error_locate(err, p->file, p->origin, span.at, span.len);
-  err->line += p->origin_line;
+  fb_cel_origin_locate(&p->origin, span.at, span.len, err);
 }
 
 const fb_cel_type *fb_cel_program_type(const fb_cel_program *program) {

@@ -6,6 +6,7 @@
 #ifndef FB_CEL_PROGRAM_H
 #define FB_CEL_PROGRAM_H
 
+#include "cel/ast.h"
 #include "cel/env.h"
 
 enum {
@@ -123,9 +124,7 @@ struct fb_cel_program {
   const fb_slice *slot_names; /* of the first slot_count slots; only those read have one */
   uint32_t code_count, const_count, reg_count, slot_count;
   uint64_t *reads; /* slot_count bits */
-  fb_slice origin; /* what error positions are in */
-  uint32_t origin_line;
-  const char *file;
+  fb_cel_origin origin; /* what error positions are in */
 };
 
 /* An error that is put into words only if somebody wants to read it: as.error is NULL, `reserved` says
@@ -161,6 +160,6 @@ fb_value fb_access_some(fb_cel_context *context, fb_value value);
 bool fb_build_append(fb_cel_context *context, fb_value *into, fb_value item);
 bool fb_build_put(fb_cel_context *context, fb_value *into, fb_value key, fb_value value);
 bool fb_build_merge(fb_cel_context *context, fb_value *into, fb_value map);
-fb_value fb_build_sort(fb_cel_context *context, fb_value pairs);
+fb_value fb_build_sort(fb_cel_context *context, fb_value value);
 
 #endif

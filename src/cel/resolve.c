@@ -145,6 +145,7 @@ static const char *S_nearest(fb_checker *c, S_names *names, fb_slice name) {
 }
 
 const char *fb_resolve_near_name(fb_checker *c, fb_slice name) {
+  if (++c->guesses > FB_GUESSES) return NULL;
   S_names names = {0};
   for (const fb_scope *scope = c->scope; scope; scope = scope->outer) S_add_name(c, &names, scope->name);
   for (uint32_t i = 0; i < c->env->var_count; i++) S_add_name(c, &names, c->env->vars[i].name);
@@ -154,6 +155,7 @@ const char *fb_resolve_near_name(fb_checker *c, fb_slice name) {
 const char *fb_resolve_near_function(fb_checker *c, fb_slice name) {
   static const char *const macros[] = {"has", "all", "exists", "exists_one", "existsOne", "filter", "map", "sortBy",
                                        "transformList", "transformMap", "transformMapEntry", "optMap", "optFlatMap"};
+  if (++c->guesses > FB_GUESSES) return NULL;
   S_names names = {0};
   for (size_t i = 0; i < sizeof macros / sizeof *macros; i++) S_add_name(c, &names, fb_slice_of(macros[i]));
   for (size_t i = 0; i < c->env->functions.cap; i++) {
@@ -164,6 +166,7 @@ const char *fb_resolve_near_function(fb_checker *c, fb_slice name) {
 }
 
 const char *fb_resolve_near_field(fb_checker *c, const fb_fact_type *type, fb_slice name) {
+  if (++c->guesses > FB_GUESSES) return NULL;
   S_names names = {0};
   for (uint32_t i = 0; i < type->field_count; i++) S_add_name(c, &names, type->fields[i].name);
   return S_nearest(c, &names, name);

@@ -79,7 +79,7 @@ static uint32_t S_mask(const fb_cel_type *type) {
       [FB_CEL_BYTES] = FB_BYTES,         [FB_CEL_TIMESTAMP] = FB_TIMESTAMP,
       [FB_CEL_DURATION] = FB_DURATION,   [FB_CEL_LIST] = FB_LIST,         [FB_CEL_MAP] = FB_MAP,
       [FB_CEL_TYPE] = FB_TYPE,           [FB_CEL_OPTIONAL] = FB_OPTIONAL};
-  if (type->kind == FB_CEL_DYN || type->kind == FB_CEL_PARAM)
+  if (!type || type->kind == FB_CEL_DYN || type->kind == FB_CEL_PARAM)
     return FB_KIND_BIT(FB_ERROR) - 1; /* every kind before it */
   return FB_KIND_BIT(kinds[type->kind]);
 }
@@ -110,7 +110,7 @@ fb_status fb_cel_signature_parse(fb_arena *arena, const fb_cel_overload *overloa
   if (!r.status) S_params(&r, sig, params);
   S_expect(&r, "->");
   sig->result = S_type(&r);
-  if (r.status) return r.status;
+  if (r.status || !sig->result) return r.status ? r.status : FB_E_INTERNAL;
   sig->params = fb_arena_copy(arena, params, (sig->count + !sig->count) * sizeof *params);
   sig->masks = fb_arena_alloc(arena, (sig->count + 1) * sizeof *sig->masks);
   if (!sig->params || !sig->masks) return FB_E_NOMEM;

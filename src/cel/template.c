@@ -49,6 +49,9 @@ static void S_free_part(S_part *part) {
   for (uint32_t i = 0; i < part->count; i++) S_free_part(&part->parts[i]);
 }
 
+/* What is beyond this in one text is no template but a mistake, or an attack on whoever compiles it. */
+enum { MAX_TEXT = 256 * 1024, MAX_PARTS = 2000 };
+
 /* ── Text ────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Where the `}}` is that ends the expression from `from` on; text.len when there is none. The expression is
@@ -138,6 +141,10 @@ static void S_split(S_maker *m, fb_slice text, S_parts *parts) {
       S_literal(m, parts, FB_SLICE("${{"));
       at = start + 4;
       continue;
+    }
+    if (text.len > MAX_TEXT || parts->count >= MAX_PARTS) {
+      S_report(m, text, start, 3, FB_E_CEL_TOO_LARGE, "split the text", "a text with so many expressions, or so long a text with expressions");
+      return;
     }
     size_t end = S_end(m, text, start + 3);
     if (end == text.len) {
@@ -339,7 +346,7 @@ static fb_value S_as_text(fb_cel_context *context, fb_value value) {
 static fb_status S_eval(const S_part *part, const fb_value *slots, fb_cel_context *context, fb_value *ret_value, fb_error *err);
 
 static fb_status S_text_of(const S_part *part, const fb_value *slots, fb_cel_context *context, fb_value *ret_value, fb_error *err) {
-  fb_value value;
+  fb_value value = fb_null();
   fb_status status = S_eval(part, slots, context, &value, err);
   if (status) return status;
   value = S_as_text(context, value);
@@ -376,7 +383,7 @@ static fb_status S_eval_collection(const S_part *part, const fb_value *slots, fb
   fb_map *map = part->kind == S_MAP ? fb_map_new(context->arena, part->count) : NULL;
   if (!list && !map) return fb_fail(err, FB_E_NOMEM, "no memory for a list or map");
   for (uint32_t i = 0; i < part->count; i++) {
-    fb_value value;
+    fb_value value = fb_null();
     fb_status status = S_eval(&part->parts[i], slots, context, &value, err);
     if (status) return status;
     if (list ? !fb_list_push(list, context->arena, value) : !fb_map_put(map, context->arena, part->keys[i], value, NULL))

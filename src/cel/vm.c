@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The machine that runs programs. */
+#include "cel/origin.h"
 #include "cel/program.h"
 #include "cel/regex.h"
 
@@ -43,10 +44,7 @@ static fb_status S_report(const fb_cel_program *p, const fb_value *slots, fb_val
   } else {
     code = S_word_lazy(p, slots, error, &p->code[pc], err);
   }
-  if (err) {
-    fb_error_locate(err, p->file, p->origin, p->spans[pc].at, p->spans[pc].len);
-    err->line += p->origin_line;
-  }
+  fb_cel_origin_locate(&p->origin, p->spans[pc].at, p->spans[pc].len, err);
   return code;
 }
 

@@ -607,6 +607,47 @@ static void test_template_of_a_document(void **state) {
   S_close(&w);
 }
 
+/* Of a very long line only the part around the expression is kept; positions are those in the whole. */
+static void test_errors_in_long_lines(void **state) {
+  (void)state;
+  S_world w;
+  S_open(&w, NULL);
+  S_stock_template(&w);
+  fb_buf text;
+  fb_buf_init(&text, NULL, 0);
+  fb_buf_text(&text, "{\"a\": \"");
+  for (int i = 0; i < 5000; i++) fb_buf_text(&text, "\u00e9x");
+  size_t inside = text.len;
+  fb_buf_text(&text, " ${{ 1 / (n - 3) }}\", \"b\": \"${{ n }} ${{ 7 / (n - 3) }}\"}");
+  fb_doc *doc;
+  fb_template *plain, *first, *second;
+  fb_cel_context context;
+  fb_value value;
+  fb_error err;
+  assert_int_equal(fb_doc_read_json(fb_buf_slice(&text), "long.json", NULL, &doc, NULL), FB_OK);
+  const fb_node *root = fb_doc_root(doc);
+  assert_int_equal(fb_template_compile_node(w.env, doc, fb_node_get(root, "a"), &first, NULL), FB_OK);
+  assert_int_equal(fb_template_compile_node(w.env, doc, fb_node_get(root, "b"), &second, NULL), FB_OK);
+  assert_int_equal(fb_template_compile(w.env, (fb_slice){text.ptr + 7, inside - 7 + 19}, NULL, &plain, NULL), FB_OK);
+  fb_doc_free(doc);
+  fb_cel_context_init(&context, &w.arena);
+  assert_int_equal(fb_template_eval(plain, w.slots, &context, &value, &err), FB_E_CEL_DIVIDE);
+  assert_int_equal(err.line, 1);
+  assert_int_equal(err.column, 10006);
+  assert_int_equal(fb_template_eval(first, w.slots, &context, &value, &err), FB_E_CEL_DIVIDE);
+  assert_int_equal(err.column, 10013);
+  assert_int_equal(fb_template_eval(second, w.slots, &context, &value, &err), FB_E_CEL_DIVIDE);
+  assert_int_equal(err.line, 1);
+  assert_int_equal(err.column, 10013 + 36);
+  assert_non_null(strstr(err.excerpt, "7 / (n - 3)"));
+  fb_cel_context_release(&context);
+  fb_template_free(plain);
+  fb_template_free(first);
+  fb_template_free(second);
+  fb_buf_release(&text);
+  S_close(&w);
+}
+
 static void test_errors_are_moved_to_the_document(void **state) {
   (void)state;
   S_world w;
@@ -737,6 +778,7 @@ int main(void) {
       cmocka_unit_test(test_templates),
       cmocka_unit_test(test_template_errors),
       cmocka_unit_test(test_template_of_a_document),
+      cmocka_unit_test(test_errors_in_long_lines),
       cmocka_unit_test(test_errors_are_moved_to_the_document),
       cmocka_unit_test(test_every_allocation_may_fail),
   };
