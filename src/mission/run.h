@@ -98,7 +98,7 @@ void fb_run_emit(fb_mission_run *run, fb_mission_event *event);
 /* Copies an error to the run's arena; NULL when there is no memory. */
 fb_error *fb_run_keep_error(fb_mission_run *run, const fb_error *err);
 /* Sets the item's variables (or none). False: the item cannot be made. */
-void fb_run_set_item(fb_mission_run *run, const fb_step_run *state, uint32_t item);
+void fb_run_set_item(fb_mission_run *run, const fb_step_run *state, uint32_t number);
 
 /* call.c: starts one call. FB_OK: it is on its way, fb_run_call_done will be called. Else it ended at once. */
 void fb_run_call(fb_mission_run *run, uint32_t step, uint32_t item);

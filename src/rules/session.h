@@ -159,7 +159,7 @@ uint32_t fb_alpha_candidates(fb_session *session, uint32_t type, uint32_t row);
 /* All tests of the alpha, without the dispatched one. */
 bool fb_alpha_test(fb_session *session, uint32_t alpha, uint32_t place);
 bool fb_alpha_insert(fb_session *session, uint32_t alpha, uint32_t row);
-void fb_alpha_remove(fb_session *session, uint32_t alpha, uint32_t row);
+void fb_alpha_remove(fb_session *session, uint32_t number, uint32_t row);
 static inline bool fb_alpha_has(const fb_session *session, uint32_t alpha, uint32_t row) {
   const fb_alpha_memory *memory = &session->alphas[alpha];
   return row / 64 < memory->words && (memory->bits[row / 64] >> row % 64 & 1);
