@@ -8,8 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum { MOST_MISSION = 64 << 20, MOST_INPUT = 64 << 20 };
 
 typedef struct S_job {
@@ -43,8 +41,9 @@ static void S_make_id(S_job *job) {
 
 static bool S_make_folder(const char *path) {
   char own[4096];
-  if (strlen(path) >= sizeof own) return false;
-  strcpy(own, path);
+  size_t size = strlen(path) + 1;
+  if (size > sizeof own) return false;
+  memcpy(own, path, size);
   for (char *at = own + 1; *at; at++) {
     if (*at != '/') continue;
     *at = 0;

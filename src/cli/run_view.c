@@ -107,10 +107,10 @@ static void S_line_event(fb_run_view *view, const fb_mission_event *event) {
   }
   size_t length = fb_duration_format(event->duration, took);
   bool ran = event->status != FB_STEP_SKIPPED && event->duration > 0;
-  fb_cli_note(view->cli, "%.*s: %s%s%.*s%s%s%s", (int)info.id.len, info.id.ptr,
+  const char *more = event->error ? event->error->text : event->note;
+  fb_cli_note(view->cli, "%.*s: %s%s%.*s%s%s", (int)info.id.len, info.id.ptr,
               fb_step_status_name(event->status), ran ? " in " : "", ran ? (int)length : 0, took,
-              event->error ? ", " : "", event->error ? event->error->text : "",
-              event->error || !event->note ? "" : "");
+              more ? ", " : "", more ? more : "");
 }
 
 void fb_run_view_event(void *context, const fb_mission_event *event) {

@@ -22,10 +22,10 @@ typedef struct fb_run_view {
   int64_t started;                 /* mono */
 } fb_run_view;
 
-/* For fb_mission_run_options. */
-void fb_run_view_event(void *view, const fb_mission_event *event);
+/* For fb_mission_run_options; the context is the view. */
+void fb_run_view_event(void *context, const fb_mission_event *event);
 /* Draws the terminal anew. */
-void fb_run_view_tick(void *view);
+void fb_run_view_tick(void *context);
 /* The table, then every failure with its place. */
 void fb_run_view_summary(fb_run_view *view);
 

@@ -98,9 +98,9 @@ static void S_find_cycles(const fb_mission *mission, const uint32_t *waiting, ui
 
 bool fb_graph_build(fb_mission *mission, fb_errors *errors) {
   size_t count = mission->step_count;
-  size_t bytes = 3 * count * sizeof(uint32_t);
-  uint32_t *work = count ? fb_alloc(mission->allocator, bytes) : NULL;
-  bool good = (work || count == 0) && S_fill_dependents(mission);
+  size_t bytes = (3 * count + 1) * sizeof(uint32_t);
+  uint32_t *work = fb_alloc(mission->allocator, bytes);
+  bool good = work && S_fill_dependents(mission);
   if (good && S_sort(mission, work, work + count) < count) {
     S_find_cycles(mission, work, work + count, work + 2 * count, errors);
     good = false;

@@ -178,7 +178,7 @@ void fb_loader_note_reads(fb_mission_loader *loader, const fb_source_text *sourc
 /* Compiles the text of a file as a template that also knows the variables named by the keys of `with`
  * (nullable). `node` is where it is named. */
 fb_text *fb_loader_template(fb_mission_loader *loader, const fb_node *node, const fb_node *with,
-                            const char *name, fb_slice text);
+                            const char *name, fb_slice source);
 /* True for a name that expressions can use as a variable. */
 bool fb_is_identifier(fb_slice name);
 /* True for the names that every mission has, and `index`. */

@@ -86,8 +86,10 @@ static fb_status S_read_head(fb_active *active, const char *path, uint64_t max, 
   fb_status status = world->read(world->context, path, 0, max, &buf, ret_more, &active->error);
   if (!status && buf.len) {
     const char *copy = fb_arena_text(&active->arena, fb_buf_slice(&buf));
-    if (!copy) status = fb_fail(&active->error, FB_E_NOMEM, "out of memory");
-    *ret_text = (fb_slice){copy, buf.len};
+    if (copy)
+      *ret_text = (fb_slice){copy, buf.len};
+    else
+      status = fb_fail(&active->error, FB_E_NOMEM, "out of memory");
   }
   fb_buf_release(&buf);
   return status;
@@ -105,7 +107,7 @@ static fb_slice S_whole_characters(fb_slice text, bool cut) {
 }
 
 static fb_value S_head_value(fb_slice text, bool cut) {
-  fb_slice whole = S_whole_characters(text, cut);
+  fb_slice whole = fb_utf8_valid(text.ptr, text.len, NULL) ? text : S_whole_characters(text, cut);
   return fb_utf8_valid(whole.ptr, whole.len, NULL) ? fb_string(whole) : fb_bytes(text);
 }
 

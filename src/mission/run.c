@@ -252,31 +252,32 @@ static fb_status S_map_items(fb_step_run *state, const fb_map *map) {
   return FB_OK;
 }
 
-static fb_status S_expand(fb_mission_run *run, uint32_t number, fb_error *err) {
+/* NULL: *err tells why. */
+static const fb_items *S_expand(fb_mission_run *run, uint32_t number, fb_error *err) {
   const fb_step *step = &run->mission->steps[number];
   fb_step_run *state = &run->steps[number];
   fb_value over;
   S_arena(run, state);
   fb_step_scope scope = fb_run_scope(run, &state->arena);
-  fb_status status = fb_scope_value(&scope, step->for_each, &over, err);
-  if (status) return status;
-  if (over.kind != FB_LIST && over.kind != FB_MAP)
-    return fb_mission_fail(run->mission, fb_text_node(step->for_each), err, FB_E_STEP_VALUE,
-                           "`for_each` takes a list or a map, not %s",
-                           fb_kind_name((fb_kind)over.kind));
+  if (fb_scope_value(&scope, step->for_each, &over, err)) return NULL;
+  if (over.kind != FB_LIST && over.kind != FB_MAP) {
+    fb_mission_fail(run->mission, fb_text_node(step->for_each), err, FB_E_STEP_VALUE,
+                    "`for_each` takes a list or a map, not %s", fb_kind_name((fb_kind)over.kind));
+    return NULL;
+  }
+  fb_fail(err, FB_E_NOMEM, "out of memory"); /* the only thing that may still go wrong */
   fb_items *items = fb_arena_zero(&state->arena, sizeof *items);
-  if (!items) return fb_fail(err, FB_E_NOMEM, "out of memory");
+  if (!items) return NULL;
   items->over = over;
   items->count = over.kind == FB_LIST ? over.as.list->len : over.as.map->len;
   size_t room = (step->referenced ? items->count : 0) +
                 (over.kind == FB_MAP ? (size_t)items->count * 2 : 0);
   items->results = fb_arena_alloc(&state->arena, (room + 1) * sizeof *items->results);
-  if (!items->results) return fb_fail(err, FB_E_NOMEM, "out of memory");
+  if (!items->results) return NULL;
   for (size_t i = 0; i < room; i++) items->results[i] = fb_absent();
   state->items = items;
-  if (over.kind == FB_MAP && S_map_items(state, over.as.map))
-    return fb_fail(err, FB_E_NOMEM, "out of memory");
-  return FB_OK;
+  if (over.kind == FB_MAP && S_map_items(state, over.as.map)) return NULL;
+  return items;
 }
 
 static void S_start_item(fb_mission_run *run, uint32_t number) {
@@ -365,9 +366,10 @@ static void S_begin(fb_mission_run *run, uint32_t number) {
     return;
   }
   fb_error err = {0};
-  if (S_expand(run, number, &err))
+  const fb_items *items = S_expand(run, number, &err);
+  if (!items)
     S_final_without_call(run, number, FB_STEP_FAILED, &err);
-  else if (state->items->count == 0)
+  else if (items->count == 0)
     S_end_items(run, number);
   else
     S_start_item(run, number);

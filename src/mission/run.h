@@ -124,7 +124,7 @@ typedef struct fb_result {
   const fb_items *items;
 } fb_result;
 fb_status fb_result_value(const fb_result *result, fb_arena *arena, fb_value *ret_value);
-/* Reads and parses what a process wrote, or runs the tool. Any thread. */
-void fb_active_work(void *active);
+/* Reads and parses what a process wrote, or runs the tool; `user` is the fb_active. Any thread. */
+void fb_active_work(void *user);
 
 #endif
