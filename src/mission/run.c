@@ -390,7 +390,12 @@ static fb_step_status S_judge(fb_active *active) {
     fb_fail(&active->error, FB_E_MISSION_CANCELLED, "cancelled");
     return FB_STEP_CANCELLED;
   }
-  return active->status ? FB_STEP_FAILED : FB_STEP_OK;
+  if (!active->status) return FB_STEP_OK;
+  if (active->error.line == 0) /* the place of a failure that has none of its own is the action */
+    fb_error_locate(&active->error, fb_doc_name(active->run->mission->doc),
+                    fb_doc_text(active->run->mission->doc), step->action->offset,
+                    step->action->length);
+  return FB_STEP_FAILED;
 }
 
 static void S_keep_texts(fb_mission_run *run, fb_step_run *state, const fb_active *active) {
