@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flyball/guard.h: what keeps one failing part from taking the others with it.
+ * Each is a small machine on its own: it decides, and the caller acts. Nothing here sleeps, reads a
+ * clock or draws a random number that it was not handed; the helpers that block say so.
+ *
+ * Times are int64_t nanoseconds: `now` is of a monotonic clock (fb_clock.mono), a duration is a
+ * difference of two such. A `now` that is earlier than one seen before is taken as no time passed.
+ * Zero-filled policies mean "off" or the default that the field's comment names.
+ */
+#ifndef FLYBALL_GUARD_H
+#define FLYBALL_GUARD_H
+
+#include <flyball/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FB_MILLISECOND INT64_C(1000000)
+#define FB_SECOND INT64_C(1000000000)
+
+/* ── Deadline: one point in time, handed down ────────────────────────────────────────────────── */
+
+/* A deadline is a point of the monotonic clock. What a caller hands down is never later than what it
+ * was handed itself, so nobody works on for a caller who has gone. Between machines, whose clocks
+ * have nothing in common, send fb_deadline_left and make a new one from it. */
+typedef struct fb_deadline {
+  int64_t at; /* FB_NEVER: none */
+} fb_deadline;
+
+#define FB_NEVER INT64_MAX
+
+/* timeout ≤ 0: none. */
+static inline fb_deadline fb_deadline_in(int64_t now, int64_t timeout) {
+  if (timeout <= 0 || timeout >= FB_NEVER - (now > 0 ? now : 0)) return (fb_deadline){FB_NEVER};
+  return (fb_deadline){now + timeout};
+}
+
+/* For a part of the work: its own timeout, but never longer than the whole. timeout ≤ 0: the whole. */
+static inline fb_deadline fb_deadline_within(fb_deadline whole, int64_t now, int64_t timeout) {
+  fb_deadline own = fb_deadline_in(now, timeout);
+  return own.at < whole.at ? own : whole;
+}
+
+/* Keeps back `reserve` for what must still be done afterwards: answering, undoing. */
+static inline fb_deadline fb_deadline_before(fb_deadline whole, int64_t reserve) {
+  if (whole.at == FB_NEVER || reserve <= 0) return whole;
+  return (fb_deadline){whole.at < INT64_MIN + reserve ? INT64_MIN : whole.at - reserve};
+}
+
+static inline bool fb_deadline_passed(fb_deadline deadline, int64_t now) {
+  return now >= deadline.at;
+}
+
+/* FB_NEVER when there is none; 0 when it has passed. */
+static inline int64_t fb_deadline_left(fb_deadline deadline, int64_t now) {
+  if (deadline.at == FB_NEVER) return FB_NEVER;
+  return now >= deadline.at ? 0 : deadline.at - now;
+}
+
+/* ── Retry ───────────────────────────────────────────────────────────────────────────────────── */
+
+typedef enum fb_backoff {
+  FB_BACKOFF_FIXED,       /* base, base, base */
+  FB_BACKOFF_LINEAR,      /* base, 2 base, 3 base */
+  FB_BACKOFF_EXPONENTIAL, /* base, factor base, factor² base */
+  FB_BACKOFF_DECORRELATED /* anything from base to 3 times the wait before; has its own jitter */
+} fb_backoff;
+
+typedef enum fb_jitter {
+  FB_JITTER_NONE,
+  FB_JITTER_EQUAL, /* anything from half the wait to all of it */
+  FB_JITTER_FULL   /* anything from nothing to all of it: callers that failed together come back apart */
+} fb_jitter;
+
+/* Tokens that all callers of one service share, so that retries stay a fraction of the calls when
+ * it is down: a success puts `ratio` of a token in, a retry takes a whole one out. Thread-safe.
+ * A full budget is only read, so healthy callers do not disturb each other. */
+typedef struct fb_retry_budget {
+  int64_t level;   /* thousandths of a token; only by atomic operations */
+  int64_t max;     /* thousandths */
+  int64_t deposit; /* thousandths a success */
+} fb_retry_budget;
+
+/* Starts full. tokens 1 … 1e9; 0 < ratio ≤ 1, in steps of 0.001 (0.1: one retry in ten successes). */
+FB_API fb_status fb_retry_budget_init(fb_retry_budget *budget, uint32_t tokens, double ratio,
+                                      fb_error *err);
+FB_API void fb_retry_budget_deposit(fb_retry_budget *budget);
+/* Takes a token; false when there is none. */
+FB_API bool fb_retry_budget_withdraw(fb_retry_budget *budget);
+
+/* May be shared by any number of threads while nobody changes it. */
+typedef struct fb_retry_policy {
+  fb_backoff backoff;
+  fb_jitter jitter;
+  uint32_t attempts;   /* in all, the first one included; 0: no bound */
+  int64_t base;        /* first wait */
+  int64_t max;         /* no wait of the back-off is longer; 0: an hour */
+  double factor;       /* of FB_BACKOFF_EXPONENTIAL, ≥ 1; 0: 2 */
+  int64_t total;       /* from the first attempt's start; a wait that would pass it is not begun; 0: no bound */
+  int64_t after_max;   /* a Retry-After longer than this ends it; 0: any is honoured */
+  /* Whether an attempt that failed with this code may be tried again; NULL: any. */
+  bool (*retryable)(void *context, int64_t code);
+  void *context;
+  fb_retry_budget *budget; /* nullable */
+} fb_retry_policy;
+
+/* Exponential from 100 ms to 20 s with full jitter, 4 attempts. */
+FB_API fb_retry_policy fb_retry_policy_default(void);
+/* FB_E_USAGE with the field's name when something in it makes no sense. */
+FB_API fb_status fb_retry_policy_check(const fb_retry_policy *policy, fb_error *err);
+
+/* How an attempt went. */
+typedef struct fb_attempt {
+  bool ok;
+  int64_t code;  /* the caller's: an errno, an HTTP status, an exit code */
+  int64_t after; /* what the other side asked to wait (Retry-After); 0: it did not */
+} fb_attempt;
+
+typedef enum fb_retry_verdict {
+  FB_RETRY_AGAIN, /* wait, then try again; all others end it */
+  FB_RETRY_SUCCEEDED,
+  FB_RETRY_STOP_CODE,     /* not an error that another attempt could mend */
+  FB_RETRY_STOP_ATTEMPTS, /* that was the last */
+  FB_RETRY_STOP_DEADLINE, /* the wait would pass the deadline */
+  FB_RETRY_STOP_BUDGET,   /* the callers together have retried enough */
+  FB_RETRY_STOP_AFTER     /* the other side asks for a longer wait than after_max */
+} fb_retry_verdict;
+
+/* One call with its retries. Belongs to one thread at a time; needs no release. */
+typedef struct fb_retry {
+  const fb_retry_policy *policy;
+  fb_random *random; /* borrowed */
+  int64_t deadline;  /* FB_NEVER: none */
+  double wait;       /* the back-off's last wait before jitter; 0 before the first */
+  uint32_t attempts; /* finished so far */
+} fb_retry;
+
+/* `random` may be NULL when neither jitter nor FB_BACKOFF_DECORRELATED is used. */
+static inline void fb_retry_begin(fb_retry *retry, const fb_retry_policy *policy, fb_random *random,
+                                  int64_t now) {
+  retry->policy = policy;
+  retry->random = random;
+  retry->deadline = fb_deadline_in(now, policy->total).at;
+  retry->wait = 0;
+  retry->attempts = 0;
+}
+
+/* Also ends it at the caller's own deadline. */
+static inline void fb_retry_until(fb_retry *retry, fb_deadline deadline) {
+  if (deadline.at < retry->deadline) retry->deadline = deadline.at;
+}
+
+FB_API fb_retry_verdict fb_retry_failed(fb_retry *retry, fb_attempt attempt, int64_t now,
+                                        int64_t *ret_wait);
+
+/* Call it after each attempt. FB_RETRY_AGAIN sets *ret_wait. */
+static inline fb_retry_verdict fb_retry_next(fb_retry *retry, fb_attempt attempt, int64_t now,
+                                             int64_t *ret_wait) {
+  if (!FB_LIKELY(attempt.ok)) return fb_retry_failed(retry, attempt, now, ret_wait);
+  retry->attempts++;
+  fb_retry_budget *budget = retry->policy->budget;
+  if (budget && FB_UNLIKELY(__atomic_load_n(&budget->level, __ATOMIC_RELAXED) < budget->max))
+    fb_retry_budget_deposit(budget);
+  return FB_RETRY_SUCCEEDED;
+}
+
+/* "again", "succeeded", "code", … */
+FB_API const char *fb_retry_verdict_name(fb_retry_verdict verdict);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
