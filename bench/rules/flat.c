@@ -17,7 +17,7 @@ double bench_processor_seconds(void) {
 }
 
 size_t bench_rules(const char *workload, bench_rule **ret_rules) {
-  size_t count = !strcmp(workload, "b1") ? 1 : !strcmp(workload, "join") ? 0 : (size_t)atol(workload + 1);
+  size_t count = !strcmp(workload, "b1") ? 1 : !strcmp(workload, "join") ? 0 : (size_t)strtoul(workload + 1, NULL, 10);
   bench_rule *rules = calloc(count + 1, sizeof *rules);
   for (size_t i = 0; i < count; i++) {
     int k = (int)i, low = (k * 13) % 990;
@@ -240,8 +240,8 @@ static void S_run(const bench_data *data, const char *workload, double reach, in
 }
 
 int main(int argc, char **argv) {
-  size_t count = argc > 1 ? (size_t)atol(argv[1]) : 1000000;
-  int rounds = argc > 2 ? atoi(argv[2]) : 3;
+  size_t count = argc > 1 ? (size_t)strtoul(argv[1], NULL, 10) : 1000000;
+  int rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 3;
   static const struct {
     const char *name;
     double reach;

@@ -82,6 +82,7 @@ typedef struct S_world {
   int firings;
   fb_buf book, log, engine_log;
   bool declared, full;
+  bool overflow; /* more matches than the simple matcher has room for: no comparison */
 } S_world;
 
 static uint32_t S_below(S_world *w, uint32_t bound) {
@@ -330,7 +331,8 @@ static void S_match(S_world *w, const S_rule *rule, int condition, int *facts, f
                     const S_view *view, S_tuples *out) {
   while (condition < rule->condition_count && rule->conditions[condition].kind != FACT) condition++;
   if (condition == rule->condition_count) {
-    if (!S_guards(w, rule, slots, view) || out->count == MATCHES) return;
+    w->overflow |= out->count == MATCHES;
+    if (out->count == MATCHES || !S_guards(w, rule, slots, view)) return;
     S_tuple *tuple = &out->items[out->count++];
     *tuple = (S_tuple){.rule = rule->number};
     memcpy(tuple->facts, facts, sizeof tuple->facts);
@@ -593,7 +595,7 @@ static void S_run(S_world *w, const fb_ruleset *rules) {
   int alive = 0;
   for (int f = 0; f < w->fact_count; f++) alive += w->facts[f].alive;
   fb_session_query(session, FB_SLICE(""), FB_SLICE(""), S_count_left, w, NULL);
-  if (w->now.count < MATCHES && w->next.count < MATCHES && w->fact_count < FACTS)
+  if (!w->overflow && w->fact_count < FACTS)
     assert_int_equal(fb_session_count(session, FB_SLICE("")), alive);
   fb_session_free(session);
 }
@@ -625,13 +627,13 @@ static bool S_round(uint64_t seed, bool show) {
   if (fb_ruleset_read(fb_buf_slice(&w->book), "random.yaml", NULL, &rules, &errors, NULL) ==
       FB_OK) {
     S_run(w, rules);
-    same = fb_slice_equal(fb_buf_slice(&w->log), fb_buf_slice(&w->engine_log));
+    same = w->overflow || fb_slice_equal(fb_buf_slice(&w->log), fb_buf_slice(&w->engine_log));
   } else if (!S_refused(&errors)) {
     print_error("%s\n%s\n", errors.items[0].text, w->book.ptr);
     same = false;
   }
   if (!same || show)
-    print_error("seed %llu:\n%s\n-- oracle\n%s\n-- engine\n%s\n", (unsigned long long)seed,
+    fprintf(stderr, "seed %llu:\n%s\n-- oracle\n%s\n-- engine\n%s\n", (unsigned long long)seed,
                 w->book.ptr, w->log.ptr, w->engine_log.ptr);
   for (int r = 0; r < w->rule_count; r++) {
     for (int i = 0; i < w->rules[r].condition_count; i++)
