@@ -107,6 +107,8 @@ typedef struct fb_call {
   const char *label;       /* "build", "fix.3" */
   fb_process_spec process; /* process tools: `prepare` sets argv; the rest is the engine's */
   uint64_t hash_seed;
+  fb_cel_zone *zone; /* of the run; any thread */
+  void *zone_context;
   void *state;      /* the tool's, from prepare to work */
   int64_t deadline; /* the clock's mono, for work that can stop by itself; 0: none */
   fb_value output;  /* becomes steps.ID.output */

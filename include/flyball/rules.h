@@ -17,7 +17,7 @@
 #ifndef FLYBALL_RULES_H
 #define FLYBALL_RULES_H
 
-#include <flyball/data.h>
+#include <flyball/cel.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -103,6 +103,8 @@ typedef struct fb_session_options {
   const fb_clock *clock;    /* for `deadline` and the times of the statistics; NULL: neither */
   int64_t deadline;         /* of fb_session_fire, in `clock`'s mono nanoseconds; 0: none */
   uint64_t hash_seed;       /* of the symbol table; draw it where input is not trusted */
+  fb_cel_zone *zone;        /* for expressions; NULL: only UTC and fixed offsets */
+  void *zone_context;
   bool
       explain; /* keep the log of firings (24 bytes each, and 24 a fact) that fb_session_why needs for chains */
   fb_session_output output;

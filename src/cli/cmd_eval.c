@@ -301,13 +301,18 @@ static int S_run(fb_cli *cli) {
       .max_facts = fb_cli_number(cli, "max-facts", 0),
       .clock = fb_cli_has(cli, "stats") || fb_cli_has(cli, "time-limit") ? fb_clock_system() : NULL,
       .hash_seed = fb_random_seed_system(),
+      .zone = fb_zone_system,
       .explain = eval.explain,
       .output = {.decision = S_decision, .log = S_log, .error = S_error, .context = &eval}};
   fb_buf_init(&eval.line, NULL, 0);
   fb_arena_init(&eval.arena, NULL, 0);
-  fb_status status = fb_session_new(eval.rules, &options, NULL, &eval.session);
+  fb_zones *zones = NULL;
+  fb_status status = fb_zones_new(NULL, NULL, &zones);
+  options.zone_context = zones;
+  if (status == FB_OK) status = fb_session_new(eval.rules, &options, NULL, &eval.session);
   code = status == FB_OK ? S_evaluate(&eval) : fb_cli_fail(cli, status, "no memory for a session");
   fb_session_free(eval.session);
+  fb_zones_free(zones);
   fb_arena_release(&eval.arena);
   fb_buf_release(&eval.line);
   fb_ruleset_free(eval.rules);

@@ -21,6 +21,7 @@ typedef struct S_job {
   fb_world *world;
   fb_mission *mission;
   fb_mission_run *run;
+  fb_zones *zones;
   fb_map *inputs;
   fb_run_view view;
   int caught; /* signal; 0: none */
@@ -150,6 +151,7 @@ static int S_new_run(S_job *job) {
                                     .parallel = (uint32_t)fb_cli_number(job->cli, "parallel", 0),
                                     .parallel_default = processors > 0 ? (uint32_t)processors : 2,
                                     .zone = fb_zone_system,
+                                    .zone_context = job->zones,
                                     .hash_seed = fb_random_seed_system(),
                                     .on_event = fb_run_view_event,
                                     .context = &job->view};
@@ -249,10 +251,13 @@ static int S_all(S_job *job) {
 static int S_run(fb_cli *cli) {
   S_job job = {.cli = cli, .path = cli->operands[0]};
   fb_arena_init(&job.arena, NULL, 0);
-  int code = S_all(&job);
+  int code = fb_zones_new(NULL, NULL, &job.zones)
+                 ? fb_cli_fail(cli, FB_E_NOMEM, "no memory to start with")
+                 : S_all(&job);
   fb_mission_run_free(job.run);
   fb_mission_free(job.mission);
   fb_world_uv_free(job.world);
+  fb_zones_free(job.zones);
   fb_doc_free(job.doc);
   fb_buf_release(&job.text);
   fb_arena_release(&job.arena);

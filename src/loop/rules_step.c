@@ -225,6 +225,8 @@ static fb_status S_session(const fb_ruleset *ruleset, fb_call *call, fb_value fa
   fb_session_options options = {.clock = call->world->clock,
                                 .deadline = call->deadline,
                                 .hash_seed = call->hash_seed,
+                                .zone = call->zone,
+                                .zone_context = call->zone_context,
                                 .max_errors = UINT64_MAX,
                                 .output = {.decision = S_decision,
                                            .error = S_note_error,

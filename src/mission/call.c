@@ -167,6 +167,8 @@ static fb_status S_prepare(fb_active *active) {
   active->call.arena = &active->arena;
   active->call.world = run->world;
   active->call.hash_seed = run->options.hash_seed;
+  active->call.zone = run->options.zone;
+  active->call.zone_context = run->options.zone_context;
   if (step->timeout) active->call.deadline = active->started + step->timeout;
   active->call.scope = fb_run_scope(run, &active->arena);
   fb_status status = S_label(active);

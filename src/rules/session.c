@@ -54,7 +54,8 @@ static fb_status S_init_state(fb_session *session) {
   fb_arena_init(&session->scratch, allocator, 0);
   fb_arena_init(&session->firing_arena, allocator, 0);
   fb_cel_context_init(&session->context, &session->scratch);
-  session->context.zone = fb_zone_system;
+  session->context.zone = session->options.zone;
+  session->context.zone_context = session->options.zone_context;
   session->alphas = fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->alphas);
   session->indexes = fb_alloc_zero(allocator, (set->index_count + 1) * sizeof *session->indexes);
   session->use_ticks = fb_alloc_zero(allocator, (set->use_count + 1) * sizeof *session->use_ticks);
@@ -414,7 +415,8 @@ static fb_status S_query(fb_session *session, const fb_fact_type *type,
   fb_cel_context eval;
   fb_arena_init(&arena, &session->allocator, 0);
   fb_cel_context_init(&eval, &arena);
-  eval.zone = fb_zone_system;
+  eval.zone = session->options.zone;
+  eval.zone_context = session->options.zone_context;
   for (uint32_t place = 1; place < session->fact_count && status == FB_OK; place++) {
     const fb_fact *fact = &session->facts[place];
     if (fact->row == FB_RULE_NONE || (type && fact->type != type->id)) continue;
