@@ -205,7 +205,7 @@ static void S_print(const char *workload, size_t facts, double ours, double peer
   printf("{\"bench\":\"rules.flat\",\"workload\":\"%s\",\"ours\":%.0f,", workload, (double)facts / ours);
   if (peer > 0) printf("\"peer\":%.0f,", (double)facts / peer);
   else printf("\"peer\":null,");
-  printf("\"peer_name\":\"CLIPS 6.30\",\"unit\":\"facts/s\",");
+  printf("\"peer_name\":\"CLIPS 6.30 (as packaged)\",\"unit\":\"facts/s\",");
   if (peer > 0) printf("\"ratio\":%.2f,\"reach\":%.0f,\"verdict\":\"%s\",", ratio, reach, !same ? "not measured" : ratio >= reach ? "met" : "missed");
   else printf("\"ratio\":null,\"reach\":%.0f,\"verdict\":\"not measured\",", reach);
   printf("\"facts\":%zu,\"firings\":%llu,\"same_work\":%s,\"bytes_per_fact\":%.0f}\n", facts,
