@@ -65,8 +65,10 @@ docs: all ## put the parts of the reference that are made from tables into docs/
 	@$(BUILD)/flyball man --markdown > docs/reference/cli.md
 	@$(BUILD)/flyball explain-error --markdown > docs/reference/errors.md
 
-install: all ## to PREFIX (/usr/local) under DESTDIR
+# Building after the change of prefix is what makes meson write its list of what goes where anew.
+install: $(BUILD)/build.ninja ## to PREFIX (/usr/local) under DESTDIR
 	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@$(NINJA) -C $(BUILD) product
 	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --strip --no-rebuild
 
 uninstall:
