@@ -195,9 +195,9 @@ fb_status fb_stream_run_room(fb_stream *stream) {
 }
 
 void fb_stream_count(fb_stream *stream, fb_facts *facts, uint32_t rows) {
-  fb_run *last = stream->run_count ? &stream->runs[stream->run_count - 1] : NULL;
-  if (last && last->facts == facts)
-    last->count += rows;
+  size_t runs = stream->run_count;
+  if (runs && stream->runs[runs - 1].facts == facts)
+    stream->runs[runs - 1].count += rows;
   else
     stream->runs[stream->run_count++] = (fb_run){facts, facts->count - rows, rows};
   stream->rows += rows;

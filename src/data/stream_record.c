@@ -139,9 +139,10 @@ static fb_status S_explain(fb_stream *stream, fb_slice text, fb_error *err) {
 
 /* ── The type ── */
 
-static fb_status S_fail_at(fb_stream *stream, fb_error *err, const char *at, const char *end) {
+/* Adds the place to the failure `status`, which it returns. */
+static fb_status S_fail_at(fb_stream *stream, fb_status status, fb_error *err, const char *at, const char *end) {
   fb_stream_locate(stream, err, at, (size_t)(end - at));
-  return err ? err->code : FB_E_STREAM_RECORD;
+  return status;
 }
 
 /* The member that tells the type, NULL if there is none; its number of occurrences must be one. */
@@ -152,8 +153,8 @@ static fb_status S_type_member(fb_stream *stream, fb_member **ret_member, fb_err
     fb_member *member = &stream->members[i];
     if (!fb_slice_equal(member->key, key)) continue;
     if (found) {
-      fb_fail(err, FB_E_JSON_DUPLICATE, "the key `%.*s` is given twice", (int)key.len, key.ptr);
-      return S_fail_at(stream, err, member->key_at, member->key_at + key.len + 2);
+      fb_status status = fb_fail(err, FB_E_JSON_DUPLICATE, "the key `%.*s` is given twice", (int)key.len, key.ptr);
+      return S_fail_at(stream, status, err, member->key_at, member->key_at + key.len + 2);
     }
     found = member;
   }
@@ -167,19 +168,19 @@ static fb_status S_type(fb_stream *stream, fb_slice text, fb_fact_type **ret_typ
   if (status) return status;
   fb_slice key = stream->options.type_key, name = stream->options.type;
   if (member && (member->nested || member->value.kind != FB_STRING || !member->value.len)) {
-    fb_fail(err, FB_E_STREAM_RECORD, "the type of a fact is a text that is not empty");
-    return S_fail_at(stream, err, member->at, member->end);
+    status = fb_fail(err, FB_E_STREAM_RECORD, "the type of a fact is a text that is not empty");
+    return S_fail_at(stream, status, err, member->at, member->end);
   }
   if (member) name = fb_value_text(member->value);
   if (!name.len) {
-    fb_fail(err, FB_E_STREAM_RECORD, "the record has no key `%.*s` to tell its fact type", (int)key.len, key.ptr);
+    status = fb_fail(err, FB_E_STREAM_RECORD, "the record has no key `%.*s` to tell its fact type", (int)key.len, key.ptr);
     fb_error_hint(err, "name the type of such records when you read them");
-    return S_fail_at(stream, err, text.ptr, text.ptr + 1);
+    return S_fail_at(stream, status, err, text.ptr, text.ptr + 1);
   }
   status = fb_schema_open(stream->schema, name, ret_type);
   if (!status) return FB_OK;
   fb_fail(err, status, status == FB_E_LIMIT ? "too many fact types" : "out of memory");
-  return S_fail_at(stream, err, text.ptr, text.ptr + 1);
+  return S_fail_at(stream, status, err, text.ptr, text.ptr + 1);
 }
 
 /* ── The cells ── */
