@@ -169,6 +169,114 @@ static inline fb_retry_verdict fb_retry_next(fb_retry *retry, fb_attempt attempt
 /* "again", "succeeded", "code", … */
 FB_API const char *fb_retry_verdict_name(fb_retry_verdict verdict);
 
+/* ── Circuit breaker ─────────────────────────────────────────────────────────────────────────── */
+
+/* Thread-safe throughout. While closed, letting a call through reads one word, and recording a
+ * success adds one to a counter that other threads hardly touch: both are wait-free. */
+typedef struct fb_breaker fb_breaker;
+
+typedef enum fb_breaker_state {
+  FB_BREAKER_CLOSED = 1,    /* lets all through and counts how they went */
+  FB_BREAKER_OPEN,          /* refuses all until its wait is over */
+  FB_BREAKER_HALF_OPEN,     /* lets a few probes through to see */
+  FB_BREAKER_FORCED_OPEN,   /* by hand: refuses all */
+  FB_BREAKER_FORCED_CLOSED, /* by hand: lets all through, counts, never opens */
+  FB_BREAKER_DISABLED       /* by hand: lets all through, counts nothing */
+} fb_breaker_state;
+
+typedef enum fb_breaker_reason {
+  FB_BREAKER_BY_CONSECUTIVE,  /* that many failures in a row */
+  FB_BREAKER_BY_FAILURE_RATE, /* of the window */
+  FB_BREAKER_BY_SLOW_RATE,    /* of the window */
+  FB_BREAKER_BY_WAIT,         /* the wait is over: probes may go */
+  FB_BREAKER_BY_PROBES,       /* enough probes went well */
+  FB_BREAKER_BY_PROBE,        /* a probe failed or was slow */
+  FB_BREAKER_BY_LOST_PROBES,  /* probes were let through and never recorded */
+  FB_BREAKER_BY_HAND
+} fb_breaker_reason;
+
+/* States that follow each other have generations that do, so events that reach different threads in
+ * another order can be put right. */
+typedef struct fb_breaker_event {
+  fb_breaker_state from, to;
+  fb_breaker_reason reason;
+  uint32_t generation; /* of the state `to` */
+  int64_t at;
+  int64_t wait; /* how long it stays open; 0 when not FB_BREAKER_OPEN */
+} fb_breaker_event;
+
+typedef struct fb_breaker_config {
+  uint32_t consecutive; /* opens after so many failures in a row; 0: off */
+  /* At most one window: the last so many calls (≤ 1,000,000), or the calls of the last so long. */
+  uint32_t window_calls;
+  int64_t window_time;
+  uint32_t buckets;    /* of window_time: it moves on by one of them; 2 … 63; 0: 10 */
+  double failure_rate; /* opens at this share of failures in the window; 0: off */
+  double slow_rate;    /* opens at this share of slow calls in the window; 0: off */
+  int64_t slow_after;  /* a call is slow when it takes as long or longer; 0: none is */
+  uint32_t minimum;    /* with fewer calls in the window neither rate opens; 0: 1 */
+  int64_t wait;        /* stays open so long; 0: 30 s */
+  double wait_factor;  /* each time that it opens without having closed: longer by this; ≥ 1; 0: 1 */
+  int64_t wait_max;    /* … but never longer than this; 0: an hour */
+  double wait_jitter;  /* the wait is off by up to this share either way: 0 … 1 */
+  uint32_t probes;     /* at most so many in flight while half open; ≤ 65,535; 0: 1 */
+  uint32_t close_after; /* so many probes that went well close it; ≤ 65,535; 0: `probes` */
+  int64_t probe_time;  /* open again if half open for so long with every probe out; 0: never */
+  uint64_t seed;       /* of the jitter */
+  uint32_t stripes;    /* counters side by side, a power of two ≤ 64; 0: as many as processors */
+  /* Called after each change of state, on the thread that caused it, with no lock held: it may call
+   * the breaker. Nullable. */
+  void (*event)(void *context, const fb_breaker_event *event);
+  void *context;
+} fb_breaker_config;
+
+/* 5 failures in a row, or half of the last 100 calls once there were 10; open for 30 s, growing to
+ * 5 min, ±20 %; 3 probes. */
+FB_API fb_breaker_config fb_breaker_config_default(void);
+/* FB_E_USAGE when something in it makes no sense, FB_E_NOMEM. Nothing is allocated later. */
+FB_API fb_status fb_breaker_new(const fb_breaker_config *config, const fb_allocator *allocator,
+                                fb_breaker **ret_breaker, fb_error *err);
+/* When no other thread uses it any more. */
+FB_API void fb_breaker_free(fb_breaker *breaker);
+
+/* 0: the call may not be made. Else hand it to fb_breaker_record when the call is over, once. */
+typedef uint32_t fb_permit;
+
+typedef enum fb_result {
+  FB_RESULT_OK,
+  FB_RESULT_FAILED,
+  FB_RESULT_IGNORED /* cancelled, or an error that says nothing about the other side: gives the
+                     * permit back and counts as nothing */
+} fb_result;
+
+FB_API fb_permit fb_breaker_admit(fb_breaker *breaker, int64_t now);
+/* `duration` of the call. What was admitted before the state last changed counts as nothing. */
+FB_API void fb_breaker_record(fb_breaker *breaker, fb_permit permit, fb_result result,
+                              int64_t duration, int64_t now);
+
+/* By hand: to any of the forced states, or to CLOSED or OPEN, which then go on by themselves. A
+ * breaker that is closed so starts with an empty window. FB_E_USAGE for FB_BREAKER_HALF_OPEN. */
+FB_API fb_status fb_breaker_force(fb_breaker *breaker, fb_breaker_state state, int64_t now);
+
+typedef struct fb_breaker_stats {
+  fb_breaker_state state;
+  uint32_t generation;
+  uint64_t calls, failures, slow; /* in the window now; 0 without a window */
+  uint32_t consecutive;           /* failures in a row until now; counted only if configured */
+  uint32_t probes;                /* in flight; only while half open */
+  uint32_t opened;                /* in a row, without having closed */
+  int64_t left;                   /* until probes may go; only while open */
+} fb_breaker_stats;
+
+/* While other threads record, the counts are of slightly different moments. */
+FB_API fb_breaker_stats fb_breaker_statistics(fb_breaker *breaker, int64_t now);
+/* When the next call may be let through: 0 now, FB_NEVER when forced open. What a refusal tells
+ * its caller (Retry-After). */
+FB_API int64_t fb_breaker_left(fb_breaker *breaker, int64_t now);
+
+FB_API const char *fb_breaker_state_name(fb_breaker_state state);
+FB_API const char *fb_breaker_reason_name(fb_breaker_reason reason);
+
 #ifdef __cplusplus
 }
 #endif
