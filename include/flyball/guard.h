@@ -277,6 +277,67 @@ FB_API int64_t fb_breaker_left(fb_breaker *breaker, int64_t now);
 FB_API const char *fb_breaker_state_name(fb_breaker_state state);
 FB_API const char *fb_breaker_reason_name(fb_breaker_reason reason);
 
+/* ── Rate limit ──────────────────────────────────────────────────────────────────────────────── */
+
+/* A token bucket as one number (the generic cell rate algorithm): `tokens` in each `per`, at most
+ * `burst` at once. Thread-safe, lock-free; needs no release. */
+typedef struct fb_rate {
+  int64_t next;     /* when the bucket will be full again; only by atomic operations */
+  int64_t interval; /* between tokens, rounded up to a nanosecond */
+  int64_t depth;    /* burst × interval */
+  uint32_t burst;
+} fb_rate;
+
+/* Starts full. At most 10,000,000 tokens a second; burst 0: 1. FB_E_USAGE. */
+FB_API fb_status fb_rate_init(fb_rate *rate, uint32_t tokens, int64_t per, uint32_t burst,
+                              fb_error *err);
+/* Takes `cost` tokens (≥ 1) if they are there. Else takes nothing, and *ret_wait (nullable) is when they
+ * will be; FB_NEVER when they are more than the burst. */
+FB_API bool fb_rate_take(fb_rate *rate, uint32_t cost, int64_t now, int64_t *ret_wait);
+/* Takes them even if they come only later, but within `patience`: *ret_wait is how long the caller must
+ * wait before it goes on (0: not at all). False: as fb_rate_take. */
+FB_API bool fb_rate_reserve(fb_rate *rate, uint32_t cost, int64_t now, int64_t patience,
+                            int64_t *ret_wait);
+
+/* At most `limit` in any stretch of time `window`, estimated from this window's count and the share of the one
+ * before that still lies in the stretch. Unlike a bucket it lets nothing through beyond `limit` after a pause.
+ * Thread-safe, lock-free; needs no release. */
+typedef struct fb_rate_window {
+  uint64_t word; /* window number << 32 | count of the one before << 16 | count of this one */
+  uint64_t window, per_nano;
+  uint32_t limit;
+} fb_rate_window;
+
+/* limit 1 … 65,535; window 1 µs … 12 h. FB_E_USAGE. */
+FB_API fb_status fb_rate_window_init(fb_rate_window *rate, uint32_t limit, int64_t window, fb_error *err);
+/* As fb_rate_take. */
+FB_API bool fb_rate_window_take(fb_rate_window *rate, uint32_t cost, int64_t now, int64_t *ret_wait);
+
+/* A token bucket a key (caller, address, tenant), in memory of fixed size. A key whose bucket is full again is
+ * the same as one never seen, so its place is free: keys expire by themselves. Keys are told apart by
+ * a seeded 64-bit hash. Thread-safe. */
+typedef struct fb_rate_keys fb_rate_keys;
+
+typedef struct fb_rate_keys_config {
+  uint32_t tokens; /* these three as of fb_rate_init */
+  int64_t per;
+  uint32_t burst;
+  uint32_t keys; /* how many limited at once there is room for, about; ≤ 16,777,216; 0: 1,024 */
+  bool strict;   /* when there is no room: refuse the newcomer, instead of forgetting the key that is nearest
+                  * to being full again */
+  uint64_t seed; /* fb_random_seed_system() when keys come from outside */
+} fb_rate_keys_config;
+
+FB_API fb_status fb_rate_keys_new(const fb_rate_keys_config *config, const fb_allocator *allocator,
+                                  fb_rate_keys **ret_rates, fb_error *err);
+FB_API void fb_rate_keys_free(fb_rate_keys *rates);
+FB_API bool fb_rate_keys_take(fb_rate_keys *rates, fb_slice key, uint32_t cost, int64_t now,
+                              int64_t *ret_wait);
+/* Keys whose bucket is not full now. */
+FB_API size_t fb_rate_keys_count(fb_rate_keys *rates, int64_t now);
+/* Bytes, whatever happens. */
+FB_API size_t fb_rate_keys_memory(const fb_rate_keys *rates);
+
 #ifdef __cplusplus
 }
 #endif
