@@ -296,6 +296,15 @@ FB_API fb_value fb_symbol_value(const fb_symbols *symbols, fb_symbol symbol);
 FB_API fb_symbol fb_symbol_of(fb_value value);
 FB_API size_t fb_symbols_count(const fb_symbols *symbols);
 FB_API size_t fb_symbols_memory(const fb_symbols *symbols); /* bytes held */
+/* A point to go back to. */
+typedef struct fb_symbols_mark {
+  size_t count, held;
+  fb_arena_mark texts;
+} fb_symbols_mark;
+FB_API fb_symbols_mark fb_symbols_save(const fb_symbols *symbols);
+/* Forgets the texts interned since `mark` was taken if they take more than `bytes`; nothing may refer to them
+ * any more. What later marks stand for is gone as well. Returns whether it did. */
+FB_API bool fb_symbols_rewind(fb_symbols *symbols, fb_symbols_mark mark, size_t bytes);
 
 /* ── Fact types ──────────────────────────────────────────────────────────────────────────────── */
 

@@ -58,6 +58,10 @@ FB_API fb_rule_info fb_ruleset_rule(const fb_ruleset *ruleset, size_t number);
 /* For people: the plan of every rule, one condition a line with what finds its facts. */
 FB_API void fb_ruleset_dump(const fb_ruleset *ruleset, fb_buf *out);
 
+/* True if its enabled rules read one fact each (no join, no `not`) and only emit and log: then a session of it
+ * may be stateless. Else *ret_reason (nullable) tells the first rule that is not so: FB_E_RULE_STATEFUL. */
+FB_API bool fb_ruleset_stateless(const fb_ruleset *ruleset, fb_error *ret_reason);
+
 /* ── Session ─────────────────────────────────────────────────────────────────────────────────── */
 
 typedef struct fb_session fb_session;
@@ -93,7 +97,8 @@ typedef struct fb_session_output {
 
 typedef struct fb_session_options {
   uint64_t
-      max_firings; /* of one fb_session_fire; 0: 10 million more than the agenda holds at its start */
+      max_firings; /* of one fb_session_fire; 0: 10 million more than the agenda holds at its start. Stateless:
+                    * of all facts since the session was made or reset; 0: no limit */
   uint64_t max_facts;       /* held at once; 0: no limit but memory (and 2^32 - 2) */
   uint64_t max_activations; /* waiting at once; 0: no limit but memory */
   uint64_t max_candidates;  /* facts looked at in joins by one change; 0: no limit. An assert that passes it is
@@ -105,12 +110,17 @@ typedef struct fb_session_options {
   uint64_t hash_seed;       /* of the symbol table; draw it where input is not trusted */
   fb_cel_zone *zone;        /* for expressions; NULL: only UTC and fixed offsets */
   void *zone_context;
+  /* Facts are decided upon while they are asserted, one after the other, as if the session were fired after each, and
+   * are not held: their ids are 0. fb_session_fire fires the rules that have no condition on facts. Needs a ruleset that is
+   * fb_ruleset_stateless. */
+  bool stateless;
   bool
       explain; /* keep the log of firings (24 bytes each, and 24 a fact) that fb_session_why needs for chains */
   fb_session_output output;
 } fb_session_options;
 
-/* options NULL: defaults, and decisions go nowhere. The ruleset must outlive the session. */
+/* options NULL: defaults, and decisions go nowhere. The ruleset must outlive the session. FB_E_RULE_STATEFUL: it is
+ * to be stateless and cannot. */
 FB_API fb_status fb_session_new(const fb_ruleset *ruleset, const fb_session_options *options,
                                 const fb_allocator *allocator, fb_session **ret_session);
 FB_API void fb_session_free(fb_session *session);
@@ -139,6 +149,9 @@ FB_API fb_status fb_session_assert(fb_session *session, fb_slice type, const fb_
 FB_API fb_status fb_session_assert_rows(fb_session *session, const fb_facts *facts, uint32_t first,
                                         uint32_t count, fb_fact_id *ids, uint32_t *ret_done,
                                         fb_error *err);
+/* Of a stateless session: gives back the texts of facts gone by once they take more than 16 MiB, so that its memory is
+ * bounded. To be called between the batches of a stream, whose rows are not to be read afterwards. */
+FB_API void fb_session_forget_texts(fb_session *session);
 /* Sets the fields that the map has, in place: the id stays. A field set to what it was is no change; rules are
  * matched anew only where their conditions read a changed field. FB_E_RULE_FACT: no such fact. */
 FB_API fb_status fb_session_modify(fb_session *session, fb_fact_id id, const fb_map *fields,

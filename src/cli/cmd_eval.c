@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * flyball eval: facts in, decisions out. */
 #include "cli/cli.h"
+#include "cli/progress.h"
 
 #include <flyball/rules.h>
 
@@ -17,7 +18,9 @@ typedef struct S_eval {
   bool explain;
   bool failed;  /* a condition, an action or a limit: exit 1 */
   bool refused; /* a bad record: exit 3 */
-  uint64_t records;
+  bool stateless;
+  uint64_t records, bytes; /* of the inputs that are done */
+  fb_progress progress;
 } S_eval;
 
 /* ── Output ── */
@@ -77,6 +80,7 @@ static void S_log(void *context, fb_session *session, const fb_decision *line) {
     S_end_line(eval);
     return;
   }
+  fb_progress_hide(&eval->progress);
   for (uint32_t i = 0; i < line->fields->len; i++) {
     fb_value value = line->fields->entries[i].value;
     fb_slice key = fb_value_text(line->fields->entries[i].key);
@@ -94,6 +98,7 @@ static void S_error(void *context, fb_session *session, const fb_error *err) {
   S_eval *eval = context;
   (void)session;
   eval->failed = true;
+  fb_progress_hide(&eval->progress);
   fb_cli_error(eval->cli, err);
 }
 
@@ -118,15 +123,19 @@ static fb_status S_fact(void *context, fb_session *session, fb_fact_id id, fb_va
 
 /* ── Statistics ── */
 
+static const char *S_mode(const S_eval *eval) {
+  return eval->stateless ? "stateless" : "session";
+}
+
 static void S_stats_json(S_eval *eval, const fb_session_stats *stats, int64_t nanos) {
   fb_buf *out = &eval->line;
   fb_buf_printf(out,
-                "{\"type\":\"flyball.eval.v1\",\"records\":%llu,\"facts\":%llu,\"facts_peak\":%llu,"
+                "{\"type\":\"flyball.eval.v1\",\"mode\":\"%s\",\"records\":%llu,\"facts\":%llu,\"facts_peak\":%llu,"
                 "\"asserted\":%llu,"
                 "\"modified\":%llu,\"retracted\":%llu,\"activations\":%llu,\"firings\":%llu,"
                 "\"decisions\":%llu,"
                 "\"errors\":%llu,\"candidates\":%llu,\"memory\":%llu,\"nanos\":%lld,\"rules\":[",
-                (unsigned long long)eval->records, (unsigned long long)stats->facts,
+                S_mode(eval), (unsigned long long)eval->records, (unsigned long long)stats->facts,
                 (unsigned long long)stats->facts_peak, (unsigned long long)stats->asserted,
                 (unsigned long long)stats->modified, (unsigned long long)stats->retracted,
                 (unsigned long long)stats->activations, (unsigned long long)stats->firings,
@@ -149,9 +158,9 @@ static void S_stats_text(S_eval *eval, const fb_session_stats *stats, int64_t na
   char time[FB_TIME_TEXT_MAX], total[FB_TIME_TEXT_MAX];
   fb_duration_format(nanos, total);
   fb_cli_note(eval->cli,
-              "%llu records, %llu facts (%llu at most), %llu activations, %llu firings, %llu "
+              "%s: %llu records, %llu facts (%llu at most), %llu activations, %llu firings, %llu "
               "decisions, %llu errors, %.1f MB, %s",
-              (unsigned long long)eval->records, (unsigned long long)stats->facts,
+              S_mode(eval), (unsigned long long)eval->records, (unsigned long long)stats->facts,
               (unsigned long long)stats->facts_peak, (unsigned long long)stats->activations,
               (unsigned long long)stats->firings, (unsigned long long)stats->decisions,
               (unsigned long long)stats->errors, (double)stats->memory / 1e6, total);
@@ -168,17 +177,30 @@ static void S_stats_text(S_eval *eval, const fb_session_stats *stats, int64_t na
 
 /* ── Facts in ── */
 
+/* An error that ended the asserting or the firing. */
+static int S_stopped(S_eval *eval, const fb_error *err) {
+  if (fb_out_failed(eval->cli)) return FB_EXIT_OUTSIDE;
+  int code = fb_cli_error(eval->cli, err);
+  if (err->code != FB_E_RULE_LIMIT) return code;
+  return fb_cli_has(eval->cli, "time-limit") && !strncmp(err->text, "the time", 8) ? FB_EXIT_TIME
+                                                                                    : FB_EXIT_NO;
+}
+
 static int S_assert_batch(S_eval *eval, const fb_batch *batch) {
   for (size_t i = 0; i < batch->run_count; i++) {
     const fb_run *run = &batch->runs[i];
     fb_error err;
     fb_status status =
         fb_session_assert_rows(eval->session, run->facts, run->first, run->count, NULL, NULL, &err);
-    if (status == FB_E_RULE_LIMIT) {
-      fb_cli_error(eval->cli, &err);
-      return FB_EXIT_NO;
+    if (status != FB_OK) {
+      fb_progress_hide(&eval->progress);
+      return S_stopped(eval, &err);
     }
-    if (status != FB_OK) return fb_cli_error(eval->cli, &err);
+  }
+  if (eval->stateless) {
+    fb_out_flush(eval->cli); /* whoever feeds the stream may wait for the answer */
+    if (fb_out_failed(eval->cli)) return FB_EXIT_OUTSIDE;
+    fb_session_forget_texts(eval->session);
   }
   return FB_EXIT_OK;
 }
@@ -191,6 +213,7 @@ static int S_read_stream(S_eval *eval, fb_stream *stream) {
     fb_errors_init(&errors, NULL, 0);
     fb_status status = fb_stream_next(stream, &batch, &errors);
     if (fb_errors_total(&errors)) {
+      fb_progress_hide(&eval->progress);
       int worst = fb_cli_errors(eval->cli, &errors);
       eval->refused = true;
       if (worst == FB_EXIT_OUTSIDE) code = worst;
@@ -200,8 +223,11 @@ static int S_read_stream(S_eval *eval, fb_stream *stream) {
     fb_errors_release(&errors);
     if (status == FB_OK && code == FB_EXIT_OK) code = S_assert_batch(eval, &batch);
     more = status == FB_OK;
+    fb_progress_show(&eval->progress, eval->bytes + fb_stream_bytes(stream),
+                     eval->records + fb_stream_records(stream));
   }
   eval->records += fb_stream_records(stream);
+  eval->bytes += fb_stream_bytes(stream);
   return code;
 }
 
@@ -252,16 +278,27 @@ static int S_load(fb_cli *cli, const char *path, fb_ruleset **ret) {
   return code;
 }
 
-static int S_fire(S_eval *eval, int64_t limit) {
-  fb_error err;
+static void S_set_deadline(S_eval *eval) {
   const fb_clock *clock = fb_clock_system();
+  int64_t limit = fb_cli_duration(eval->cli, "time-limit", 0);
   if (limit) fb_session_set_deadline(eval->session, clock->mono(clock->context) + limit);
+}
+
+static int S_fire(S_eval *eval) {
+  fb_error err;
   fb_status status = fb_session_fire(eval->session, NULL, &err);
-  if (status == FB_OK) return FB_EXIT_OK;
-  if (fb_out_failed(eval->cli)) return FB_EXIT_OUTSIDE;
-  int code = fb_cli_error(eval->cli, &err);
-  if (status != FB_E_RULE_LIMIT) return code;
-  return limit && strstr(err.text, "time") == err.text + 4 ? FB_EXIT_TIME : FB_EXIT_NO;
+  return status == FB_OK ? FB_EXIT_OK : S_stopped(eval, &err);
+}
+
+static int S_read_all(S_eval *eval) {
+  fb_cli *cli = eval->cli;
+  int code = FB_EXIT_OK;
+  fb_progress_begin(&eval->progress, cli, fb_progress_total(cli));
+  for (size_t i = 0; i < cli->operand_count && code == FB_EXIT_OK; i++)
+    code = S_read_file(eval, cli->operands[i]);
+  if (cli->operand_count == 0) code = S_read_file(eval, "-");
+  fb_progress_hide(&eval->progress);
+  return code;
 }
 
 static int S_evaluate(S_eval *eval) {
@@ -269,10 +306,13 @@ static int S_evaluate(S_eval *eval) {
   const fb_clock *clock = fb_clock_system();
   int64_t start = clock->mono(clock->context);
   int code = FB_EXIT_OK;
-  for (size_t i = 0; i < cli->operand_count && code == FB_EXIT_OK; i++)
-    code = S_read_file(eval, cli->operands[i]);
-  if (cli->operand_count == 0) code = S_read_file(eval, "-");
-  if (code == FB_EXIT_OK) code = S_fire(eval, fb_cli_duration(cli, "time-limit", 0));
+  S_set_deadline(eval);
+  if (eval->stateless) code = S_fire(eval); /* what needs no fact */
+  if (code == FB_EXIT_OK) code = S_read_all(eval);
+  if (code == FB_EXIT_OK && !eval->stateless) {
+    S_set_deadline(eval);
+    code = S_fire(eval);
+  }
   if (fb_cli_has(cli, "facts"))
     fb_session_query(eval->session, FB_SLICE(""), FB_SLICE(""), S_fact, eval, NULL);
   fb_session_stats stats = fb_session_statistics(eval->session);
@@ -288,6 +328,18 @@ static int S_evaluate(S_eval *eval) {
   return code;
 }
 
+/* Stateless if it may be, unless what is asked for needs held facts. */
+static int S_choose_mode(S_eval *eval) {
+  fb_cli *cli = eval->cli;
+  const char *mode = fb_cli_text(cli, "mode", "auto");
+  fb_error reason;
+  if (!strcmp(mode, "session")) return FB_EXIT_OK;
+  bool wanted = !strcmp(mode, "stateless");
+  if (!wanted && (fb_cli_has(cli, "facts") || fb_cli_has(cli, "max-facts"))) return FB_EXIT_OK;
+  eval->stateless = fb_ruleset_stateless(eval->rules, &reason);
+  return wanted && !eval->stateless ? fb_cli_error(cli, &reason) : FB_EXIT_OK;
+}
+
 static int S_run(fb_cli *cli) {
   const char *rules = fb_cli_text(cli, "rules", NULL);
   if (!rules)
@@ -295,8 +347,13 @@ static int S_run(fb_cli *cli) {
                         "no rulebook was given: `--rules` is missing");
   S_eval eval = {.cli = cli, .explain = fb_cli_has(cli, "explain")};
   int code = S_load(cli, rules, &eval.rules);
-  if (code != FB_EXIT_OK) return code;
+  if (code == FB_EXIT_OK) code = S_choose_mode(&eval);
+  if (code != FB_EXIT_OK) {
+    fb_ruleset_free(eval.rules);
+    return code;
+  }
   fb_session_options options = {
+      .stateless = eval.stateless,
       .max_firings = fb_cli_number(cli, "max-firings", 0),
       .max_facts = fb_cli_number(cli, "max-facts", 0),
       .clock = fb_cli_has(cli, "stats") || fb_cli_has(cli, "time-limit") ? fb_clock_system() : NULL,
@@ -319,6 +376,7 @@ static int S_run(fb_cli *cli) {
   return code;
 }
 
+static const char *const S_modes[] = {"auto", "session", "stateless", NULL};
 static const char *const S_formats[] = {"auto", "ndjson", "json", "csv", NULL};
 
 static const fb_option S_options[] = {
@@ -329,6 +387,10 @@ static const fb_option S_options[] = {
      NULL, false},
     {0, "type-key", FB_OPTION_TEXT, "KEY",
      "Which key of a record tells its type; `type` if not given", NULL, NULL, false},
+    {0, "mode", FB_OPTION_CHOICE, "MODE",
+     "`stateless` decides upon each fact as it comes and holds none, `session` reads all facts first; `auto` is "
+     "stateless where the rules allow it",
+     S_modes, NULL, false},
     {0, "explain", FB_OPTION_FLAG, NULL,
      "Add to each decision a `why`: rule, line, facts, and how those came to be", NULL, NULL,
      false},
@@ -338,7 +400,7 @@ static const fb_option S_options[] = {
      false},
     {0, "max-firings", FB_OPTION_NUMBER, "N", "Stop after so many firings", NULL, NULL, false},
     {0, "max-facts", FB_OPTION_NUMBER, "N", "Hold at most so many facts", NULL, NULL, false},
-    {0, "time-limit", FB_OPTION_DURATION, "TIME", "Stop firing after so long", NULL, NULL, false},
+    {0, "time-limit", FB_OPTION_DURATION, "TIME", "Stop firing after so long; stateless: stop deciding", NULL, NULL, false},
     {0}};
 
 const fb_command fb_command_eval = {
@@ -350,6 +412,9 @@ const fb_command fb_command_eval = {
         "and prints each "
         "decision (`emit`) as a line of JSON: its `type` and its fields. Lines of `log` go to "
         "stderr.\n\n"
+        "Where every rule reads one fact and changes none, facts are not held: each is decided upon as it comes, in "
+        "memory that does not grow with the input. The decisions are the same; they come fact by fact in order of "
+        "arrival (within a fact by salience, then as the rulebook has it), not after all facts by salience.\n\n"
         "A record that is no good fact is reported and left out; the others are decided upon, and "
         "the exit code is 3. "
         "A condition or an action that fails is reported, counts as not holding, and makes the "

@@ -166,3 +166,25 @@ size_t fb_symbols_memory(const fb_symbols *symbols) {
   return sizeof *symbols + symbols->arena.held + symbols->cap * sizeof *symbols->texts +
          (symbols->mask + 1) * sizeof *symbols->slots;
 }
+
+fb_symbols_mark fb_symbols_save(const fb_symbols *symbols) {
+  return (fb_symbols_mark){symbols->count, symbols->arena.held, fb_arena_save(&symbols->arena)};
+}
+
+bool fb_symbols_rewind(fb_symbols *symbols, fb_symbols_mark mark, size_t bytes) {
+  /* A symbol also takes a pointer and two slots. */
+  size_t each = sizeof *symbols->texts + 2 * sizeof *symbols->slots;
+  size_t taken = (symbols->count - mark.count) * each;
+  if (symbols->arena.held > mark.held) taken += symbols->arena.held - mark.held;
+  if (taken <= bytes) return false;
+  fb_arena_rewind(&symbols->arena, mark.texts);
+  symbols->count = mark.count;
+  memset(symbols->slots, 0, (symbols->mask + 1) * sizeof *symbols->slots);
+  for (size_t n = 1; n < symbols->count; n++) {
+    fb_symbol_key key = S_key(symbols, fb_symbol_text(symbols, (fb_symbol)n));
+    size_t i = fb_symbol_hash(symbols, key) & symbols->mask;
+    while (symbols->slots[i].symbol) i = (i + 1) & symbols->mask;
+    symbols->slots[i] = (fb_symbol_slot){key.low, key.high, key.len, (fb_symbol)n};
+  }
+  return true;
+}

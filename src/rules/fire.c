@@ -203,7 +203,7 @@ static fb_status S_fire_rule(fb_session *session, const fb_rule *rule, const fb_
     ids[i] = fb_place_id(session, links[i].place);
     session->slots[i] = fb_place_value(session, links[i].place);
   }
-  if (session->options.explain &&
+  if (session->options.explain && !session->options.stateless &&
       fb_why_begin(session, rule->number, links, rule->positive_count) != FB_OK)
     return fb_fail(err, FB_E_NOMEM, "no memory for the log of firings");
   fb_status status = S_eval_all(session, rule, &place, err);
@@ -225,9 +225,8 @@ static fb_status S_fire_rule(fb_session *session, const fb_rule *rule, const fb_
 
 /* ── The cycle ── */
 
-static fb_status S_limit(const fb_session *session, const fb_activation *next, fb_error *err,
+static fb_status S_limit(const fb_session *session, const fb_rule *rule, fb_error *err,
                          const char *what) {
-  const fb_rule *rule = &session->set->rules[next->rule];
   fb_fail(err, FB_E_RULE_LIMIT, "%s; rule `%.*s` was to fire next", what,
           (int)(rule->info.name.len > 120 ? 120 : rule->info.name.len), rule->info.name.ptr);
   fb_error_hint(err, "do rules set each other off without end? If not, raise the limit");
@@ -257,19 +256,31 @@ static bool S_is_late(const fb_session *session) {
          clock->mono(clock->context) >= session->options.deadline;
 }
 
-static fb_status S_fire_one(fb_session *session, fb_activation *next, fb_error *err) {
-  const fb_rule *rule = &session->set->rules[next->rule];
+fb_status fb_fire_limits(const fb_session *session, const fb_rule *rule, uint64_t fired,
+                         uint64_t max, fb_error *err) {
+  char what[80];
+  bool late = (fired & 63) == 0 && S_is_late(session);
+  if (!late && fired < max) return FB_OK;
+  if (late)
+    snprintf(what, sizeof what, "the time that the session may take is over");
+  else
+    snprintf(what, sizeof what, "%llu firings, the limit", (unsigned long long)max);
+  return S_limit(session, rule, err, what);
+}
+
+fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const fb_link *links,
+                       fb_error *err) {
+  fb_error local;
+  if (!err) err = &local;
   const fb_clock *clock = session->options.clock;
   int64_t start = clock ? clock->mono(clock->context) : 0;
-  fb_agenda_unlink(session, next);
   session->firing++;
   session->firing_rule = rule->number;
-  session->firing_links = next->links;
+  session->firing_links = links;
   session->rule_stats[rule->number].firings++;
-  fb_status status = S_fire_rule(session, rule, next->links, err);
+  fb_status status = S_fire_rule(session, rule, links, err);
   session->firing_rule = FB_RULE_NONE;
   session->firing_links = NULL;
-  fb_agenda_free(session, next);
   fb_arena_reset(&session->firing_arena);
   fb_arena_reset(&session->scratch);
   if (clock) session->rule_stats[rule->number].nanos += clock->mono(clock->context) - start;
@@ -291,18 +302,15 @@ fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *
   session->halted = false;
   fb_status status = FB_OK;
   for (fb_activation *next; status == FB_OK && !session->halted && (next = S_next(session));) {
-    bool late = (fired & 63) == 0 && S_is_late(session);
-    if (late || fired >= max) {
-      char what[80];
-      if (late)
-        snprintf(what, sizeof what, "the time that the session may take is over");
-      else
-        snprintf(what, sizeof what, "%llu firings, the limit", (unsigned long long)max);
+    const fb_rule *rule = &session->set->rules[next->rule];
+    status = fb_fire_limits(session, rule, fired, max, err);
+    if (status != FB_OK) {
       fb_agenda_unpop(session, next);
-      status = S_limit(session, next, err, what);
       break;
     }
-    status = S_fire_one(session, next, err);
+    fb_agenda_unlink(session, next);
+    status = fb_fire_rule(session, rule, next->links, err);
+    fb_agenda_free(session, next);
     if (ret_firings)
       *ret_firings = ++fired;
     else

@@ -62,6 +62,7 @@ static fb_status S_init_state(fb_session *session) {
   session->candidates =
       fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->candidates);
   session->matched = fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->matched);
+  session->due = fb_alloc_zero(allocator, (set->use_count + 1) * sizeof *session->due);
   session->rule_stats =
       fb_alloc_zero(allocator, (set->rule_count + 1) * sizeof *session->rule_stats);
   session->values = fb_alloc_zero(allocator, S_most_values(set) * sizeof *session->values);
@@ -69,7 +70,7 @@ static fb_status S_init_state(fb_session *session) {
   session->firing_rule = FB_RULE_NONE;
   session->fact_count = 1;
   if (!session->alphas || !session->indexes || !session->use_ticks || !session->candidates ||
-      !session->matched || !session->rule_stats || !session->values || !session->rows)
+      !session->matched || !session->due || !session->rule_stats || !session->values || !session->rows)
     return FB_E_NOMEM;
   for (int i = 0; i < FB_RULE_SLOTS; i++) session->slots[i] = fb_absent();
   fb_status status = fb_agenda_init(session);
@@ -107,6 +108,7 @@ static void S_release_state(fb_session *session) {
   fb_free(allocator, session->use_ticks, (set->use_count + 1) * sizeof *session->use_ticks);
   fb_free(allocator, session->candidates, (set->alpha_count + 1) * sizeof *session->candidates);
   fb_free(allocator, session->matched, (set->alpha_count + 1) * sizeof *session->matched);
+  fb_free(allocator, session->due, (set->use_count + 1) * sizeof *session->due);
   fb_free(allocator, session->rule_stats, (set->rule_count + 1) * sizeof *session->rule_stats);
   fb_free(allocator, session->values, S_most_values(set) * sizeof *session->values);
   fb_free(allocator, session->rows, S_most_values(set) * sizeof *session->rows);
@@ -121,6 +123,8 @@ static void S_release_state(fb_session *session) {
 
 fb_status fb_session_new(const fb_ruleset *ruleset, const fb_session_options *options,
                          const fb_allocator *allocator, fb_session **ret_session) {
+  if (options && options->stateless && !fb_ruleset_stateless(ruleset, NULL))
+    return FB_E_RULE_STATEFUL;
   if (!allocator) allocator = fb_allocator_system();
   fb_session *session = fb_alloc_zero(allocator, sizeof *session);
   if (!session) return FB_E_NOMEM;
@@ -129,6 +133,7 @@ fb_status fb_session_new(const fb_ruleset *ruleset, const fb_session_options *op
   session->set = ruleset;
   if (options) session->options = *options;
   fb_status status = S_copy_schema(session);
+  if (status == FB_OK) session->texts = fb_symbols_save(session->symbols);
   if (status == FB_OK) status = S_init_state(session);
   if (status != FB_OK) {
     fb_session_free(session);
@@ -155,6 +160,7 @@ fb_status fb_session_reset(fb_session *session) {
                           .set = kept.set,
                           .options = kept.options,
                           .symbols = kept.symbols,
+                          .texts = kept.texts,
                           .schema = kept.schema};
   fb_status status = S_init_state(session);
   session->lost = status != FB_OK;
@@ -305,7 +311,15 @@ fb_status fb_session_assert(fb_session *session, fb_slice type_name, const fb_ma
   if (status == FB_OK) status = fb_memory_of(session, type, &memory);
   if (status != FB_OK) return fb_fail(err, status, "no memory for another fact type");
   status = S_fill(session, type, memory, fields, &row, err);
-  if (status == FB_OK) status = fb_session_insert_row(session, type->id, row, &place, err);
+  if (status != FB_OK) return status;
+  if (session->options.stateless) {
+    if (ret_id) *ret_id = 0;
+    status = fb_stateless_rows(session, memory, memory->facts, row, 1, NULL, err);
+    fb_facts_clear(memory->facts); /* the row was the only one */
+    memory->free_count = 0;
+    return status;
+  }
+  status = fb_session_insert_row(session, type->id, row, &place, err);
   if (status == FB_OK && ret_id) *ret_id = fb_place_id(session, place);
   return status;
 }
@@ -339,6 +353,10 @@ fb_status fb_session_assert_rows(fb_session *session, const fb_facts *facts, uin
   const fb_fact_type *type = fb_facts_type(facts);
   status = fb_memory_of(session, type, &memory);
   if (status != FB_OK) return fb_fail(err, status, "no memory for another fact type");
+  if (session->options.stateless) {
+    if (ids) memset(ids, 0, count * sizeof *ids);
+    return fb_stateless_rows(session, memory, facts, first, count, ret_done, err);
+  }
   for (uint32_t i = 0; i < count; i++) {
     uint32_t row, place;
     status = S_copy_row(session, memory, facts, first + i, &row);

@@ -109,6 +109,8 @@ struct fb_session {
   uint64_t *use_ticks;  /* use → the tick that last seeded it */
   uint32_t *candidates; /* alphas; room for all */
   uint32_t *matched;
+  uint32_t *due; /* rules of one fact, of a stateless session; room for all uses */
+  fb_symbols_mark texts; /* those of the ruleset and the schema end here */
   fb_agenda agenda;
   uint32_t *stash; /* tuples a `not` may set free: rule, then its places */
   size_t stash_count, stash_cap;
@@ -210,6 +212,16 @@ fb_status fb_session_remove(fb_session *session, uint32_t place, fb_error *err);
 /* The value as the field will hold it, so that what is no change is known to be none. */
 fb_status fb_session_fit(fb_session *session, fb_memory *memory, uint32_t field, fb_value *value,
                          fb_error *err);
+
+/* fire.c: what stateless.c shares. Fires the rule for the facts of `links`, one a slot. */
+fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const fb_link *links, fb_error *err);
+/* FB_E_RULE_LIMIT when the rule may not fire any more after `fired` firings. */
+fb_status fb_fire_limits(const fb_session *session, const fb_rule *rule, uint64_t fired,
+                         uint64_t max, fb_error *err);
+
+/* stateless.c: decides upon rows of a table over the session's schema. */
+fb_status fb_stateless_rows(fb_session *session, fb_memory *memory, const fb_facts *facts,
+                            uint32_t first, uint32_t count, uint32_t *ret_done, fb_error *err);
 
 /* why.c */
 fb_status fb_why_begin(fb_session *session, uint32_t rule, const fb_link *links, uint32_t count);

@@ -125,6 +125,7 @@ static fb_value S_tell_firing(S_teller *teller, uint64_t firing) {
 static fb_value S_tell_chain(S_teller *teller) {
   fb_session *session = teller->session;
   fb_list *chain = fb_list_new(teller->arena, 4);
+  if (chain && session->options.stateless) return fb_list_value(chain);
   teller->seen = fb_arena_zero(teller->arena, (session->firing / 64 + 1) * sizeof *teller->seen);
   teller->queue = fb_arena_alloc(teller->arena, S_CHAIN_MAX * sizeof *teller->queue);
   if (!chain || !teller->seen || !teller->queue) {
@@ -148,7 +149,8 @@ static fb_value S_tell_fact(S_teller *teller, uint32_t place) {
     teller->nomem = true;
     return fb_null();
   }
-  S_put(teller, map, "fact", fb_int((int64_t)fb_place_id(session, place)));
+  uint64_t number = session->options.stateless ? fact->serial : fb_place_id(session, place);
+  S_put(teller, map, "fact", fb_int((int64_t)number));
   S_put(teller, map, "type", fb_string(fb_schema_type(session->schema, fact->type)->name));
   if (fact->made_by) S_put(teller, map, "made_by", fb_int((int64_t)fact->made_by));
   if (fact->changed_by) S_put(teller, map, "changed_by", fb_int((int64_t)fact->changed_by));
