@@ -82,6 +82,8 @@ struct fb_metric {
   fb_slice *labels;
   size_t label_count;
   double *bounds;
+  fb_slice
+      *edges[2]; /* `le` of each bound and of +Inf: plain, and canonical as OpenMetrics has it */
   size_t bound_count;
   uint32_t max_series;
   fb_table table;     /* labels → fb_series * */

@@ -28,7 +28,7 @@ void fb_metrics_json_double(fb_buf *out, double number) {
   else if (isinf(number))
     fb_buf_text(out, number > 0 ? "\"Infinity\"" : "\"-Infinity\"");
   else
-    fb_buf_add(out, text, fb_metrics_double(text, number, false));
+    fb_buf_add(out, text, fb_metrics_double(text, number, true));
 }
 
 void fb_metrics_json_u64(fb_buf *out, uint64_t number) {

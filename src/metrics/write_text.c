@@ -3,8 +3,6 @@
  * _total), UNIT, quotes in HELP, the spelling of `le`, _created and the last line. */
 #include "metrics/internal.h"
 
-#include <math.h>
-
 typedef struct fb_text_writer {
   fb_buf *out;
   bool open;    /* OpenMetrics */
@@ -125,12 +123,9 @@ static void S_histogram(const fb_text_writer *writer, const fb_metric *metric,
   fb_histogram_count(series->as.histogram, metric->bounds, metric->bound_count, &counts);
   uint64_t total = 0;
   for (size_t i = 0; i <= metric->bound_count; i++) {
-    char text[32];
-    fb_slice le = {text,
-                   fb_metrics_double(text, i < metric->bound_count ? metric->bounds[i] : INFINITY,
-                                     writer->open)};
     total += counts.counts[i];
-    S_sample_u64(writer->out, metric, series, FB_SLICE("_bucket"), le, total);
+    S_sample_u64(writer->out, metric, series, FB_SLICE("_bucket"), metric->edges[writer->open][i],
+                 total);
   }
   S_sample_double(writer->out, metric, series, FB_SLICE("_sum"), counts.sum);
   S_sample_u64(writer->out, metric, series, FB_SLICE("_count"), (fb_slice){"", 0}, counts.total);
