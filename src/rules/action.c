@@ -4,9 +4,19 @@
 
 #include <stdio.h>
 
-enum { KEY_ASSERT, KEY_MODIFY, KEY_RETRACT, KEY_EMIT, KEY_LOG, KEY_HALT, KEY_WITH, KEY_COUNT };
+enum {
+  KEY_ASSERT,
+  KEY_MODIFY,
+  KEY_RETRACT,
+  KEY_EMIT,
+  KEY_LOG,
+  KEY_HALT,
+  KEY_WITH,
+  KEY_LOGICAL,
+  KEY_COUNT
+};
 static const char *const S_names[KEY_COUNT] = {"assert", "modify", "retract", "emit",
-                                               "log",    "halt",   "with"};
+                                               "log",    "halt",   "with",    "logical"};
 
 #define S_FORMS \
   "an action is one of assert, modify, retract, emit, log, halt; `with:` gives its fields"
@@ -233,7 +243,10 @@ static void S_load_modify(fb_rule_loader *loader, const fb_node *node, const fb_
 }
 
 static void S_load_assert(fb_rule_loader *loader, const fb_node *node, const fb_node *with,
-                          uint32_t *cap) {
+                          const fb_node *logical, uint32_t *cap) {
+  if (logical && logical->kind != FB_BOOL)
+    fb_doc_fail(loader->doc, logical, loader->errors, FB_E_RULE_ACTION, "write `logical: true`",
+                "`logical` is true or false, not %s", fb_node_describe(logical));
   if (node->kind != FB_STRING) {
     fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_ACTION, "as in `assert: review`",
                 "`assert` takes a fact type, not %s", fb_node_describe(node));
@@ -243,6 +256,8 @@ static void S_load_assert(fb_rule_loader *loader, const fb_node *node, const fb_
   fb_rule_action *action = type ? S_add(loader, FB_THEN_ASSERT, node, cap) : NULL;
   if (!action) return;
   action->type = type->id;
+  action->logical = logical && logical->kind == FB_BOOL && logical->as.scalar.as.b;
+  loader->rule->logical |= action->logical;
   S_load_with(loader, with, type, action);
 }
 
@@ -286,9 +301,10 @@ static void S_load_halt(fb_rule_loader *loader, const fb_node *node, uint32_t *c
 }
 
 /* Which key is the action: the first that is not `with`. -1: none. */
-static int S_kind_of(fb_rule_loader *loader, const fb_node *map, const fb_node **ret_with) {
+static int S_kind_of(fb_rule_loader *loader, const fb_node *map, const fb_node **ret_with,
+                     const fb_node **ret_logical) {
   int kind = -1;
-  *ret_with = NULL;
+  *ret_with = *ret_logical = NULL;
   for (uint32_t i = 0; i < map->count; i++) {
     const fb_node *key = &map->as.pairs[i].key;
     fb_slice text = fb_node_text(key);
@@ -304,6 +320,8 @@ static int S_kind_of(fb_rule_loader *loader, const fb_node *map, const fb_node *
     }
     if (number == KEY_WITH) {
       *ret_with = &map->as.pairs[i].value;
+    } else if (number == KEY_LOGICAL) {
+      *ret_logical = &map->as.pairs[i].value;
     } else if (kind >= 0) {
       fb_doc_fail(loader->doc, key, loader->errors, FB_E_RULE_ACTION,
                   "start each action with a dash of its own",
@@ -326,8 +344,8 @@ static void S_load_action(fb_rule_loader *loader, const fb_node *item, uint32_t 
                 "an action cannot be %s", fb_node_describe(item));
     return;
   }
-  const fb_node *with;
-  int kind = S_kind_of(loader, item, &with);
+  const fb_node *with, *logical;
+  int kind = S_kind_of(loader, item, &with, &logical);
   if (kind == -1)
     fb_doc_fail(loader->doc, item, loader->errors, FB_E_RULE_ACTION, S_FORMS,
                 "this does not say what to do");
@@ -336,8 +354,12 @@ static void S_load_action(fb_rule_loader *loader, const fb_node *item, uint32_t 
   if (with && (kind == KEY_RETRACT || kind == KEY_HALT))
     fb_doc_fail(loader->doc, with, loader->errors, FB_E_RULE_ACTION, "", "`%s` takes no `with`",
                 S_names[kind]);
+  if (logical && kind != KEY_ASSERT)
+    fb_doc_fail(loader->doc, logical, loader->errors, FB_E_RULE_ACTION,
+                "only what a rule asserts can be withdrawn with its reason",
+                "`%s` takes no `logical`", S_names[kind]);
   switch (kind) {
-    case KEY_ASSERT: S_load_assert(loader, node, with, cap); break;
+    case KEY_ASSERT: S_load_assert(loader, node, with, logical, cap); break;
     case KEY_MODIFY: S_load_modify(loader, node, with, cap); break;
     case KEY_RETRACT: S_load_retract(loader, node, cap); break;
     case KEY_EMIT: S_load_emit(loader, node, with, cap); break;

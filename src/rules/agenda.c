@@ -65,6 +65,15 @@ static bool S_hash_room(fb_session *session) {
   return true;
 }
 
+/* There is room. */
+static void S_hash_in(fb_session *session, fb_activation *activation) {
+  fb_agenda *agenda = &session->agenda;
+  fb_activation **head = &agenda->buckets[S_hash_of(activation) & (agenda->bucket_count - 1)];
+  activation->hash_next = *head;
+  *head = activation;
+  agenda->hashed++;
+}
+
 static void S_unhash(fb_session *session, fb_activation *activation) {
   fb_agenda *agenda = &session->agenda;
   fb_activation **at = &agenda->buckets[S_hash_of(activation) & (agenda->bucket_count - 1)];
@@ -73,7 +82,7 @@ static void S_unhash(fb_session *session, fb_activation *activation) {
   agenda->hashed--;
 }
 
-static fb_activation *S_find(fb_session *session, const fb_rule *rule) {
+fb_activation *fb_agenda_find(fb_session *session, const fb_rule *rule) {
   fb_agenda *agenda = &session->agenda;
   if (!agenda->bucket_count) return NULL;
   uint64_t hash = S_hash(rule->number, session->places, rule->positive_count);
@@ -113,8 +122,8 @@ fb_status fb_agenda_add(fb_session *session, const fb_rule *rule) {
   fb_agenda *agenda = &session->agenda;
   uint32_t count = rule->positive_count;
   if (rule->guarded) {
-    fb_activation *stale = S_find(session, rule);
-    if (stale && stale->tick == session->tick) return FB_OK;
+    fb_activation *stale = fb_agenda_find(session, rule);
+    if (stale && (stale->fired || stale->tick == session->tick)) return FB_OK;
     if (stale) fb_agenda_kill(session, stale);
     if (!S_hash_room(session)) return FB_E_NOMEM;
   }
@@ -128,12 +137,7 @@ fb_status fb_agenda_add(fb_session *session, const fb_rule *rule) {
   *activation =
       (fb_activation){.tick = session->tick, .rule = rule->number, .count = (uint16_t)count};
   for (uint32_t i = 0; i < count; i++) S_link(session, activation, i, session->places[i]);
-  if (rule->guarded) {
-    fb_activation **head = &agenda->buckets[S_hash_of(activation) & (agenda->bucket_count - 1)];
-    activation->hash_next = *head;
-    *head = activation;
-    agenda->hashed++;
-  }
+  if (rule->guarded) S_hash_in(session, activation);
   agenda->fresh[agenda->fresh_count++] = activation;
   agenda->live++;
   session->stats.activations++;
@@ -208,6 +212,10 @@ void fb_agenda_kill(fb_session *session, fb_activation *activation) {
   const fb_rule *rule = &session->set->rules[activation->rule];
   fb_agenda_unlink(session, activation);
   if (rule->guarded) S_unhash(session, activation);
+  if (activation->fired) {
+    fb_logical_lose(session, activation);
+    return;
+  }
   activation->dead = true;
   session->agenda.levels[rule->level].dead++;
   session->agenda.live--;
@@ -238,11 +246,11 @@ void fb_agenda_unpop(fb_session *session, fb_activation *activation) {
   level->items[level->count++] = activation;
   agenda->live++;
   if (rule->level < agenda->top) agenda->top = rule->level;
-  if (!rule->guarded) return;
-  fb_activation **head = &agenda->buckets[S_hash_of(activation) & (agenda->bucket_count - 1)];
-  activation->hash_next = *head;
-  *head = activation;
-  agenda->hashed++;
+  fb_agenda_keep(session, activation);
+}
+
+void fb_agenda_keep(fb_session *session, fb_activation *activation) {
+  if (session->set->rules[activation->rule].guarded) S_hash_in(session, activation);
 }
 
 void fb_agenda_free(fb_session *session, fb_activation *activation) {

@@ -153,6 +153,11 @@ static fb_status S_act(fb_session *session, const fb_rule *rule, const fb_fact_i
   fb_status status;
   switch (action->kind) {
     case FB_THEN_ASSERT:
+      if (action->logical) {
+        uint32_t row = session->rows[number];
+        session->rows[number] = FB_RULE_NONE;
+        return fb_logical_assert(session, action->type, row, err);
+      }
       status = fb_session_insert_row(session, action->type, session->rows[number], &place, err);
       session->rows[number] = FB_RULE_NONE;
       if (status == FB_OK && session->options.explain) status = fb_why_made(session, place);
@@ -308,9 +313,15 @@ fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *
       fb_agenda_unpop(session, next);
       break;
     }
-    fb_agenda_unlink(session, next);
+    if (rule->logical)
+      fb_logical_keep(session, next);
+    else
+      fb_agenda_unlink(session, next);
     status = fb_fire_rule(session, rule, next->links, err);
-    fb_agenda_free(session, next);
+    if (rule->logical)
+      fb_logical_end(session, next);
+    else
+      fb_agenda_free(session, next);
     if (ret_firings)
       *ret_firings = ++fired;
     else

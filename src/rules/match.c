@@ -290,17 +290,18 @@ static void S_leave(fb_session *session, uint32_t place, bool all) {
   }
 }
 
-/* Keeps what the fact blocks at the `not`s that this tick concerns. */
-static fb_status S_stash_blocked(fb_session *session, uint32_t place, bool all) {
+/* Keeps the tuples that the fact meets at guards of the kind that this tick concerns. */
+static fb_status S_stash(fb_session *session, uint32_t place, fb_condition_kind kind, bool all,
+                         bool logical) {
   const fb_fact *fact = &session->facts[place];
   uint32_t count = fb_alpha_candidates(session, fact->type, fact->row);
-  session->stash_count = 0;
   for (uint32_t i = 0; i < count; i++) {
     const fb_rule_alpha *alpha = &session->set->alphas[session->candidates[i]];
     if (!alpha->stored || !fb_alpha_has(session, session->candidates[i], fact->row)) continue;
     for (uint32_t u = 0; u < alpha->use_count; u++) {
       uint32_t use = alpha->uses[u];
-      if (S_kind(session, use) != FB_WHEN_NOT || (!all && session->use_ticks[use] != session->tick))
+      if (S_kind(session, use) != kind || (!all && session->use_ticks[use] != session->tick) ||
+          (logical && !session->set->rules[session->set->uses[use].rule].logical))
         continue;
       fb_status status = S_walk(session, use, place, true);
       if (status != FB_OK) return status;
@@ -321,16 +322,38 @@ static bool S_tuple_stands(fb_session *session, const fb_rule *rule) {
   return true;
 }
 
-static fb_status S_free_stashed(fb_session *session) {
-  for (size_t at = 0; at < session->stash_count;) {
-    const fb_rule *rule = &session->set->rules[session->stash[at++]];
-    for (uint32_t slot = 0; slot < rule->positive_count; slot++)
-      S_bind(session, slot, session->stash[at++]);
+static const fb_rule *S_unstash(fb_session *session, size_t *at) {
+  const fb_rule *rule = &session->set->rules[session->stash[(*at)++]];
+  for (uint32_t slot = 0; slot < rule->positive_count; slot++)
+    S_bind(session, slot, session->stash[(*at)++]);
+  return rule;
+}
+
+static fb_status S_free_stashed(fb_session *session, size_t from) {
+  for (size_t at = from, end = session->stash_count; at < end;) {
+    const fb_rule *rule = S_unstash(session, &at);
     if (!S_tuple_stands(session, rule) || !fb_match_guards_hold(session, rule)) continue;
     fb_status status = fb_agenda_add(session, rule);
     if (status != FB_OK) return status;
   }
   return FB_OK;
+}
+
+/* Stashes the tuples whose guards the fact upholds, or breaks; those of them that fired and facts rest on are
+ * looked at by S_break. */
+static fb_status S_stash_supports(fb_session *session, uint32_t place, fb_condition_kind kind,
+                                  bool all) {
+  return session->truth.supports ? S_stash(session, place, kind, all, true) : FB_OK;
+}
+
+/* Takes from facts the reasons that do not hold any more. */
+static void S_break(fb_session *session, size_t from) {
+  for (size_t at = from; at < session->stash_count;) {
+    const fb_rule *rule = S_unstash(session, &at);
+    fb_activation *kept = fb_agenda_find(session, rule);
+    if (kept && kept->fired && !fb_match_guards_hold(session, rule)) fb_agenda_kill(session, kept);
+  }
+  session->stash_count = from;
 }
 
 /* Kills the fact's activations where this tick concerns the condition that it stands in. */
@@ -349,6 +372,7 @@ static void S_kill(fb_session *session, uint32_t place, bool all) {
 static void S_begin(fb_session *session) {
   uint64_t max = session->options.max_candidates;
   session->tick++;
+  session->stash_count = 0;
   session->candidates_end = max ? session->stats.candidates + max : UINT64_MAX;
 }
 
@@ -358,9 +382,13 @@ fb_status fb_match_insert(fb_session *session, uint32_t place) {
   session->capped = true;
   fb_status status = S_enter(session, place, true, &matched);
   if (status == FB_OK && matched) status = S_seed(session, place, matched);
+  if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_NOT, true);
   if (status == FB_OK) status = fb_agenda_settle(session);
   session->capped = false;
-  if (status == FB_OK) return FB_OK;
+  if (status == FB_OK) {
+    S_break(session, 0);
+    return FB_OK;
+  }
   fb_agenda_unsettle(session);
   S_kill(session, place, true);
   S_leave(session, place, true);
@@ -369,10 +397,13 @@ fb_status fb_match_insert(fb_session *session, uint32_t place) {
 
 fb_status fb_match_remove(fb_session *session, uint32_t place) {
   S_begin(session);
-  fb_status status = S_stash_blocked(session, place, true);
+  fb_status status = S_stash(session, place, FB_WHEN_NOT, true, false);
+  size_t blocked = session->stash_count;
+  if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_EXISTS, true);
   S_kill(session, place, true);
   S_leave(session, place, true);
-  if (status == FB_OK) status = S_free_stashed(session);
+  if (status == FB_OK) S_break(session, blocked);
+  if (status == FB_OK) status = S_free_stashed(session, 0);
   if (status == FB_OK) status = fb_agenda_settle(session);
   return status;
 }
@@ -413,15 +444,20 @@ fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *f
   uint32_t matched;
   S_begin(session);
   if (!S_stamp_changed(session, place, fields, values, count)) return FB_DONE;
-  fb_status status = S_stash_blocked(session, place, false);
+  fb_status status = S_stash(session, place, FB_WHEN_NOT, false, false);
+  size_t blocked = session->stash_count;
+  if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_EXISTS, false);
   S_kill(session, place, false);
   S_leave(session, place, false);
+  if (status == FB_OK) S_break(session, blocked);
   for (uint32_t i = 0; i < count && status == FB_OK; i++)
     status = fb_facts_set(memory->facts, fact->row, fields[i], values[i], err);
   if (status == FB_OK) status = S_enter(session, place, false, &matched);
   if (status == FB_OK) status = S_seed(session, place, matched);
-  if (status == FB_OK) status = S_free_stashed(session);
+  if (status == FB_OK) status = S_free_stashed(session, 0);
   if (status == FB_OK) status = fb_agenda_settle(session);
+  if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_NOT, false);
+  if (status == FB_OK) S_break(session, blocked);
   return status;
 }
 

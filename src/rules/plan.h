@@ -147,6 +147,7 @@ typedef struct fb_rule_field {
 
 typedef struct fb_rule_action {
   uint8_t kind;
+  bool logical;         /* ASSERT: truth is maintained */
   uint32_t type;        /* ASSERT, MODIFY, RETRACT */
   uint32_t slot;        /* MODIFY, RETRACT */
   fb_slice name;        /* EMIT */
@@ -166,6 +167,7 @@ typedef struct fb_rule {
   uint32_t *positives; /* condition numbers by slot */
   uint32_t positive_count;
   bool guarded; /* has `not` or `exists` */
+  bool logical; /* asserts what is withdrawn with its reason */
   fb_rule_action *actions;
   uint32_t action_count;
   uint32_t value_count; /* templates that a firing evaluates */

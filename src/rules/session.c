@@ -67,6 +67,7 @@ static fb_status S_init_state(fb_session *session) {
       fb_alloc_zero(allocator, (set->rule_count + 1) * sizeof *session->rule_stats);
   session->values = fb_alloc_zero(allocator, S_most_values(set) * sizeof *session->values);
   session->rows = fb_alloc_zero(allocator, S_most_values(set) * sizeof *session->rows);
+  fb_logical_init(session);
   session->firing_rule = FB_RULE_NONE;
   session->fact_count = 1;
   if (!session->alphas || !session->indexes || !session->use_ticks || !session->candidates ||
@@ -102,6 +103,7 @@ static void S_release_state(fb_session *session) {
   const fb_ruleset *set = session->set;
   const fb_allocator *allocator = &session->allocator;
   fb_agenda_release(session);
+  fb_logical_release(session);
   S_free_memories(session);
   fb_free(allocator, session->alphas, (set->alpha_count + 1) * sizeof *session->alphas);
   fb_free(allocator, session->indexes, (set->index_count + 1) * sizeof *session->indexes);
@@ -194,7 +196,8 @@ static fb_status S_ready(const fb_session *session, fb_error *err) {
 /* A change that ended in the middle. */
 static fb_status S_lose(fb_session *session, fb_status status, fb_error *err) {
   session->lost = true;
-  if (status == FB_E_RULE_LIMIT) return fb_fail(err, status, "a change looked at more facts than its limit; reset the session");
+  if (status == FB_E_RULE_LIMIT)
+    return fb_fail(err, status, "a change looked at more facts than its limit; reset the session");
   return fb_fail(err, status, "out of memory while facts were matched");
 }
 
@@ -228,7 +231,8 @@ fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row
   }
   session->stats.asserted++;
   *ret_place = place;
-  return FB_OK;
+  status = fb_logical_withdraw(session);
+  return status == FB_OK ? FB_OK : S_lose(session, status, err);
 }
 
 fb_status fb_session_fit(fb_session *session, fb_memory *memory, uint32_t field, fb_value *value,
@@ -255,17 +259,19 @@ fb_status fb_session_change(fb_session *session, uint32_t place, const uint32_t 
   if (status == FB_DONE) return FB_OK;
   if (status != FB_OK) return S_lose(session, status, err);
   session->stats.modified++;
-  if (session->firing_rule == FB_RULE_NONE) return FB_OK;
-  if (session->options.explain && fb_why_changed(session, place) != FB_OK)
-    return S_lose(session, FB_E_NOMEM, err);
-  session->facts[place].changed_by = session->firing;
-  return FB_OK;
+  fb_logical_changed(session, place);
+  if (session->firing_rule != FB_RULE_NONE) {
+    if (session->options.explain && fb_why_changed(session, place) != FB_OK)
+      return S_lose(session, FB_E_NOMEM, err);
+    session->facts[place].changed_by = session->firing;
+  }
+  status = fb_logical_withdraw(session);
+  return status == FB_OK ? FB_OK : S_lose(session, status, err);
 }
 
 fb_status fb_session_remove(fb_session *session, uint32_t place, fb_error *err) {
-  fb_status status = fb_match_remove(session, place);
-  fb_memory_unplace(session, place);
-  session->stats.retracted++;
+  fb_status status = fb_logical_remove(session, place);
+  if (status == FB_OK) status = fb_logical_withdraw(session);
   return status == FB_OK ? FB_OK : S_lose(session, status, err);
 }
 

@@ -15,6 +15,7 @@
 
 typedef struct fb_activation fb_activation;
 typedef struct fb_link fb_link;
+typedef struct fb_reason fb_reason;
 
 /* In the list of its fact; the newest first. Those of one activation in one fact's list stand together. */
 struct fb_link {
@@ -24,17 +25,52 @@ struct fb_link {
 };
 
 struct fb_activation {
-  uint64_t tick;
+  union {
+    uint64_t tick;      /* it waits */
+    fb_reason *reasons; /* it fired: of the facts that it supports */
+  };
   fb_activation *hash_next; /* of guarded rules */
   uint32_t rule;
   uint16_t count;
-  bool dead; /* on the agenda, to be dropped */
+  bool dead;  /* on the agenda, to be dropped */
+  bool fired; /* kept, since facts are there because of it */
   fb_link links[];
 };
 
 static inline fb_activation *fb_link_owner(fb_link *link) {
   return (fb_activation *)((char *)(link - link->position) - offsetof(fb_activation, links));
 }
+
+/* Why a logical fact is held: one activation that fired. */
+struct fb_reason {
+  fb_reason *next, *prev; /* of the same fact; prev NULL: the head */
+  fb_reason *owner_next;
+  fb_activation *owner;
+  uint64_t firing;
+  uint32_t logical; /* number of the fact's record */
+};
+
+typedef struct fb_logical {
+  fb_reason *reasons;
+  uint64_t hash, serial; /* serial: of the fact */
+  uint32_t place;        /* 0: the fact is gone */
+  uint32_t next;  /* of its bucket, or of the free ones */
+  bool waits;     /* to be withdrawn */
+} fb_logical;
+
+/* Logical facts and their reasons; see logical.c. */
+typedef struct fb_truth {
+  fb_logical *items; /* 0 is not used */
+  size_t cap;
+  uint32_t count, free; /* free: the first, 0: none */
+  uint32_t *buckets;    /* items by what their facts say */
+  size_t bucket_count, live;
+  uint32_t *waiting; /* heap; room for all items */
+  size_t waiting_count, waiting_cap;
+  fb_pool reasons;
+  uint64_t supports;     /* activations kept */
+  fb_activation *firing; /* of a rule with logical asserts; NULL: it lost its match by what it did */
+} fb_truth;
 
 typedef struct fb_fact {
   fb_link *links;
@@ -44,6 +80,7 @@ typedef struct fb_fact {
   uint32_t type;
   uint32_t row; /* NONE: the place is free, next free one in serial */
   uint32_t generation;
+  uint32_t logical; /* 0: held whatever becomes of its reason */
 } fb_fact;
 
 /* The facts of one type. */
@@ -112,6 +149,7 @@ struct fb_session {
   uint32_t *due; /* rules of one fact, of a stateless session; room for all uses */
   fb_symbols_mark texts; /* those of the ruleset and the schema end here */
   fb_agenda agenda;
+  fb_truth truth;
   uint32_t *stash; /* tuples a `not` may set free: rule, then its places */
   size_t stash_count, stash_cap;
   fb_value slots[FB_RULE_SLOTS]; /* what expressions see */
@@ -194,6 +232,10 @@ fb_status fb_agenda_settle(fb_session *session);
 /* Drops what fb_agenda_add made since the last settling. */
 void fb_agenda_unsettle(fb_session *session);
 void fb_agenda_kill(fb_session *session, fb_activation *activation);
+/* A guarded rule's for session->places, waiting or kept; NULL: none. */
+fb_activation *fb_agenda_find(fb_session *session, const fb_rule *rule);
+/* Keeps what was popped among those that are found. */
+void fb_agenda_keep(fb_session *session, fb_activation *activation);
 /* The first, taken off; NULL when there is none. */
 fb_activation *fb_agenda_pop(fb_session *session);
 /* Puts back what was just popped. There is room. */
@@ -222,6 +264,22 @@ fb_status fb_fire_limits(const fb_session *session, const fb_rule *rule, uint64_
 /* stateless.c: decides upon rows of a table over the session's schema. */
 fb_status fb_stateless_rows(fb_session *session, fb_memory *memory, const fb_facts *facts,
                             uint32_t first, uint32_t count, uint32_t *ret_done, fb_error *err);
+
+/* logical.c: truth maintenance. */
+void fb_logical_init(fb_session *session);
+void fb_logical_release(fb_session *session);
+/* The popped activation fires and is kept, until fb_logical_end at least. */
+void fb_logical_keep(fb_session *session, fb_activation *activation);
+void fb_logical_end(fb_session *session, fb_activation *activation);
+/* A kept activation, unlinked already, is no match any more. */
+void fb_logical_lose(fb_session *session, fb_activation *activation);
+/* Makes a fact of the row, with the firing as its reason, or gives the reason to one that says the same. */
+fb_status fb_logical_assert(fb_session *session, uint32_t type, uint32_t row, fb_error *err);
+/* The fields of the fact are others. */
+void fb_logical_changed(fb_session *session, uint32_t place);
+fb_status fb_logical_remove(fb_session *session, uint32_t place);
+/* After every change: takes away the facts that have lost their last reason, and so on. */
+fb_status fb_logical_withdraw(fb_session *session);
 
 /* why.c */
 fb_status fb_why_begin(fb_session *session, uint32_t rule, const fb_link *links, uint32_t count);

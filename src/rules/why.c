@@ -140,6 +140,17 @@ static fb_value S_tell_chain(S_teller *teller) {
   return fb_list_value(chain);
 }
 
+/* The firings that a logical fact rests on, the latest first. */
+static fb_value S_tell_reasons(S_teller *teller, const fb_fact *fact) {
+  fb_list *list = fb_list_new(teller->arena, 4);
+  uint32_t count = 0;
+  const fb_reason *at = teller->session->truth.items[fact->logical].reasons;
+  for (; at && list && count < S_CHAIN_MAX; at = at->next, count++)
+    S_add(teller, list, fb_int((int64_t)at->firing));
+  if (!list) teller->nomem = true;
+  return fb_list_value(list);
+}
+
 static fb_value S_tell_fact(S_teller *teller, uint32_t place) {
   fb_session *session = teller->session;
   const fb_fact *fact = &session->facts[place];
@@ -154,6 +165,7 @@ static fb_value S_tell_fact(S_teller *teller, uint32_t place) {
   S_put(teller, map, "type", fb_string(fb_schema_type(session->schema, fact->type)->name));
   if (fact->made_by) S_put(teller, map, "made_by", fb_int((int64_t)fact->made_by));
   if (fact->changed_by) S_put(teller, map, "changed_by", fb_int((int64_t)fact->changed_by));
+  if (fact->logical) S_put(teller, map, "reasons", S_tell_reasons(teller, fact));
   S_put(teller, map, "fields", fb_map_value(fields));
   return fb_map_value(map);
 }

@@ -18,6 +18,7 @@ enum {
   RULES = 5,
   FACTS = 400,
   MATCHES = 20000,
+  SUPPORTS = 2000,
   MAX_FIRINGS = 25
 };
 static const char *const S_type_names[TYPES] = {"a", "b", "c"};
@@ -35,7 +36,7 @@ typedef struct S_condition {
 } S_condition;
 
 typedef struct S_action {
-  char kind; /* a m r */
+  char kind; /* a m r, l: logical assert */
   int variable, type, field;
   char value[100];
   fb_cel_program *program;
@@ -49,7 +50,7 @@ typedef struct S_rule {
 
 typedef struct S_fact {
   int type;
-  bool alive;
+  bool alive, logical;
   fb_value fields[FIELDS];
   fb_map map;
   fb_entry entries[FIELDS];
@@ -68,6 +69,11 @@ typedef struct S_tuples {
   size_t count;
 } S_tuples;
 
+typedef struct S_support {
+  S_tuple tuple;
+  int fact;
+} S_support;
+
 typedef struct S_world {
   fb_random random;
   fb_cel_env *env;
@@ -78,6 +84,9 @@ typedef struct S_world {
   S_fact facts[FACTS];
   int fact_count;
   S_tuples now, next, middle;
+  S_support supports[SUPPORTS];
+  int support_count;
+  S_tuple firing; /* rule -1: none, or no match any more */
   uint64_t tick;
   int firings;
   fb_buf book, log, engine_log;
@@ -213,6 +222,7 @@ static void S_make_action(S_world *w, S_rule *rule) {
   S_action *action = &rule->actions[rule->action_count++];
   uint32_t dice = S_below(w, 6);
   action->kind = rule->positive_count == 0 || dice < 2 ? 'a' : dice < 5 ? 'm' : 'r';
+  if (action->kind == 'a' && S_below(w, 2)) action->kind = 'l';
   action->variable = rule->positive_count ? (int)S_below(w, (uint32_t)rule->positive_count) : -1;
   action->type = (int)S_below(w, TYPES);
   action->field = S_below(w, 2) ? X : Y;
@@ -251,8 +261,9 @@ static void S_write_rule(S_world *w, const S_rule *rule) {
       fb_buf_printf(&w->book, "      - modify: v%d\n        with: {%s: \"${{ %s }}\"}\n",
                     action->variable, S_field_names[action->field], action->value);
     else
-      fb_buf_printf(&w->book, "      - assert: %s\n        with: {id: 99, %s: \"${{ %s }}\"}\n",
-                    S_type_names[action->type], S_field_names[action->field], action->value);
+      fb_buf_printf(&w->book, "      - assert: %s\n        with: {id: 99, %s: \"${{ %s }}\"}\n%s",
+                    S_type_names[action->type], S_field_names[action->field], action->value,
+                    action->kind == 'l' ? "        logical: true\n" : "");
   }
 }
 
@@ -277,7 +288,8 @@ static void S_make_book(S_world *w) {
     uint32_t actions = S_below(w, 3);
     for (uint32_t i = 0; i < actions; i++) S_make_action(w, rule);
     /* The loader refuses to touch what was retracted. */
-    if (rule->action_count == 2 && rule->actions[0].kind == 'r' && rule->actions[1].kind != 'a')
+    if (rule->action_count == 2 && rule->actions[0].kind == 'r' && rule->actions[1].kind != 'a' &&
+        rule->actions[1].kind != 'l')
       rule->action_count = 1;
     if (rule->action_count < (int)actions && rule->actions[1].program) {
       fb_cel_program_free(rule->actions[1].program);
@@ -365,9 +377,14 @@ static S_tuple *S_find(const S_tuples *tuples, const S_tuple *tuple) {
   return NULL;
 }
 
+/* Of tuples that were matches before. */
+static bool S_goes_on(const S_world *w, const S_view *view, const S_tuple *tuple) {
+  return S_find(&w->next, tuple) && (!view || S_find(&w->middle, tuple));
+}
+
 /* After a change. A match goes on being one if it was one before and in between (when the changed fact was in no
  * condition that reads what changed); every other is a new activation. */
-static void S_changed(S_world *w, const S_view *view) {
+static void S_change(S_world *w, const S_view *view) {
   S_view whole = {-1, 0};
   w->tick++;
   S_match_all(w, &whole, &w->next);
@@ -378,9 +395,35 @@ static void S_changed(S_world *w, const S_view *view) {
     tuple->tick = goes_on ? before->tick : w->tick;
     tuple->pending = goes_on ? before->pending : true;
   }
+  int kept = 0;
+  for (int i = 0; i < w->support_count; i++)
+    if (S_goes_on(w, view, &w->supports[i].tuple)) w->supports[kept++] = w->supports[i];
+  w->support_count = kept;
+  if (w->firing.rule >= 0 && !S_goes_on(w, view, &w->firing)) w->firing.rule = -1;
   S_tuples swap = w->now;
   w->now = w->next;
   w->next = swap;
+}
+
+static bool S_supported(const S_world *w, int fact) {
+  for (int i = 0; i < w->support_count; i++)
+    if (w->supports[i].fact == fact) return true;
+  return !w->facts[fact].logical;
+}
+
+/* Logical facts without support go, the earliest first, each a change of its own. */
+static void S_withdraw(S_world *w) {
+  for (int f = 0; f < w->fact_count; f++) {
+    if (!w->facts[f].alive || S_supported(w, f)) continue;
+    w->facts[f].alive = false;
+    S_change(w, NULL);
+    f = -1;
+  }
+}
+
+static void S_changed(S_world *w, const S_view *view) {
+  S_change(w, view);
+  S_withdraw(w);
 }
 
 /* ── Changes ── */
@@ -451,6 +494,36 @@ static bool S_values(S_world *w, const S_rule *rule, const S_tuple *tuple, fb_va
   return true;
 }
 
+static bool S_same(const S_fact *fact, const S_action *action, fb_value value) {
+  if (!fact->alive || !fact->logical || fact->type != action->type) return false;
+  for (int f = 0; f < FIELDS; f++) {
+    fb_value want = f == ID ? fb_int(99) : f == action->field ? value : fb_absent();
+    if (want.kind != fact->fields[f].kind) return false;
+    if (want.kind != FB_ABSENT && !fb_value_equal(want, fact->fields[f])) return false;
+  }
+  return true;
+}
+
+static void S_oracle_logical(S_world *w, const S_action *action, fb_value value) {
+  if (w->firing.rule < 0) return;
+  int number = 0;
+  while (number < w->fact_count && !S_same(&w->facts[number], action, value)) number++;
+  bool made = number == w->fact_count;
+  if (made) {
+    S_fact *fact = S_new_fact(w, action->type);
+    if (!fact) return;
+    fact->logical = true;
+    fact->fields[ID] = fb_int(99);
+    fact->fields[action->field] = value;
+    S_remap(fact);
+  }
+  if (w->support_count == SUPPORTS)
+    w->overflow = true;
+  else
+    w->supports[w->support_count++] = (S_support){w->firing, number};
+  if (made) S_changed(w, NULL);
+}
+
 static void S_oracle_act(S_world *w, const S_rule *rule, const S_tuple *tuple) {
   fb_value values[2];
   if (!S_values(w, rule, tuple, values)) return;
@@ -461,6 +534,10 @@ static void S_oracle_act(S_world *w, const S_rule *rule, const S_tuple *tuple) {
   fb_buf_printf(&w->log, "}\n");
   for (int i = 0; i < rule->action_count; i++) {
     const S_action *action = &rule->actions[i];
+    if (action->kind == 'l') {
+      S_oracle_logical(w, action, values[i]);
+      continue;
+    }
     if (action->kind == 'a') {
       S_fact *fact = S_new_fact(w, action->type);
       if (!fact) return;
@@ -490,8 +567,9 @@ static void S_oracle_fire(S_world *w) {
         best = &w->now.items[i];
     if (!best) return;
     best->pending = false;
-    S_tuple tuple = *best;
+    S_tuple tuple = w->firing = *best;
     S_oracle_act(w, &w->rules[tuple.rule], &tuple);
+    w->firing.rule = -1;
     fb_buf_printf(&w->log, "r%d\n", tuple.rule);
   }
 }
@@ -572,6 +650,7 @@ static fb_status S_count_left(void *context, fb_session *session, fb_fact_id id,
 }
 
 static void S_run(S_world *w, const fb_ruleset *rules) {
+  w->firing.rule = -1;
   fb_session *session;
   fb_session_options options = {.max_firings = MAX_FIRINGS,
                                 .output = {.decision = S_decision, .fired = S_fired, .context = w}};

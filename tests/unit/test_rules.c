@@ -248,6 +248,28 @@ static void test_places_are_reused(void **state) {
 
 /* ── Failing memory ── */
 
+static const char S_maintained[] =
+    "rules:\n"
+    "  - name: known\n"
+    "    when:\n"
+    "      - order as o: o.amount > 20\n"
+    "      - exists customer as c: c.id == o.customer\n"
+    "      - not ban as b: b.order == o.id\n"
+    "    then:\n"
+    "      - assert: known\n"
+    "        logical: true\n"
+    "      - assert: pass\n"
+    "        with: {order: \"${{ o.id }}\"}\n"
+    "        logical: true\n"
+    "  - name: tell\n"
+    "    when:\n"
+    "      - pass as p\n"
+    "      - known\n"
+    "    then:\n"
+    "      - emit: pass\n"
+    "      - assert: ban\n"
+    "        with: {order: \"${{ p.order }}\"}\n";
+
 static bool S_load(const fb_allocator *allocator) {
   fb_ruleset *rules = NULL;
   fb_errors errors;
@@ -307,6 +329,9 @@ static void test_every_allocation_of_loading_fails(void **state) {
 static void test_every_allocation_of_running_fails(void **state) {
   (void)state;
   S_torture_rules = S_rules(S_all);
+  fb_test_each_failure(S_run);
+  fb_ruleset_free(S_torture_rules);
+  S_torture_rules = S_rules(S_maintained);
   fb_test_each_failure(S_run);
   fb_ruleset_free(S_torture_rules);
 }
