@@ -28,6 +28,7 @@ typedef struct S_all {
   fb_rate rate;
   fb_rate_window window;
   fb_rate_keys *keys;
+  fb_bulkhead *bulkhead, *adaptive;
   int64_t later;
   _Alignas(128) _Atomic uint64_t shared;
   _Alignas(128) char after;
@@ -111,6 +112,18 @@ static uint64_t S_keys(S_all *all, int64_t now) {
   for (int i = 0; i < SLICE; i++) done += fb_rate_keys_take(all->keys, FB_SLICE("caller"), 1, now + i, NULL);
   return done;
 }
+
+static uint64_t S_through(fb_bulkhead *bulkhead, int64_t now) {
+  uint64_t done = 0;
+  for (int i = 0; i < SLICE; i++) {
+    if (!fb_bulkhead_try(bulkhead)) continue;
+    fb_bulkhead_leave(bulkhead, 100, FB_RESULT_OK, now + i);
+    done++;
+  }
+  return done;
+}
+static uint64_t S_bulkhead(S_all *all, int64_t now) { return S_through(all->bulkhead, now); }
+static uint64_t S_adaptive(S_all *all, int64_t now) { return S_through(all->adaptive, now); }
 
 /* What a counter that all share costs: shows whether two threads really met. */
 static uint64_t S_shared(S_all *all, int64_t now) {
@@ -234,6 +247,8 @@ static void S_setup(S_all *all) {
                             .slow_rate = 0.5, .slow_after = FB_SECOND};
   fb_breaker_config open = {.consecutive = 1, .wait = 3600 * FB_SECOND};
   fb_rate_keys_config keys = {.tokens = 10000000, .per = FB_SECOND, .burst = 2000000000};
+  fb_bulkhead_config bulkhead = {.limit = 10, .queue = 10}, adaptive = bulkhead;
+  adaptive.adapt = FB_ADAPT_GRADIENT;
   all->policy = fb_retry_policy_default();
   all->policy.budget = &all->budget;
   fb_random_seed(&all->random, 1);
@@ -241,6 +256,7 @@ static void S_setup(S_all *all) {
       fb_breaker_new(&calls, NULL, &all->calls, NULL) || fb_breaker_new(&time, NULL, &all->time, NULL) ||
       fb_breaker_new(&open, NULL, &all->open, NULL) || fb_rate_keys_new(&keys, NULL, &all->keys, NULL) ||
       fb_rate_init(&all->rate, 10000000, FB_SECOND, 2000000000, NULL) ||
+      fb_bulkhead_new(&bulkhead, NULL, &all->bulkhead, NULL) || fb_bulkhead_new(&adaptive, NULL, &all->adaptive, NULL) ||
       fb_rate_window_init(&all->window, 65535, FB_SECOND, NULL)) {
     fprintf(stderr, "bench-guard: cannot set up\n");
     exit(1);
@@ -281,6 +297,13 @@ int main(int argc, char **argv) {
   run = S_one(&all, S_keys);
   S_print("rate-key", run.best, -1, "none", 25, 0, run.done);
   S_beside(peers, count, "rate-key", "rate-key", "rate-limiter-flexible", run);
+  run = S_one(&all, S_bulkhead);
+  S_print("bulkhead", run.best, -1, "none", 20, 0, run.done);
+  S_beside(peers, count, "bulkhead", "bulkhead", "cockatiel", run);
+  run = S_one(&all, S_adaptive);
+  S_print("bulkhead-adaptive", run.best, -1, "none", 20, 0, run.done);
+  fb_bulkhead_free(all.bulkhead);
+  fb_bulkhead_free(all.adaptive);
   fb_breaker_free(all.row);
   fb_breaker_free(all.calls);
   fb_breaker_free(all.time);

@@ -338,6 +338,72 @@ FB_API size_t fb_rate_keys_count(fb_rate_keys *rates, int64_t now);
 /* Bytes, whatever happens. */
 FB_API size_t fb_rate_keys_memory(const fb_rate_keys *rates);
 
+/* ── Bulkhead ────────────────────────────────────────────────────────────────────────────────── */
+
+/* At most so many at once; the rest wait their turn, first come first served, or are refused. Thread-safe.
+ * Entering and leaving without a queue is one atomic operation each. */
+typedef struct fb_bulkhead fb_bulkhead;
+
+typedef enum fb_adapt {
+  FB_ADAPT_NONE,
+  FB_ADAPT_AIMD,    /* one more while calls take less than `target`, a tenth fewer when they take longer */
+  FB_ADAPT_GRADIENT /* follows how much longer calls take now than they used to */
+} fb_adapt;
+
+typedef struct fb_bulkhead_config {
+  uint32_t limit;     /* in flight at once, 1 … 1,000,000; where an adaptive one begins */
+  uint32_t queue;     /* waiting at once; 0: none */
+  int64_t queue_time; /* nobody waits longer; 0: no bound */
+  fb_adapt adapt;
+  uint32_t least, most; /* bounds of an adaptive limit; 0: 1, and `limit` */
+  int64_t target;       /* of FB_ADAPT_AIMD */
+  uint32_t sample;      /* calls between changes of an adaptive limit, ≤ 2,000; 0: 100 */
+} fb_bulkhead_config;
+
+/* FB_E_USAGE, FB_E_NOMEM. Nothing is allocated later. */
+FB_API fb_status fb_bulkhead_new(const fb_bulkhead_config *config, const fb_allocator *allocator,
+                                 fb_bulkhead **ret_bulkhead, fb_error *err);
+/* When nobody is in it or waits for it any more. */
+FB_API void fb_bulkhead_free(fb_bulkhead *bulkhead);
+
+/* In if there is room and nobody waits. Never queues, never blocks. */
+FB_API bool fb_bulkhead_try(fb_bulkhead *bulkhead);
+/* For each time that one got in. `latency`, `result`: how the call went, for an adaptive limit; a failed one (dropped,
+ * timed out) lowers it, an ignored one says nothing. Lets in who waits. */
+FB_API void fb_bulkhead_leave(fb_bulkhead *bulkhead, int64_t latency, fb_result result, int64_t now);
+
+typedef enum fb_ticket_state {
+  FB_TICKET_IN,      /* leave it when done */
+  FB_TICKET_WAITING, /* not yet */
+  FB_TICKET_REFUSED, /* the queue is full */
+  FB_TICKET_EXPIRED  /* waited too long */
+} fb_ticket_state;
+
+/* A place in the queue. The caller's memory; it must stay where it is while it waits. */
+typedef struct fb_ticket {
+  struct fb_ticket *next, *before; /* the queue's */
+  int64_t deadline;
+  fb_ticket_state state; /* read it by fb_bulkhead_poll */
+  /* Set both before entering. Called once when the ticket gets in after having waited, on the thread that made
+   * room, with no lock held. It is handed no ticket, which may be gone by then. Nullable: poll instead. */
+  void (*in)(void *context);
+  void *context;
+} fb_ticket;
+
+/* IN, WAITING or REFUSED, at once. The ticket waits until `deadline` and queue_time, whichever is first. */
+FB_API fb_ticket_state fb_bulkhead_enter(fb_bulkhead *bulkhead, fb_ticket *ticket, fb_deadline deadline, int64_t now);
+/* How it is now; a ticket whose time is over leaves the queue. */
+FB_API fb_ticket_state fb_bulkhead_poll(fb_bulkhead *bulkhead, fb_ticket *ticket, int64_t now);
+/* Out of the queue. False: it got in already, and must be left. */
+FB_API bool fb_bulkhead_cancel(fb_bulkhead *bulkhead, fb_ticket *ticket);
+/* Blocks this thread until it is in, refused or the deadline of `clock` (NULL: the system's) has passed. */
+FB_API fb_ticket_state fb_bulkhead_wait(fb_bulkhead *bulkhead, fb_deadline deadline, const fb_clock *clock);
+
+typedef struct fb_bulkhead_stats {
+  uint32_t in, waiting, limit;
+} fb_bulkhead_stats;
+FB_API fb_bulkhead_stats fb_bulkhead_statistics(const fb_bulkhead *bulkhead);
+
 #ifdef __cplusplus
 }
 #endif
