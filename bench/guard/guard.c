@@ -217,12 +217,15 @@ static size_t S_read_peers(const char *path, S_peer *peers) {
   FILE *file = fopen(path, "r");
   size_t count = 0;
   while (file && count < PEERS) {
-    char line[128], *end;
+    char line[128], *rest, *end;
     if (!fgets(line, sizeof line, file)) break;
-    int at = 0;
-    if (sscanf(line, "%31s %31s %n", peers[count].key, peers[count].name, &at) < 2 || !at) continue;
-    peers[count].nanos = strtod(line + at, &end);
-    if (end != line + at) count++;
+    const char *key = strtok_r(line, " ", &rest), *name = strtok_r(NULL, " ", &rest);
+    const char *nanos = strtok_r(NULL, " \n", &rest);
+    if (!nanos) continue;
+    snprintf(peers[count].key, sizeof peers[count].key, "%s", key);
+    snprintf(peers[count].name, sizeof peers[count].name, "%s", name);
+    peers[count].nanos = strtod(nanos, &end);
+    if (end != nanos) count++;
   }
   if (file) fclose(file);
   return count;
