@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tests of single facts; alpha memories and their indexes. */
+#include "data/facts_internal.h"
 #include "rules/session.h"
 
 /* ── Tests ── */
@@ -110,8 +111,10 @@ static bool S_direct(fb_session *session, const fb_rule_test *test, fb_value val
 }
 
 /* The failure of one test is no error if another test excludes the fact: `&&` in CEL is so. */
-bool fb_alpha_test(fb_session *session, uint32_t number, uint32_t place) {
-  const fb_rule_alpha *alpha = &session->set->alphas[number];
+bool fb_alpha_test(fb_session *session, uint32_t candidate, uint32_t place) {
+  const fb_rule_alpha *alpha = &session->set->alphas[candidate & ~FB_RULE_WHOLE];
+  bool whole = candidate & FB_RULE_WHOLE;
+  if (!whole && !alpha->open_count) return true;
   const fb_fact *fact = &session->facts[place];
   const fb_facts *facts = session->memories[fact->type].facts;
   const fb_rule_test *failed_test = NULL;
@@ -119,14 +122,14 @@ bool fb_alpha_test(fb_session *session, uint32_t number, uint32_t place) {
   for (uint32_t i = 0; i < alpha->test_count; i++) {
     const fb_rule_test *test = &alpha->tests[i];
     bool failed = false, holds;
-    if (i == alpha->dispatched) continue;
+    if (!whole && i < 64 && (alpha->settled >> i & 1)) continue;
     if (test->op == FB_RULE_PROGRAM) {
       fb_error here;
       session->slots[test->slot] = fb_fact_value(facts, fact->row);
       holds = S_eval(session, test->program, &failed, &here);
       if (failed && !failed_test) err = here;
     } else {
-      fb_value value = fb_facts_get(facts, fact->row, test->field);
+      fb_value value = fb_facts_cell(facts, fact->row, test->field);
       holds = S_direct(session, test, value, &failed);
       if (failed && !failed_test)
         fb_fail(&err, FB_E_CEL_NO_OVERLOAD, "no such overload: the field is %s here",
@@ -139,27 +142,83 @@ bool fb_alpha_test(fb_session *session, uint32_t number, uint32_t place) {
   return !failed_test;
 }
 
-uint32_t fb_alpha_candidates(fb_session *session, uint32_t type_number, uint32_t row) {
-  if (type_number >= session->set->type_count) return 0;
-  const fb_rule_type *type = &session->set->types[type_number];
-  const fb_facts *facts = session->memories[type_number].facts;
-  uint32_t count = type->always_count;
-  if (count) memcpy(session->candidates, type->always, count * sizeof *session->candidates);
-  for (uint32_t i = 0; i < type->dispatch_count; i++) {
-    const fb_rule_dispatch *dispatch = &type->dispatches[i];
-    fb_rule_key key = fb_rule_key_of(fb_facts_get(facts, row, dispatch->field), session->symbols);
-    if (key.tag == FB_KEY_NONE) continue;
-    uint32_t at = (uint32_t)fb_rule_key_hash(key) & (dispatch->cap - 1);
-    for (; dispatch->buckets[at].key.tag != FB_KEY_NONE; at = (at + 1) & (dispatch->cap - 1)) {
-      const fb_rule_bucket *bucket = &dispatch->buckets[at];
-      if (!fb_rule_key_equal(bucket->key, key)) continue;
-      memcpy(session->candidates + count, bucket->alphas,
-             bucket->count * sizeof *session->candidates);
-      count += bucket->count;
-      break;
-    }
+/* ── Sieves ── */
+
+typedef struct S_sifter {
+  const fb_session *session;
+  const fb_facts *facts;
+  uint32_t row, count;
+  uint32_t *found;
+} S_sifter;
+
+static inline void S_take(S_sifter *sifter, const uint32_t *alphas, uint32_t count, uint32_t mark) {
+  for (uint32_t i = 0; i < count; i++) sifter->found[sifter->count++] = alphas[i] | mark;
+}
+
+/* The number of constants below the value, twice; one more if it is one of them. */
+static uint32_t S_segment(const fb_rule_ranges *ranges, fb_value value) {
+  uint32_t low = 0, count = ranges->constant_count;
+#define S_SEARCH(constants, x)                                  \
+  do {                                                          \
+    for (; count > 1; count -= count / 2)                       \
+      low += (constants)[low + count / 2 - 1] < (x) ? count / 2 : 0; \
+    low += (constants)[low] < (x);                              \
+    return 2 * low + (low < ranges->constant_count && (constants)[low] == (x)); \
+  } while (0)
+  if (ranges->ints && value.kind == FB_INT) S_SEARCH(ranges->ints, value.as.i);
+  if (ranges->doubles && value.kind == FB_DOUBLE) S_SEARCH(ranges->doubles, value.as.d);
+#undef S_SEARCH
+  int order = 1;
+  while (count) {
+    uint32_t middle = low + count / 2;
+    fb_value_compare(ranges->constants[middle], value, &order);
+    if (order == 0) return 2 * middle + 1;
+    if (order < 0) low = middle + 1;
+    count = order < 0 ? count - count / 2 - 1 : count / 2;
   }
-  return count;
+  return 2 * low;
+}
+
+static void S_sift_ranges(S_sifter *sifter, const fb_rule_ranges *ranges) {
+  fb_value value = fb_facts_cell(sifter->facts, sifter->row, ranges->field);
+  if (value.kind == FB_ABSENT) return;
+  if (FB_UNLIKELY(fb_rule_class(value) != ranges->class_)) {
+    S_take(sifter, ranges->all, ranges->all_count, FB_RULE_WHOLE);
+    return;
+  }
+  uint32_t at = S_segment(ranges, value);
+  if (!ranges->flat) at += ranges->segments;
+  do {
+    S_take(sifter, ranges->items + ranges->starts[at], ranges->starts[at + 1] - ranges->starts[at], 0);
+    at /= 2;
+  } while (!ranges->flat && at);
+}
+
+static const fb_rule_sieve *S_bucket(const S_sifter *sifter, const fb_rule_dispatch *dispatch) {
+  fb_value value = fb_facts_cell(sifter->facts, sifter->row, dispatch->field);
+  fb_rule_key key = fb_rule_key_of(value, sifter->session->symbols);
+  if (key.tag == FB_KEY_NONE) return NULL;
+  uint32_t at = (uint32_t)fb_rule_key_hash(key) & dispatch->mask;
+  for (; dispatch->buckets[at].key.tag != FB_KEY_NONE; at = (at + 1) & dispatch->mask)
+    if (fb_rule_key_equal(dispatch->buckets[at].key, key)) return dispatch->buckets[at].sieve;
+  return NULL;
+}
+
+/* Recursion is bounded by the depth that the planner gives sieves. */
+static void S_sift(S_sifter *sifter, const fb_rule_sieve *sieve) {
+  S_take(sifter, sieve->alphas, sieve->alpha_count, 0);
+  for (uint32_t i = 0; i < sieve->range_count; i++) S_sift_ranges(sifter, &sieve->ranges[i]);
+  for (uint32_t i = 0; i < sieve->dispatch_count; i++) {
+    const fb_rule_sieve *next = S_bucket(sifter, &sieve->dispatches[i]);
+    if (next) S_sift(sifter, next);
+  }
+}
+
+uint32_t fb_alpha_candidates(fb_session *session, uint32_t type, uint32_t row) {
+  if (type >= session->set->type_count || !session->set->types[type].sieve) return 0;
+  S_sifter sifter = {session, session->memories[type].facts, row, 0, session->candidates};
+  S_sift(&sifter, session->set->types[type].sieve);
+  return sifter.count;
 }
 
 /* ── Memories ── */
@@ -209,7 +268,7 @@ static bool S_index_room(fb_session *session, fb_index_memory *index, uint32_t r
 static bool S_index_insert(fb_session *session, uint32_t number, const fb_facts *facts,
                            uint32_t row) {
   fb_index_memory *index = &session->indexes[number];
-  fb_rule_key key = fb_rule_key_of(fb_facts_get(facts, row, session->set->indexes[number].field),
+  fb_rule_key key = fb_rule_key_of(fb_facts_cell(facts, row, session->set->indexes[number].field),
                                    session->symbols);
   if (key.tag == FB_KEY_NONE) return true;
   if (!S_index_room(session, index, row)) return false;
@@ -227,7 +286,7 @@ static bool S_index_insert(fb_session *session, uint32_t number, const fb_facts 
 static void S_index_remove(fb_session *session, uint32_t number, const fb_facts *facts,
                            uint32_t row) {
   fb_index_memory *index = &session->indexes[number];
-  fb_rule_key key = fb_rule_key_of(fb_facts_get(facts, row, session->set->indexes[number].field),
+  fb_rule_key key = fb_rule_key_of(fb_facts_cell(facts, row, session->set->indexes[number].field),
                                    session->symbols);
   if (key.tag == FB_KEY_NONE) return;
   uint32_t next = index->next[row], prev = index->prev[row];

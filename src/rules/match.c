@@ -9,6 +9,14 @@
  */
 #include "rules/session.h"
 
+/* Does this change make the fact new to the condition? */
+static bool S_is_concerned(const fb_session *session, const fb_rule_condition *c) {
+  if (!session->partial || c->watch_all) return true;
+  for (uint32_t w = 0; w < c->watched_words && w < session->changed_words; w++)
+    if (c->watched[w] & session->changed[w]) return true;
+  return false;
+}
+
 typedef struct S_match {
   fb_session *session;
   const fb_rule *rule;
@@ -190,7 +198,7 @@ static fb_status S_visit(const S_match *match, uint32_t depth, const fb_rule_lev
                          S_cursor *cursor) {
   fb_session *session = match->session;
   const fb_rule_condition *c = &match->rule->conditions[level->condition];
-  bool other = level->other && session->use_ticks[c->use] == session->tick;
+  bool other = level->other && S_is_concerned(session, c);
   for (uint32_t place; (place = S_cursor_next(session, cursor));) {
     if (session->stats.candidates > session->candidates_end) return FB_E_RULE_LIMIT;
     if (other && place == match->start_place) continue;
@@ -226,9 +234,9 @@ static fb_status S_walk(fb_session *session, uint32_t use_number, uint32_t place
 
 /* ── Changes ── */
 
-static uint8_t S_kind(const fb_session *session, uint32_t use) {
+static const fb_rule_condition *S_condition(const fb_session *session, uint32_t use) {
   const fb_rule_use *at = &session->set->uses[use];
-  return session->set->rules[at->rule].conditions[at->condition].kind;
+  return &session->set->rules[at->rule].conditions[at->condition];
 }
 
 /* Walks from the fact at each use of the matched alphas that this tick concerns. */
@@ -237,7 +245,8 @@ static fb_status S_seed(fb_session *session, uint32_t place, uint32_t matched) {
     const fb_rule_alpha *alpha = &session->set->alphas[session->matched[i]];
     for (uint32_t u = 0; u < alpha->use_count; u++) {
       uint32_t use = alpha->uses[u];
-      if (session->use_ticks[use] != session->tick || S_kind(session, use) == FB_WHEN_NOT) continue;
+      const fb_rule_condition *c = S_condition(session, use);
+      if (c->kind == FB_WHEN_NOT || !S_is_concerned(session, c)) continue;
       fb_status status = S_walk(session, use, place, false);
       if (status != FB_OK) return status;
     }
@@ -245,62 +254,63 @@ static fb_status S_seed(fb_session *session, uint32_t place, uint32_t matched) {
   return FB_OK;
 }
 
-static void S_stamp(fb_session *session, const fb_rule_alpha *alpha) {
-  for (uint32_t u = 0; u < alpha->use_count; u++)
-    session->use_ticks[alpha->uses[u]] = session->tick;
-}
-
 static bool S_concerned(const fb_session *session, const fb_rule_alpha *alpha) {
   for (uint32_t u = 0; u < alpha->use_count; u++)
-    if (session->use_ticks[alpha->uses[u]] == session->tick) return true;
+    if (S_is_concerned(session, S_condition(session, alpha->uses[u]))) return true;
   return false;
 }
 
 /* Finds the alphas that the fact is in now and puts it into those that are stored. */
-static fb_status S_enter(fb_session *session, uint32_t place, bool all, uint32_t *ret_matched) {
+static fb_status S_enter(fb_session *session, uint32_t place, uint32_t *ret_matched) {
   const fb_fact *fact = &session->facts[place];
   uint32_t count = fb_alpha_candidates(session, fact->type, fact->row), matched = 0;
   fb_status status = FB_OK;
   for (uint32_t i = 0; i < count && status == FB_OK; i++) {
-    uint32_t number = session->candidates[i];
+    uint32_t number = session->candidates[i] & ~FB_RULE_WHOLE;
     const fb_rule_alpha *alpha = &session->set->alphas[number];
-    if (!all && !S_concerned(session, alpha)) continue;
-    if (!fb_alpha_test(session, number, place)) continue;
+    if (session->partial && !S_concerned(session, alpha)) continue;
+    if (!fb_alpha_test(session, session->candidates[i], place)) continue;
     if (alpha->stored && !fb_alpha_insert(session, number, fact->row)) {
       status = FB_E_NOMEM;
       break;
     }
-    if (all) S_stamp(session, alpha);
     session->matched[matched++] = number;
   }
   *ret_matched = matched;
   return status;
 }
 
-/* Takes the fact out of the stored alphas; of those that this tick concerns if not `all`. */
-static void S_leave(fb_session *session, uint32_t place, bool all) {
+/* Nothing has to be undone for a fact of a type that no join looks for. */
+static bool S_is_stored(const fb_session *session, uint32_t type) {
+  return type < session->set->type_count && session->set->types[type].stored;
+}
+
+/* Takes the fact out of the stored alphas that this change concerns. */
+static void S_leave(fb_session *session, uint32_t place) {
   const fb_fact *fact = &session->facts[place];
+  if (!S_is_stored(session, fact->type)) return;
   uint32_t count = fb_alpha_candidates(session, fact->type, fact->row);
   for (uint32_t i = 0; i < count; i++) {
-    uint32_t number = session->candidates[i];
+    uint32_t number = session->candidates[i] & ~FB_RULE_WHOLE;
     const fb_rule_alpha *alpha = &session->set->alphas[number];
-    if (alpha->stored && fb_alpha_has(session, number, fact->row) &&
-        (all || S_concerned(session, alpha)))
+    if (alpha->stored && fb_alpha_has(session, number, fact->row) && S_concerned(session, alpha))
       fb_alpha_remove(session, number, fact->row);
   }
 }
 
-/* Keeps the tuples that the fact meets at guards of the kind that this tick concerns. */
-static fb_status S_stash(fb_session *session, uint32_t place, fb_condition_kind kind, bool all,
-                         bool logical) {
+/* Keeps the tuples that the fact meets at guards of the kind that this change concerns. */
+static fb_status S_stash(fb_session *session, uint32_t place, fb_condition_kind kind, bool logical) {
   const fb_fact *fact = &session->facts[place];
+  if (!S_is_stored(session, fact->type)) return FB_OK;
   uint32_t count = fb_alpha_candidates(session, fact->type, fact->row);
   for (uint32_t i = 0; i < count; i++) {
-    const fb_rule_alpha *alpha = &session->set->alphas[session->candidates[i]];
-    if (!alpha->stored || !fb_alpha_has(session, session->candidates[i], fact->row)) continue;
+    uint32_t number = session->candidates[i] & ~FB_RULE_WHOLE;
+    const fb_rule_alpha *alpha = &session->set->alphas[number];
+    if (!alpha->stored || !fb_alpha_has(session, number, fact->row)) continue;
     for (uint32_t u = 0; u < alpha->use_count; u++) {
       uint32_t use = alpha->uses[u];
-      if (S_kind(session, use) != kind || (!all && session->use_ticks[use] != session->tick) ||
+      const fb_rule_condition *c = S_condition(session, use);
+      if (c->kind != kind || !S_is_concerned(session, c) ||
           (logical && !session->set->rules[session->set->uses[use].rule].logical))
         continue;
       fb_status status = S_walk(session, use, place, true);
@@ -341,9 +351,8 @@ static fb_status S_free_stashed(fb_session *session, size_t from) {
 
 /* Stashes the tuples whose guards the fact upholds, or breaks; those of them that fired and facts rest on are
  * looked at by S_break. */
-static fb_status S_stash_supports(fb_session *session, uint32_t place, fb_condition_kind kind,
-                                  bool all) {
-  return session->truth.supports ? S_stash(session, place, kind, all, true) : FB_OK;
+static fb_status S_stash_supports(fb_session *session, uint32_t place, fb_condition_kind kind) {
+  return session->truth.supports ? S_stash(session, place, kind, true) : FB_OK;
 }
 
 /* Takes from facts the reasons that do not hold any more. */
@@ -356,33 +365,33 @@ static void S_break(fb_session *session, size_t from) {
   session->stash_count = from;
 }
 
-/* Kills the fact's activations where this tick concerns the condition that it stands in. */
-static void S_kill(fb_session *session, uint32_t place, bool all) {
+/* Kills the fact's activations where this change concerns the condition that it stands in. */
+static void S_kill(fb_session *session, uint32_t place) {
   for (fb_link *link = session->facts[place].links, *next; link; link = next) {
     fb_activation *owner = fb_link_owner(link);
     const fb_rule *rule = &session->set->rules[owner->rule];
-    bool concerned = all;
+    bool concerned = false;
     for (next = link; next && fb_link_owner(next) == owner; next = next->next)
-      concerned |= session->use_ticks[rule->conditions[rule->positives[next->position]].use] ==
-                   session->tick;
+      concerned |= S_is_concerned(session, &rule->conditions[rule->positives[next->position]]);
     if (concerned) fb_agenda_kill(session, owner);
   }
 }
 
-static void S_begin(fb_session *session) {
+static void S_begin(fb_session *session, bool partial) {
   uint64_t max = session->options.max_candidates;
   session->tick++;
   session->stash_count = 0;
+  session->partial = partial;
   session->candidates_end = max ? session->stats.candidates + max : UINT64_MAX;
 }
 
 fb_status fb_match_insert(fb_session *session, uint32_t place) {
   uint32_t matched;
-  S_begin(session);
+  S_begin(session, false);
   session->capped = true;
-  fb_status status = S_enter(session, place, true, &matched);
+  fb_status status = S_enter(session, place, &matched);
   if (status == FB_OK && matched) status = S_seed(session, place, matched);
-  if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_NOT, true);
+  if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_NOT);
   if (status == FB_OK) status = fb_agenda_settle(session);
   session->capped = false;
   if (status == FB_OK) {
@@ -390,18 +399,18 @@ fb_status fb_match_insert(fb_session *session, uint32_t place) {
     return FB_OK;
   }
   fb_agenda_unsettle(session);
-  S_kill(session, place, true);
-  S_leave(session, place, true);
+  S_kill(session, place);
+  S_leave(session, place);
   return status;
 }
 
 fb_status fb_match_remove(fb_session *session, uint32_t place) {
-  S_begin(session);
-  fb_status status = S_stash(session, place, FB_WHEN_NOT, true, false);
+  S_begin(session, false);
+  fb_status status = S_stash(session, place, FB_WHEN_NOT, false);
   size_t blocked = session->stash_count;
-  if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_EXISTS, true);
-  S_kill(session, place, true);
-  S_leave(session, place, true);
+  if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_EXISTS);
+  S_kill(session, place);
+  S_leave(session, place);
   if (status == FB_OK) S_break(session, blocked);
   if (status == FB_OK) status = S_free_stashed(session, 0);
   if (status == FB_OK) status = fb_agenda_settle(session);
@@ -414,27 +423,26 @@ static bool S_unchanged(fb_value old, fb_value value) {
   return old.kind == value.kind && (old.kind == FB_ABSENT || fb_value_order(old, value) == 0);
 }
 
-static void S_stamp_readers(fb_session *session, const fb_rule_readers *readers) {
-  for (uint32_t i = 0; i < readers->count; i++)
-    session->use_ticks[readers->uses[i]] = session->tick;
-}
-
-/* Stamps the uses that read a field which changes. Returns whether any field does. */
-static bool S_stamp_changed(fb_session *session, uint32_t place, const uint32_t *fields,
-                            const fb_value *values, uint32_t count) {
-  const fb_fact *fact = &session->facts[place];
-  bool any = false;
-  for (uint32_t i = 0; i < count; i++) {
-    if (S_unchanged(fb_facts_get(session->memories[fact->type].facts, fact->row, fields[i]),
-                    values[i]))
-      continue;
-    any = true;
-    if (fact->type >= session->set->type_count) continue;
-    const fb_rule_type *type = &session->set->types[fact->type];
-    if (fields[i] < type->field_count) S_stamp_readers(session, &type->fields[fields[i]]);
-    S_stamp_readers(session, &type->whole);
+/* Notes the fields that change. FB_DONE: none does. */
+static fb_status S_note_changed(fb_session *session, const fb_fact *fact, const uint32_t *fields,
+                                const fb_value *values, uint32_t count) {
+  const fb_facts *facts = session->memories[fact->type].facts;
+  size_t words = fb_facts_type(facts)->field_count / 64 + 1;
+  if (words > session->changed_words) {
+    uint64_t *more = fb_resize(&session->allocator, session->changed, session->changed_words * sizeof *more,
+                               words * sizeof *more);
+    if (!more) return FB_E_NOMEM;
+    session->changed = more;
+    session->changed_words = words;
   }
-  return any;
+  memset(session->changed, 0, session->changed_words * sizeof *session->changed);
+  fb_status status = FB_DONE;
+  for (uint32_t i = 0; i < count; i++) {
+    if (S_unchanged(fb_facts_get(facts, fact->row, fields[i]), values[i])) continue;
+    session->changed[fields[i] / 64] |= UINT64_C(1) << fields[i] % 64;
+    status = FB_OK;
+  }
+  return status;
 }
 
 fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *fields,
@@ -442,21 +450,22 @@ fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *f
   const fb_fact *fact = &session->facts[place];
   fb_memory *memory = &session->memories[fact->type];
   uint32_t matched;
-  S_begin(session);
-  if (!S_stamp_changed(session, place, fields, values, count)) return FB_DONE;
-  fb_status status = S_stash(session, place, FB_WHEN_NOT, false, false);
+  S_begin(session, true);
+  fb_status status = S_note_changed(session, fact, fields, values, count);
+  if (status != FB_OK) return status;
+  status = S_stash(session, place, FB_WHEN_NOT, false);
   size_t blocked = session->stash_count;
-  if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_EXISTS, false);
-  S_kill(session, place, false);
-  S_leave(session, place, false);
+  if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_EXISTS);
+  S_kill(session, place);
+  S_leave(session, place);
   if (status == FB_OK) S_break(session, blocked);
   for (uint32_t i = 0; i < count && status == FB_OK; i++)
     status = fb_facts_set(memory->facts, fact->row, fields[i], values[i], err);
-  if (status == FB_OK) status = S_enter(session, place, false, &matched);
+  if (status == FB_OK) status = S_enter(session, place, &matched);
   if (status == FB_OK) status = S_seed(session, place, matched);
   if (status == FB_OK) status = S_free_stashed(session, 0);
   if (status == FB_OK) status = fb_agenda_settle(session);
-  if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_NOT, false);
+  if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_NOT);
   if (status == FB_OK) S_break(session, blocked);
   return status;
 }

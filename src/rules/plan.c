@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From rules to alphas, indexes, walks and dispatch tables. */
+ * From rules to alphas, indexes, walks. */
 #include "rules/plan.h"
 
 /* ── Alphas ── */
@@ -25,8 +25,7 @@ static bool S_new_alpha(fb_ruleset *set, const fb_rule_condition *condition, uin
     return false;
   set->alphas[set->alpha_count] = (fb_rule_alpha){.type = condition->type,
                                                   .tests = condition->tests,
-                                                  .test_count = condition->test_count,
-                                                  .dispatched = FB_RULE_NONE};
+                                                  .test_count = condition->test_count};
   *ret = set->alpha_count++;
   return true;
 }
@@ -48,30 +47,15 @@ static bool S_alpha_of(fb_ruleset *set, fb_table *known, fb_buf *signature,
   return true;
 }
 
-static bool S_add_reader(fb_ruleset *set, fb_rule_readers *readers, uint32_t use) {
-  if (!fb_rule_push(set, (void **)&readers->uses, &readers->cap, readers->count,
-                    sizeof *readers->uses))
-    return false;
-  readers->uses[readers->count++] = use;
-  return true;
-}
-
 static bool S_add_use(fb_ruleset *set, const fb_rule *rule, uint32_t number) {
   fb_rule_condition *condition = &rule->conditions[number];
   fb_rule_alpha *alpha = &set->alphas[condition->alpha];
-  fb_rule_type *type = &set->types[condition->type];
   condition->use = set->use_count;
   set->uses[set->use_count] = (fb_rule_use){rule->number, number};
   if (!fb_rule_push(set, (void **)&alpha->uses, &alpha->use_cap, alpha->use_count,
                     sizeof *alpha->uses))
     return false;
   alpha->uses[alpha->use_count++] = set->use_count;
-  if (condition->watch_all && !S_add_reader(set, &type->whole, set->use_count)) return false;
-  for (uint32_t field = 0; field < type->field_count && field / 64 < condition->watched_words;
-       field++)
-    if (!condition->watch_all && (condition->watched[field / 64] >> field % 64 & 1) &&
-        !S_add_reader(set, &type->fields[field], set->use_count))
-      return false;
   set->use_count++;
   if (rule->positive_count > 1 || rule->guarded) alpha->stored = true;
   return true;
@@ -226,110 +210,6 @@ static bool S_plan_walks(fb_ruleset *set) {
   return true;
 }
 
-/* ── Dispatch ── */
-
-static bool S_can_dispatch(const fb_rule_test *test) {
-  return test->op == FB_RULE_EQ && test->key.tag != FB_KEY_NONE && test->key.tag != FB_KEY_HASHED;
-}
-
-static fb_rule_bucket *S_bucket(fb_ruleset *set, fb_rule_dispatch *dispatch, fb_rule_key key) {
-  if (dispatch->count * 2 >= dispatch->cap) {
-    uint32_t cap = dispatch->cap ? dispatch->cap * 2 : 8;
-    fb_rule_bucket *buckets = fb_arena_zero(&set->arena, cap * sizeof *buckets);
-    if (!buckets) return NULL;
-    for (uint32_t i = 0; i < dispatch->cap; i++) {
-      if (dispatch->buckets[i].key.tag == FB_KEY_NONE) continue;
-      uint32_t at = (uint32_t)fb_rule_key_hash(dispatch->buckets[i].key) & (cap - 1);
-      while (buckets[at].key.tag != FB_KEY_NONE) at = (at + 1) & (cap - 1);
-      buckets[at] = dispatch->buckets[i];
-    }
-    dispatch->buckets = buckets;
-    dispatch->cap = cap;
-  }
-  uint32_t at = (uint32_t)fb_rule_key_hash(key) & (dispatch->cap - 1);
-  while (dispatch->buckets[at].key.tag != FB_KEY_NONE &&
-         !fb_rule_key_equal(dispatch->buckets[at].key, key))
-    at = (at + 1) & (dispatch->cap - 1);
-  if (dispatch->buckets[at].key.tag == FB_KEY_NONE) {
-    dispatch->buckets[at].key = key;
-    dispatch->count++;
-  }
-  return &dispatch->buckets[at];
-}
-
-static fb_rule_dispatch *S_dispatch_on(fb_ruleset *set, fb_rule_type *type, uint32_t field,
-                                       uint32_t *cap) {
-  for (uint32_t i = 0; i < type->dispatch_count; i++)
-    if (type->dispatches[i].field == field) return &type->dispatches[i];
-  if (!fb_rule_push(set, (void **)&type->dispatches, cap, type->dispatch_count,
-                    sizeof *type->dispatches))
-    return NULL;
-  type->dispatches[type->dispatch_count] = (fb_rule_dispatch){.field = field};
-  return &type->dispatches[type->dispatch_count++];
-}
-
-/* First all constants are counted, then each alpha goes where there are most of them: there a probe excludes
- * most others. */
-static bool S_count_constants(fb_ruleset *set) {
-  uint32_t *caps = fb_arena_zero(&set->arena, (set->type_count + 1) * sizeof *caps);
-  if (!caps) return false;
-  for (uint32_t a = 0; a < set->alpha_count; a++) {
-    const fb_rule_alpha *alpha = &set->alphas[a];
-    for (uint32_t t = 0; t < alpha->test_count; t++) {
-      if (!S_can_dispatch(&alpha->tests[t])) continue;
-      fb_rule_dispatch *dispatch =
-          S_dispatch_on(set, &set->types[alpha->type], alpha->tests[t].field, &caps[alpha->type]);
-      if (!dispatch || !S_bucket(set, dispatch, alpha->tests[t].key)) return false;
-    }
-  }
-  return true;
-}
-
-static bool S_place_alpha(fb_ruleset *set, uint32_t number) {
-  fb_rule_alpha *alpha = &set->alphas[number];
-  fb_rule_type *type = &set->types[alpha->type];
-  fb_rule_dispatch *best = NULL;
-  for (uint32_t t = 0; t < alpha->test_count; t++) {
-    if (!S_can_dispatch(&alpha->tests[t])) continue;
-    fb_rule_dispatch *dispatch = S_dispatch_on(set, type, alpha->tests[t].field, NULL);
-    if (best && dispatch->count <= best->count) continue;
-    best = dispatch;
-    alpha->dispatched = t;
-  }
-  if (!best) {
-    if (!fb_rule_push(set, (void **)&type->always, &type->always_cap, type->always_count,
-                      sizeof *type->always))
-      return false;
-    type->always[type->always_count++] = number;
-    return true;
-  }
-  fb_rule_bucket *bucket = S_bucket(set, best, alpha->tests[alpha->dispatched].key);
-  if (!bucket || !fb_rule_push(set, (void **)&bucket->alphas, &bucket->cap, bucket->count,
-                               sizeof *bucket->alphas))
-    return false;
-  bucket->alphas[bucket->count++] = number;
-  return true;
-}
-
-static void S_drop_empty(fb_rule_type *type) {
-  uint32_t kept = 0;
-  for (uint32_t i = 0; i < type->dispatch_count; i++) {
-    bool used = false;
-    for (uint32_t b = 0; b < type->dispatches[i].cap; b++)
-      used |= type->dispatches[i].buckets[b].count > 0;
-    if (used) type->dispatches[kept++] = type->dispatches[i];
-  }
-  type->dispatch_count = kept;
-}
-
-static bool S_plan_dispatch(fb_ruleset *set) {
-  if (!S_count_constants(set)) return false;
-  for (uint32_t a = 0; a < set->alpha_count; a++)
-    if (!S_place_alpha(set, a)) return false;
-  for (uint32_t t = 0; t < set->type_count; t++) S_drop_empty(&set->types[t]);
-  return true;
-}
-
 /* ── Salience ── */
 
 static bool S_plan_levels(fb_ruleset *set) {
@@ -369,17 +249,13 @@ static bool S_plan_types(fb_ruleset *set) {
   set->type_count = (uint32_t)fb_schema_count(set->schema);
   set->types = fb_arena_zero(&set->arena, (set->type_count + 1) * sizeof *set->types);
   if (!set->types) return false;
-  for (uint32_t i = 0; i < set->type_count; i++) {
-    fb_rule_type *type = &set->types[i];
-    type->field_count = fb_schema_type(set->schema, i)->field_count;
-    type->fields = fb_arena_zero(&set->arena, (type->field_count + 1) * sizeof *type->fields);
-    if (!type->fields) return false;
-  }
+  for (uint32_t i = 0; i < set->type_count; i++)
+    set->types[i].field_count = fb_schema_type(set->schema, i)->field_count;
   return true;
 }
 
 fb_status fb_rule_plan(fb_ruleset *set) {
-  if (!S_plan_types(set) || !S_plan_alphas(set) || !S_plan_walks(set) || !S_plan_dispatch(set) ||
+  if (!S_plan_types(set) || !S_plan_alphas(set) || !S_plan_walks(set) || !fb_rule_plan_sieves(set) ||
       !S_plan_levels(set))
     return FB_E_NOMEM;
   return FB_OK;
@@ -415,7 +291,7 @@ void fb_ruleset_dump(const fb_ruleset *set, fb_buf *out) {
       fb_slice type = fb_schema_type(set->schema, c->type)->name;
       fb_buf_printf(out, "  %s%.*s: %u test%s, alpha %u%s%s\n", kinds[c->kind], (int)type.len,
                     type.ptr, alpha->test_count, alpha->test_count == 1 ? "" : "s",
-                    (unsigned)c->alpha, alpha->dispatched != FB_RULE_NONE ? ", by hash" : "",
+                    (unsigned)c->alpha, alpha->settled ? ", sieved" : "",
                     alpha->stored ? ", stored" : "");
       for (uint32_t l = 0; l < c->walk_count; l++) S_dump_level(set, rule, &c->walk[l], out);
     }

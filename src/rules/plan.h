@@ -177,7 +177,8 @@ typedef struct fb_rule_alpha {
   uint32_t type;
   const fb_rule_test *tests;
   uint32_t test_count;
-  uint32_t dispatched; /* the test that the dispatch has made; NONE */
+  uint64_t settled;    /* bits of the first 64 tests: told by the sieve */
+  uint32_t open_count; /* tests that are not */
   bool stored;         /* some join looks for its facts */
   uint32_t *uses;
   uint32_t use_count, use_cap;
@@ -194,33 +195,57 @@ typedef struct fb_rule_use {
   uint32_t rule, condition;
 } fb_rule_use;
 
-/* From a constant to the alphas that want it in this field: open addressing, cap a power of two. */
+/* Finds the alphas that may want a fact, by what their tests demand: a tree that goes down by the constants that
+ * fields are compared with. An alpha stands at one place of it. */
+typedef struct fb_rule_sieve fb_rule_sieve;
+
+/* Open addressing. */
 typedef struct fb_rule_bucket {
   fb_rule_key key; /* tag NONE: empty */
-  uint32_t *alphas;
-  uint32_t count, cap;
+  fb_rule_sieve *sieve;
 } fb_rule_bucket;
 
+/* By equality of a field with constants. */
 typedef struct fb_rule_dispatch {
   uint32_t field;
+  uint32_t mask; /* buckets - 1 */
   fb_rule_bucket *buckets;
-  uint32_t cap, count;
 } fb_rule_dispatch;
 
-/* Uses by the field that their conditions read: what a modify has to look at. */
-typedef struct fb_rule_readers {
-  uint32_t *uses;
-  uint32_t count, cap;
-} fb_rule_readers;
+/* By order of a field to constants of one class (numbers, texts, timestamps, durations). The constants c0 < c1 < …
+ * cut the class into segments: 0 before c0, 1 is c0, 2 between c0 and c1, 3 is c1, … An alpha wants an interval of
+ * segments. Where that makes short lists, each segment has its own (`flat`); else they hang in a segment tree,
+ * where node s has the children 2s and 2s + 1 and the leaf of segment i is segments + i. */
+typedef struct fb_rule_ranges {
+  uint32_t field;
+  uint8_t class_; /* kind; FB_INT for all numbers */
+  bool flat;
+  uint32_t constant_count, segments;
+  const fb_value *constants;
+  const int64_t *ints;    /* the same if all are int, else NULL */
+  const double *doubles;  /* the same if all are double, else NULL */
+  const uint32_t *starts; /* by segment or node: its part of `items` */
+  const uint32_t *items;
+  const uint32_t *all; /* every alpha here: for values of another class, whose failure their tests report */
+  uint32_t all_count;
+} fb_rule_ranges;
 
-typedef struct fb_rule_type {
+struct fb_rule_sieve {
+  uint32_t *alphas; /* that nothing more can be told of */
+  uint32_t alpha_count;
   fb_rule_dispatch *dispatches;
   uint32_t dispatch_count;
-  uint32_t *always; /* alphas that no dispatch leads to */
-  uint32_t always_count, always_cap;
-  fb_rule_readers *fields; /* by field number */
+  fb_rule_ranges *ranges;
+  uint32_t range_count;
+};
+
+/* Set in what fb_alpha_candidates finds: nothing is settled, all tests are to be made. */
+#define FB_RULE_WHOLE (UINT32_C(1) << 31)
+
+typedef struct fb_rule_type {
+  fb_rule_sieve *sieve; /* NULL: no alpha wants the type */
+  bool stored;          /* one of its alphas is */
   uint32_t field_count;
-  fb_rule_readers whole; /* uses that read the fact as a whole */
 } fb_rule_type;
 
 struct fb_ruleset {
@@ -275,6 +300,20 @@ void fb_rule_load_conditions(fb_rule_loader *loader, const fb_node *when);
 void fb_rule_load_actions(fb_rule_loader *loader, const fb_node *then);
 /* check.c: reports tests of one fact that exclude each other. */
 void fb_rule_check_condition(fb_rule_loader *loader, const fb_rule_condition *condition);
-/* plan.c: alphas, indexes, walks, dispatch. FB_E_NOMEM or FB_OK. */
+/* sieve.c: the sieves of all types. */
+bool fb_rule_plan_sieves(fb_ruleset *set);
+/* FB_INT for all numbers but NaN, FB_ABSENT if values of the kind are not sieved by order. */
+static inline uint8_t fb_rule_class(fb_value value) {
+  switch (value.kind) {
+    case FB_INT:
+    case FB_UINT: return FB_INT;
+    case FB_DOUBLE: return value.as.d == value.as.d ? FB_INT : FB_ABSENT;
+    case FB_STRING:
+    case FB_TIMESTAMP:
+    case FB_DURATION: return value.kind;
+    default: return FB_ABSENT;
+  }
+}
+/* plan.c: alphas, indexes, walks, sieves. FB_E_NOMEM or FB_OK. */
 fb_status fb_rule_plan(fb_ruleset *set);
 #endif

@@ -58,7 +58,6 @@ static fb_status S_init_state(fb_session *session) {
   session->context.zone_context = session->options.zone_context;
   session->alphas = fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->alphas);
   session->indexes = fb_alloc_zero(allocator, (set->index_count + 1) * sizeof *session->indexes);
-  session->use_ticks = fb_alloc_zero(allocator, (set->use_count + 1) * sizeof *session->use_ticks);
   session->candidates =
       fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->candidates);
   session->matched = fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->matched);
@@ -70,7 +69,7 @@ static fb_status S_init_state(fb_session *session) {
   fb_logical_init(session);
   session->firing_rule = FB_RULE_NONE;
   session->fact_count = 1;
-  if (!session->alphas || !session->indexes || !session->use_ticks || !session->candidates ||
+  if (!session->alphas || !session->indexes || !session->candidates ||
       !session->matched || !session->due || !session->rule_stats || !session->values || !session->rows)
     return FB_E_NOMEM;
   for (int i = 0; i < FB_RULE_SLOTS; i++) session->slots[i] = fb_absent();
@@ -107,7 +106,7 @@ static void S_release_state(fb_session *session) {
   S_free_memories(session);
   fb_free(allocator, session->alphas, (set->alpha_count + 1) * sizeof *session->alphas);
   fb_free(allocator, session->indexes, (set->index_count + 1) * sizeof *session->indexes);
-  fb_free(allocator, session->use_ticks, (set->use_count + 1) * sizeof *session->use_ticks);
+  fb_free(allocator, session->changed, session->changed_words * sizeof *session->changed);
   fb_free(allocator, session->candidates, (set->alpha_count + 1) * sizeof *session->candidates);
   fb_free(allocator, session->matched, (set->alpha_count + 1) * sizeof *session->matched);
   fb_free(allocator, session->due, (set->use_count + 1) * sizeof *session->due);

@@ -143,7 +143,9 @@ struct fb_session {
   uint32_t free_place; /* 0: none */
   fb_alpha_memory *alphas;
   fb_index_memory *indexes;
-  uint64_t *use_ticks;  /* use → the tick that last seeded it */
+  uint64_t *changed; /* fields of this modify, a bit each; none set: an assert or a retract */
+  size_t changed_words;
+  bool partial; /* this change is a modify: it concerns conditions that read a changed field */
   uint32_t *candidates; /* alphas; room for all */
   uint32_t *matched;
   uint32_t *due; /* rules of one fact, of a stateless session; room for all uses */
@@ -194,10 +196,10 @@ void fb_memory_unplace(fb_session *session, uint32_t place);
 uint32_t fb_memory_find(const fb_session *session, fb_fact_id id);
 
 /* alpha.c: which facts satisfy a condition's tests, and by which values they are found. */
-/* Fills session->candidates with the alphas whose dispatched test the row passes. */
+/* Fills session->candidates with the alphas that the sieve leads the row to; FB_RULE_WHOLE may be set in them. */
 uint32_t fb_alpha_candidates(fb_session *session, uint32_t type, uint32_t row);
-/* All tests of the alpha, without the dispatched one. */
-bool fb_alpha_test(fb_session *session, uint32_t alpha, uint32_t place);
+/* The tests of a candidate that the sieve has not settled. */
+bool fb_alpha_test(fb_session *session, uint32_t candidate, uint32_t place);
 bool fb_alpha_insert(fb_session *session, uint32_t alpha, uint32_t row);
 void fb_alpha_remove(fb_session *session, uint32_t number, uint32_t row);
 static inline bool fb_alpha_has(const fb_session *session, uint32_t alpha, uint32_t row) {

@@ -51,8 +51,8 @@ static uint32_t S_due(fb_session *session) {
   const fb_fact *fact = &session->facts[PLACE];
   uint32_t count = fb_alpha_candidates(session, fact->type, fact->row), due = 0;
   for (uint32_t i = 0; i < count; i++) {
-    uint32_t number = session->candidates[i];
-    if (!fb_alpha_test(session, number, PLACE)) continue;
+    uint32_t number = session->candidates[i] & ~FB_RULE_WHOLE;
+    if (!fb_alpha_test(session, session->candidates[i], PLACE)) continue;
     for (uint32_t u = 0; u < set->alphas[number].use_count; u++)
       session->due[due++] = set->uses[set->alphas[number].uses[u]].rule;
   }

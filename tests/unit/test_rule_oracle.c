@@ -10,12 +10,15 @@
 #include <flyball/cel.h>
 #include <flyball/rules.h>
 
+#include <math.h>
+
 enum {
   TYPES = 3,
   FIELDS = 5,
   CONDITIONS = 4,
   VARIABLES = 8,
-  RULES = 5,
+  RULES = 40,
+  FEW_RULES = 5,
   FACTS = 400,
   MATCHES = 20000,
   SUPPORTS = 2000,
@@ -91,6 +94,8 @@ typedef struct S_world {
   int firings;
   fb_buf book, log, engine_log;
   bool declared, full;
+  bool many;  /* rules, most with more constants than joins */
+  bool mixed; /* fields and constants of all kinds */
   bool overflow; /* more matches than the simple matcher has room for: no comparison */
 } S_world;
 
@@ -113,6 +118,11 @@ static void S_watch(S_rule *rule, int variable, int field) {
       rule->conditions[i].watched |= 1u << field;
 }
 
+static void S_constant(S_world *w, int n, char *text, size_t size) {
+  static const char *const forms[] = {"%d", "%d.0", "%du", "%d.5", "'%d'"};
+  snprintf(text, size, forms[w->mixed ? S_below(w, 5) : 0], n);
+}
+
 /* One conjunct over the variables bound so far; own: that of the condition, -1: none. */
 static void S_conjunct(S_world *w, S_rule *rule, int own, fb_buf *out) {
   int v = own >= 0 && S_below(w, 4) ? own : S_any_variable(w, rule, own),
@@ -121,14 +131,16 @@ static void S_conjunct(S_world *w, S_rule *rule, int own, fb_buf *out) {
   const char *op = operators[S_below(w, 6)];
   int n = (int)S_below(w, 4), field = S_below(w, 2) ? X : Y, other = S_below(w, 2) ? X : Y;
   const char *f = S_field_names[field], *g = S_field_names[other];
-  switch (S_below(w, 12)) {
+  char constant[24];
+  S_constant(w, n, constant, sizeof constant);
+  switch (w->many && S_below(w, 4) ? S_below(w, 5) : S_below(w, 12)) {
     case 0:
     case 1:
-      fb_buf_printf(out, "v%d.%s %s %d", v, f, op, n);
+      fb_buf_printf(out, "v%d.%s %s %s", v, f, op, constant);
       S_watch(rule, v, field);
       break;
     case 2:
-      fb_buf_printf(out, "%d %s v%d.%s", n, op, v, f);
+      fb_buf_printf(out, "%s %s v%d.%s", constant, op, v, f);
       S_watch(rule, v, field);
       break;
     case 3:
@@ -270,6 +282,8 @@ static void S_write_rule(S_world *w, const S_rule *rule) {
 static void S_make_book(S_world *w) {
   w->declared = S_below(w, 2);
   w->full = S_below(w, 2);
+  w->many = S_below(w, 8) == 0;
+  w->mixed = !w->declared && S_below(w, 2);
   if (w->declared) {
     fb_buf_text(&w->book, "facts:\n");
     for (int t = 0; t < TYPES; t++)
@@ -277,7 +291,8 @@ static void S_make_book(S_world *w) {
                     S_type_names[t]);
   }
   fb_buf_text(&w->book, "rules:\n");
-  w->rule_count = 1 + (int)S_below(w, RULES);
+  /* Many rules with many constants now and then, for the tables that sort facts by them. */
+  w->rule_count = 1 + (int)S_below(w, w->many ? RULES : FEW_RULES);
   for (int r = 0; r < w->rule_count; r++) {
     S_rule *rule = &w->rules[r];
     *rule = (S_rule){.number = r, .salience = (int)S_below(w, 3) - 1};
@@ -595,7 +610,17 @@ static fb_value S_random_value(S_world *w, int field) {
   switch (field) {
     case S: return fb_string(S_below(w, 2) ? FB_SLICE("p") : FB_SLICE("q"));
     case F: return fb_bool(S_below(w, 2));
-    default: return fb_int(S_below(w, 4));
+    default: break;
+  }
+  static const char *const texts[] = {"0", "1", "2", "3"};
+  uint32_t n = S_below(w, 4);
+  switch (w->mixed ? S_below(w, 6) : 0) {
+    case 1: return fb_double(n);
+    case 2: return fb_double(n + 0.5);
+    case 3: return fb_uint(n);
+    case 4: return fb_string(fb_slice_of(texts[n]));
+    case 5: return fb_double(NAN);
+    default: return fb_int(n);
   }
 }
 
