@@ -4,8 +4,11 @@
 
 #include <stdio.h>
 
-#define S_FORMS \
-  "a condition is `type as x: expression`, `not type as x: …`, `exists type as x: …` or `test: …`"
+#define S_FORMS                                                                                          \
+  "a condition is `type as x: expression`, `not type as x: …`, `exists type as x: …`, `any: […]` " \
+  "or `test: …`"
+
+enum { GROUP_DEPTH = 8, CONDITIONS_MAX = 1000 };
 
 /* One item of `when` as it is written. */
 typedef struct S_head {
@@ -466,6 +469,117 @@ static void S_load_expression(fb_rule_loader *loader, const S_head *heads, uint3
   fb_errors_release(&found);
 }
 
+/* ── Branches ── */
+
+/* The branches of an `any`; NULL when the item is something else. */
+static const fb_node *S_any(const fb_node *item) {
+  if (item->kind != FB_MAP || item->count != 1 ||
+      !fb_slice_equal(fb_node_text(&item->as.pairs[0].key), FB_SLICE("any")))
+    return NULL;
+  return &item->as.pairs[0].value;
+}
+
+/* In how many ways branches may be chosen; at most MAX + 1. Recursion is bounded by GROUP_DEPTH. */
+static uint32_t S_ways(const fb_node *item, int depth) {
+  const fb_node *any = S_any(item), *list = any ? any : item;
+  if (list->kind != FB_LIST || depth > GROUP_DEPTH) return 1;
+  uint32_t ways = !any;
+  for (uint32_t i = 0; i < list->count && ways <= FB_RULE_MAX_VARIANTS; i++) {
+    uint32_t more = S_ways(&list->as.items[i], depth + 1);
+    ways = any ? ways + more : ways * more;
+  }
+  if (!ways) return 1;
+  return ways > FB_RULE_MAX_VARIANTS ? FB_RULE_MAX_VARIANTS + 1 : ways;
+}
+
+uint32_t fb_rule_variants(const fb_node *when) {
+  uint32_t ways = S_ways(when, 0);
+  return ways > FB_RULE_MAX_VARIANTS ? 1 : ways;
+}
+
+bool fb_rule_binds(const fb_node *when, fb_slice variable) {
+  const fb_node *stack[GROUP_DEPTH * 2 + 2];
+  uint32_t at[GROUP_DEPTH * 2 + 2] = {0}, depth = 0;
+  stack[0] = when;
+  for (;;) {
+    const fb_node *list = stack[depth];
+    if (at[depth] == list->count) {
+      if (!depth--) return false;
+      continue;
+    }
+    const fb_node *item = &list->as.items[at[depth]++], *any = S_any(item);
+    const fb_node *inner = any ? any : item;
+    if (inner->kind == FB_LIST) {
+      if (depth + 1 < sizeof at / sizeof *at) {
+        stack[++depth] = inner;
+        at[depth] = 0;
+      }
+      continue;
+    }
+    const fb_node *key = item->kind == FB_MAP && item->count ? &item->as.pairs[0].key : item;
+    S_head head = {0};
+    if (key->kind == FB_STRING && S_split_head(fb_node_text(key), &head) &&
+        fb_slice_equal(head.variable, variable))
+      return true;
+  }
+}
+
+typedef struct S_items {
+  const fb_node **nodes; /* room for CONDITIONS_MAX */
+  uint32_t count;
+} S_items;
+
+static bool S_flatten(fb_rule_loader *loader, const fb_node *item, uint32_t choice, int depth,
+                      S_items *out);
+
+static bool S_flatten_list(fb_rule_loader *loader, const fb_node *list, uint32_t choice, int depth,
+                           S_items *out) {
+  bool good = true;
+  for (uint32_t i = 0; i < list->count && out->count <= CONDITIONS_MAX; i++) {
+    uint32_t ways = S_ways(&list->as.items[i], depth + 1);
+    good &= S_flatten(loader, &list->as.items[i], choice % ways, depth + 1, out);
+    choice /= ways;
+  }
+  return good;
+}
+
+static bool S_fail_branch(fb_rule_loader *loader, const fb_node *node, const char *what) {
+  fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_CONDITION,
+              "as in `any: [[order as o, customer as c], [invoice as o]]`: a list of branches",
+              "%s", what);
+  return false;
+}
+
+/* Puts the conditions of the chosen branches out. Recursion is bounded by GROUP_DEPTH. */
+static bool S_flatten(fb_rule_loader *loader, const fb_node *item, uint32_t choice, int depth,
+                      S_items *out) {
+  const fb_node *any = S_any(item);
+  if (depth > GROUP_DEPTH) return S_fail_branch(loader, item, "groups are nested too deep");
+  if (any) {
+    if (any->kind != FB_LIST || any->count == 0)
+      return S_fail_branch(loader, any, "`any` has no branches");
+    for (uint32_t i = 0; i < any->count; i++) {
+      uint32_t ways = S_ways(&any->as.items[i], depth + 1);
+      if (choice < ways) return S_flatten(loader, &any->as.items[i], choice, depth + 1, out);
+      choice -= ways;
+    }
+    return true;
+  }
+  if (item->kind == FB_LIST) {
+    if (item->count) return S_flatten_list(loader, item, choice, depth, out);
+    return S_fail_branch(loader, item, "this group has no conditions");
+  }
+  if (out->count > CONDITIONS_MAX) return false;
+  if (out->count == CONDITIONS_MAX) {
+    fb_doc_fail(loader->doc, item, loader->errors, FB_E_RULE_CONDITION, "",
+                "a rule has at most %d conditions", CONDITIONS_MAX);
+    out->count++;
+    return false;
+  }
+  out->nodes[out->count++] = item;
+  return true;
+}
+
 /* ── All of `when` ── */
 
 static bool S_name_type(fb_rule_loader *loader, S_head *head, fb_rule_condition *condition) {
@@ -557,24 +671,37 @@ static void S_load_heads(fb_rule_loader *loader, S_head *heads, uint32_t count) 
     fb_rule_check_condition(loader, &rule->conditions[i]);
 }
 
-void fb_rule_load_conditions(fb_rule_loader *loader, const fb_node *when) {
+static void S_load_items(fb_rule_loader *loader, const S_items *items) {
   fb_ruleset *set = loader->set;
   fb_rule *rule = loader->rule;
-  if (when->count > 1000) {
-    fb_doc_fail(loader->doc, when, loader->errors, FB_E_RULE_CONDITION, "",
-                "a rule has at most 1000 conditions");
-    return;
-  }
-  S_head *heads = fb_arena_zero(&set->arena, (when->count + 1) * sizeof *heads);
-  rule->conditions = fb_arena_zero(&set->arena, (when->count + 1) * sizeof *rule->conditions);
+  S_head *heads = fb_arena_zero(&set->arena, (items->count + 1) * sizeof *heads);
+  rule->conditions = fb_arena_zero(&set->arena, (items->count + 1) * sizeof *rule->conditions);
   rule->positives =
       fb_arena_zero(&set->arena, (FB_RULE_MAX_POSITIVE + 1) * sizeof *rule->positives);
   if (!heads || !rule->conditions || !rule->positives) {
     loader->nomem = true;
     return;
   }
-  for (uint32_t i = 0; i < when->count; i++)
-    if (!S_parse_head(loader, &when->as.items[i], &heads[i]))
+  for (uint32_t i = 0; i < items->count; i++)
+    if (!S_parse_head(loader, items->nodes[i], &heads[i]))
       heads[i] = (S_head){.variable = heads[i].variable};
-  if (S_place_heads(loader, heads, when->count)) S_load_heads(loader, heads, when->count);
+  if (S_place_heads(loader, heads, items->count)) S_load_heads(loader, heads, items->count);
+}
+
+void fb_rule_load_conditions(fb_rule_loader *loader, const fb_node *when, uint32_t variant) {
+  S_items items = {0};
+  if (S_ways(when, 0) > FB_RULE_MAX_VARIANTS) {
+    fb_doc_fail(loader->doc, when, loader->errors, FB_E_RULE_CONDITION, "split the rule",
+                "the branches of `any` make more than %d rules", FB_RULE_MAX_VARIANTS);
+    return;
+  }
+  items.nodes = fb_alloc(loader->set->allocator, CONDITIONS_MAX * sizeof *items.nodes);
+  if (!items.nodes) {
+    loader->nomem = true;
+  } else {
+    S_flatten_list(loader, when, variant, 0,
+                   &items); /* what is wrong in one does not hide the others */
+    if (items.count <= CONDITIONS_MAX) S_load_items(loader, &items);
+  }
+  fb_free(loader->set->allocator, items.nodes, CONDITIONS_MAX * sizeof *items.nodes);
 }

@@ -112,7 +112,7 @@ static fb_status S_hand_out(fb_session *session, const fb_rule *rule, const fb_r
   fb_decision decision = {.type = action->name,
                           .fields = fields,
                           .rule = rule->info.name,
-                          .rule_number = rule->number,
+                          .rule_number = rule->book,
                           .line = action->node->line,
                           .firing = session->firing};
   if (emit) return output->decision(output->context, session, &decision);
@@ -290,7 +290,7 @@ fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const fb_link *
   fb_arena_reset(&session->scratch);
   if (clock) session->rule_stats[rule->number].nanos += clock->mono(clock->context) - start;
   if (session->options.output.fired)
-    session->options.output.fired(session->options.output.context, session, rule->number,
+    session->options.output.fired(session->options.output.context, session, rule->book,
                                   session->firing);
   return status;
 }

@@ -283,7 +283,7 @@ void fb_ruleset_dump(const fb_ruleset *set, fb_buf *out) {
   static const char *const kinds[] = {"", "not ", "exists "};
   for (uint32_t r = 0; r < set->rule_count; r++) {
     const fb_rule *rule = &set->rules[r];
-    fb_buf_printf(out, "rule %u: %.*s%s\n", (unsigned)r, (int)rule->info.name.len,
+    fb_buf_printf(out, "rule %u: %.*s%s\n", (unsigned)rule->book, (int)rule->info.name.len,
                   rule->info.name.ptr, rule->info.enabled ? "" : " (not enabled)");
     for (uint32_t i = 0; i < rule->condition_count && rule->info.enabled; i++) {
       const fb_rule_condition *c = &rule->conditions[i];

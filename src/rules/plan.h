@@ -21,6 +21,7 @@
 #define FB_RULE_MAX_POSITIVE 31
 #define FB_RULE_SLOTS (FB_RULE_MAX_POSITIVE + 1)
 #define FB_RULE_NONE UINT32_MAX
+#define FB_RULE_MAX_VARIANTS 64
 
 typedef enum fb_rule_op {
   FB_RULE_EQ,
@@ -161,6 +162,7 @@ typedef struct fb_rule {
   fb_rule_info info;
   const fb_node *node; /* of the name */
   uint32_t number;
+  uint32_t book;                 /* number in the rulebook: the variants of `any` have the same */
   uint32_t level;                /* of its salience, 0 the highest */
   fb_rule_condition *conditions; /* as written; `test:` is not among them */
   uint32_t condition_count;
@@ -258,6 +260,8 @@ struct fb_ruleset {
   fb_schema *schema;
   fb_rule *rules;
   uint32_t rule_count;
+  uint32_t *books; /* by number in the rulebook: the first rule, followed by its variants */
+  uint32_t book_count;
   int32_t *saliences; /* distinct, falling */
   uint32_t salience_count;
   fb_rule_alpha *alphas;
@@ -295,7 +299,11 @@ bool fb_rule_push(fb_ruleset *set, void **items, uint32_t *cap, uint32_t count, 
 fb_fact_type *fb_rule_type_named(fb_rule_loader *loader, const fb_node *node, fb_slice name,
                                  bool asserted);
 /* condition.c */
-void fb_rule_load_conditions(fb_rule_loader *loader, const fb_node *when);
+void fb_rule_load_conditions(fb_rule_loader *loader, const fb_node *when, uint32_t variant);
+/* How many rules the conditions make: every way to choose a branch of each `any`. */
+uint32_t fb_rule_variants(const fb_node *when);
+/* Does some condition, whatever its branch, bind the variable? */
+bool fb_rule_binds(const fb_node *when, fb_slice variable);
 /* action.c */
 void fb_rule_load_actions(fb_rule_loader *loader, const fb_node *then);
 /* check.c: reports tests of one fact that exclude each other. */

@@ -208,7 +208,9 @@ static void S_warn_unused(fb_rule_loader *loader, const fb_rule *rule) {
   }
 }
 
-static void S_load_rule(fb_rule_loader *loader, const fb_node *node, fb_table *names) {
+/* names NULL: a further variant of a rule. */
+static void S_load_rule(fb_rule_loader *loader, const fb_node *node, fb_table *names,
+                        uint32_t variant) {
   const fb_node *keys[KEY_COUNT];
   fb_rule *rule = loader->rule;
   rule->info.enabled = true;
@@ -220,8 +222,11 @@ static void S_load_rule(fb_rule_loader *loader, const fb_node *node, fb_table *n
     rule->node = keys[KEY_NAME];
     rule->info.name = S_keep(loader, fb_node_text(keys[KEY_NAME]));
     bool added = true;
-    fb_table_slot *slot = rule->info.name.len ? fb_table_put(names, rule->info.name, &added) : NULL;
-    if (!rule->info.name.len)
+    fb_table_slot *slot =
+        rule->info.name.len && names ? fb_table_put(names, rule->info.name, &added) : NULL;
+    if (!names)
+      added = true;
+    else if (!rule->info.name.len)
       fb_doc_fail(loader->doc, keys[KEY_NAME], loader->errors, FB_E_RULE_SYNTAX, "",
                   "a rule's name is empty");
     else if (!slot)
@@ -241,7 +246,7 @@ static void S_load_rule(fb_rule_loader *loader, const fb_node *node, fb_table *n
   size_t before = fb_errors_total(loader->errors);
   fb_cel_env_truncate(loader->env, 0);
   loader->slots_used = 0;
-  if (keys[KEY_WHEN]) fb_rule_load_conditions(loader, keys[KEY_WHEN]);
+  if (keys[KEY_WHEN]) fb_rule_load_conditions(loader, keys[KEY_WHEN], variant);
   bool sound = fb_errors_total(loader->errors) == before;
   if (keys[KEY_THEN]) {
     if (!keys[KEY_THEN]->count)
@@ -252,20 +257,81 @@ static void S_load_rule(fb_rule_loader *loader, const fb_node *node, fb_table *n
   if (sound && fb_errors_total(loader->errors) == before) S_warn_unused(loader, rule);
 }
 
+static bool S_same_error(const fb_error *a, const fb_error *b) {
+  return a->code == b->code && a->line == b->line && a->column == b->column &&
+         strcmp(a->text, b->text) == 0;
+}
+
+/* What the variants of a rule have in common is told once. */
+static void S_tell_once(fb_errors *errors, size_t from) {
+  size_t kept = from;
+  for (size_t i = from; errors && i < errors->count; i++) {
+    size_t j = 0;
+    while (j < kept && !S_same_error(&errors->items[j], &errors->items[i])) j++;
+    if (j == kept) errors->items[kept++] = errors->items[i];
+  }
+  if (errors && kept < errors->count) errors->count = kept;
+}
+
+/* A variable that one branch binds and another does not. */
+static void S_tell_unbound(fb_errors *errors, size_t from, const fb_node *when) {
+  for (size_t i = from; i < errors->count; i++) {
+    fb_error *err = &errors->items[i];
+    const char *at = strchr(err->text, '`'), *end = at ? strchr(at + 1, '`') : NULL;
+    if ((err->code != FB_E_CEL_UNDECLARED && strncmp(err->text, "no condition binds", 18) != 0) ||
+        !end || !fb_rule_binds(when, (fb_slice){at + 1, (size_t)(end - at - 1)}))
+      continue;
+    char name[80];
+    snprintf(name, sizeof name, "%.*s", (int)(end - at - 1), at + 1);
+    err->code = FB_E_RULE_VARIABLE;
+    snprintf(err->text, sizeof err->text, "`%s` is not bound in every branch of `any`", name);
+    snprintf(err->hint, sizeof err->hint, "bind it in each branch, or above them");
+  }
+}
+
+/* Rules, the variants of each one after the other. */
+static uint32_t S_count_variants(const fb_node *rules) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < rules->count; i++) {
+    const fb_node *when =
+        rules->as.items[i].kind == FB_MAP ? fb_node_get(&rules->as.items[i], "when") : NULL;
+    count += when && when->kind == FB_LIST ? fb_rule_variants(when) : 1;
+  }
+  return count;
+}
+
+static void S_load_variants(fb_rule_loader *loader, const fb_node *node, fb_table *names) {
+  fb_ruleset *set = loader->set;
+  const fb_node *when = node->kind == FB_MAP ? fb_node_get(node, "when") : NULL;
+  uint32_t count = when && when->kind == FB_LIST ? fb_rule_variants(when) : 1;
+  set->books[set->book_count] = set->rule_count;
+  for (uint32_t variant = 0; variant < count && !loader->nomem; variant++) {
+    size_t errors = loader->errors->count,
+           warnings = loader->warnings ? loader->warnings->count : 0;
+    loader->rule = &set->rules[set->rule_count];
+    loader->rule->number = set->rule_count++;
+    loader->rule->book = set->book_count;
+    S_load_rule(loader, node, variant ? NULL : names, variant);
+    if (count == 1) break;
+    S_tell_unbound(loader->errors, errors, when);
+    S_tell_once(loader->errors, errors);
+    S_tell_once(loader->warnings, warnings);
+  }
+  set->book_count++;
+}
+
 static void S_load_rules(fb_rule_loader *loader, const fb_node *rules) {
   fb_ruleset *set = loader->set;
-  set->rules = fb_arena_zero(&set->arena, (rules->count + 1) * sizeof *set->rules);
-  if (!set->rules) {
+  set->rules = fb_arena_zero(&set->arena, (S_count_variants(rules) + 1) * sizeof *set->rules);
+  set->books = fb_arena_zero(&set->arena, (rules->count + 1) * sizeof *set->books);
+  if (!set->rules || !set->books) {
     loader->nomem = true;
     return;
   }
   fb_table names;
   fb_table_init(&names, set->allocator, 0);
-  for (uint32_t i = 0; i < rules->count && !loader->nomem; i++) {
-    loader->rule = &set->rules[set->rule_count];
-    loader->rule->number = set->rule_count++;
-    S_load_rule(loader, &rules->as.items[i], &names);
-  }
+  for (uint32_t i = 0; i < rules->count && !loader->nomem; i++)
+    S_load_variants(loader, &rules->as.items[i], &names);
   fb_table_release(&names);
 }
 
@@ -335,7 +401,8 @@ static fb_status S_load_into(fb_ruleset *set, const fb_node *node, fb_errors *er
   fb_rule_loader loader = {.set = set, .doc = set->doc, .errors = &found, .warnings = warnings};
   fb_status status = fb_cel_env_new(set->allocator, &loader.env);
   if (status == FB_OK) status = S_load(&loader, node);
-  if (status == FB_OK && fb_errors_total(&found) == 0 && !fb_doc_status(set->doc)) status = fb_rule_plan(set);
+  if (status == FB_OK && fb_errors_total(&found) == 0 && !fb_doc_status(set->doc))
+    status = fb_rule_plan(set);
   fb_cel_env_free(loader.env);
   if (status == FB_OK && fb_errors_total(&found))
     status = found.count ? found.items[0].code : FB_E_NOMEM;
@@ -401,9 +468,9 @@ const char *fb_ruleset_name(const fb_ruleset *set) {
 }
 
 size_t fb_ruleset_count(const fb_ruleset *set) {
-  return set->rule_count;
+  return set->book_count;
 }
 
 fb_rule_info fb_ruleset_rule(const fb_ruleset *set, size_t number) {
-  return set->rules[number].info;
+  return set->rules[set->books[number]].info;
 }

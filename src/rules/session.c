@@ -489,5 +489,14 @@ fb_session_stats fb_session_statistics(const fb_session *session) {
 }
 
 fb_rule_stats fb_session_rule_statistics(const fb_session *session, size_t rule_number) {
-  return session->rule_stats[rule_number];
+  const fb_ruleset *set = session->set;
+  fb_rule_stats sum = {0};
+  for (uint32_t r = set->books[rule_number]; r < set->rule_count && set->rules[r].book == rule_number;
+       r++) {
+    sum.activations += session->rule_stats[r].activations;
+    sum.firings += session->rule_stats[r].firings;
+    sum.errors += session->rule_stats[r].errors;
+    sum.nanos += session->rule_stats[r].nanos;
+  }
+  return sum;
 }

@@ -46,9 +46,10 @@ typedef struct S_action {
 } S_action;
 
 typedef struct S_rule {
-  int number, salience, condition_count, positive_count, action_count;
+  int number, book, salience, condition_count, positive_count, action_count;
   S_condition conditions[CONDITIONS];
   S_action actions[2];
+  int any; /* the condition that has another branch in the rule after it; -1: none; -2: this is that rule */
 } S_rule;
 
 typedef struct S_fact {
@@ -82,7 +83,7 @@ typedef struct S_world {
   fb_cel_env *env;
   fb_arena arena;
   fb_cel_context context;
-  S_rule rules[RULES];
+  S_rule rules[2 * RULES];
   int rule_count;
   S_fact facts[FACTS];
   int fact_count;
@@ -246,22 +247,62 @@ static void S_make_action(S_world *w, S_rule *rule) {
   action->program = S_compile(w, action->value);
 }
 
-static void S_write_rule(S_world *w, const S_rule *rule) {
+/* The rule once more with another condition in one place: that is what `any` means. */
+static void S_make_branch(S_world *w, S_rule *rule, S_rule *copy) {
+  int at = (int)S_below(w, (uint32_t)rule->condition_count);
+  bool fact = rule->conditions[at].kind == FACT;
+  *copy = *rule;
+  for (int tries = 0; tries < 20; tries++) {
+    S_rule start = *rule;
+    start.condition_count = at;
+    start.positive_count = 0;
+    for (int i = 0; i < at; i++) start.positive_count += start.conditions[i].kind == FACT;
+    start.conditions[at] = (S_condition){0};
+    S_make_condition(w, &start);
+    if ((start.conditions[at].kind == FACT) == fact) {
+      copy->conditions[at] = start.conditions[at];
+      copy->any = -2;
+      rule->any = at;
+      return;
+    }
+    fb_cel_program_free(start.conditions[at].program);
+  }
+}
+
+static void S_rewatch(S_rule *rule) {
+  for (int i = 0; i < rule->condition_count; i++) rule->conditions[i].watched = 0;
+  for (int i = 0; i < rule->condition_count; i++)
+    for (const char *at = rule->conditions[i].text; *at; at++)
+      for (int f = X; at[0] == 'v' && at[2] == '.' && f < FIELDS; f++)
+        if (S_field_names[f][0] == at[3]) S_watch(rule, at[1] - '0', f);
+}
+
+static void S_write_condition(S_world *w, const S_condition *c, const char *indent) {
   static const char *const heads[] = {"", "not ", "exists "};
-  fb_buf_printf(&w->book, "  - name: r%d\n    salience: %d\n    when:\n", rule->number,
+  if (c->kind == TEST)
+    fb_buf_printf(&w->book, "%s- test: \"%s\"\n", indent, c->text);
+  else if (c->text[0])
+    fb_buf_printf(&w->book, "%s- %s%s as v%d: \"%s\"\n", indent, heads[c->kind],
+                  S_type_names[c->type], c->variable, c->text);
+  else
+    fb_buf_printf(&w->book, "%s- %s%s as v%d\n", indent, heads[c->kind], S_type_names[c->type],
+                  c->variable);
+}
+
+static void S_write_rule(S_world *w, const S_rule *rule) {
+  fb_buf_printf(&w->book, "  - name: r%d\n    salience: %d\n    when:\n", rule->book,
                 rule->salience);
   for (int i = 0; i < rule->condition_count; i++) {
     const S_condition *c = &rule->conditions[i];
-    if (c->kind == TEST)
-      fb_buf_printf(&w->book, "      - test: \"%s\"\n", c->text);
-    else if (c->text[0])
-      fb_buf_printf(&w->book, "      - %s%s as v%d: \"%s\"\n", heads[c->kind],
-                    S_type_names[c->type], c->variable, c->text);
-    else
-      fb_buf_printf(&w->book, "      - %s%s as v%d\n", heads[c->kind], S_type_names[c->type],
-                    c->variable);
+    if (rule->any != i) {
+      S_write_condition(w, c, "      ");
+      continue;
+    }
+    fb_buf_text(&w->book, "      - any:\n");
+    S_write_condition(w, c, "          ");
+    S_write_condition(w, &rule[1].conditions[i], "          - ");
   }
-  fb_buf_printf(&w->book, "    then:\n      - emit: r%d\n        with: {", rule->number);
+  fb_buf_printf(&w->book, "    then:\n      - emit: r%d\n        with: {", rule->book);
   for (int v = 0; v < rule->positive_count; v++)
     fb_buf_printf(&w->book, "%sv%d: \"${{ v%d.id }}\"", v ? ", " : "", v, v);
   fb_buf_text(&w->book, "}\n");
@@ -292,10 +333,10 @@ static void S_make_book(S_world *w) {
   }
   fb_buf_text(&w->book, "rules:\n");
   /* Many rules with many constants now and then, for the tables that sort facts by them. */
-  w->rule_count = 1 + (int)S_below(w, w->many ? RULES : FEW_RULES);
-  for (int r = 0; r < w->rule_count; r++) {
-    S_rule *rule = &w->rules[r];
-    *rule = (S_rule){.number = r, .salience = (int)S_below(w, 3) - 1};
+  for (int r = 0, end = 1 + (int)S_below(w, w->many ? RULES : FEW_RULES); r < end; r++) {
+    S_rule *rule = &w->rules[w->rule_count];
+    *rule = (S_rule){
+        .number = w->rule_count++, .book = r, .salience = (int)S_below(w, 3) - 1, .any = -1};
     fb_cel_env_truncate(w->env, 0);
     for (int v = 0; v < VARIABLES; v++) S_add_variable(w, v);
     uint32_t count = 1 + S_below(w, CONDITIONS);
@@ -309,6 +350,14 @@ static void S_make_book(S_world *w) {
     if (rule->action_count < (int)actions && rule->actions[1].program) {
       fb_cel_program_free(rule->actions[1].program);
       rule->actions[1].program = NULL;
+    }
+    if (S_below(w, 4) == 0) {
+      S_make_branch(w, rule, rule + 1);
+      if (rule->any >= 0) {
+        S_rewatch(rule);
+        S_rewatch(rule + 1);
+        rule[1].number = w->rule_count++;
+      }
     }
     S_write_rule(w, rule);
   }
@@ -585,7 +634,7 @@ static void S_oracle_fire(S_world *w) {
     S_tuple tuple = w->firing = *best;
     S_oracle_act(w, &w->rules[tuple.rule], &tuple);
     w->firing.rule = -1;
-    fb_buf_printf(&w->log, "r%d\n", tuple.rule);
+    fb_buf_printf(&w->log, "r%d\n", w->rules[tuple.rule].book);
   }
 }
 
@@ -740,6 +789,10 @@ static bool S_round(uint64_t seed, bool show) {
     fprintf(stderr, "seed %llu:\n%s\n-- oracle\n%s\n-- engine\n%s\n", (unsigned long long)seed,
                 w->book.ptr, w->log.ptr, w->engine_log.ptr);
   for (int r = 0; r < w->rule_count; r++) {
+    if (w->rules[r].any == -2) { /* the rest is that of the rule before */
+      fb_cel_program_free(w->rules[r].conditions[w->rules[r - 1].any].program);
+      continue;
+    }
     for (int i = 0; i < w->rules[r].condition_count; i++)
       fb_cel_program_free(w->rules[r].conditions[i].program);
     for (int i = 0; i < 2; i++) fb_cel_program_free(w->rules[r].actions[i].program);
