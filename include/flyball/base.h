@@ -365,6 +365,12 @@ FB_API bool fb_duration_parse(fb_slice text, int64_t *ret_seconds, int32_t *ret_
 /* For people: "1.2s", "340ms", "2m05s". Returns the length. */
 FB_API size_t fb_duration_format(int64_t nanos, char out[FB_TIME_TEXT_MAX]);
 
+/* ── Numbers in text ─────────────────────────────────────────────────────────────────────────── */
+
+/* The shortest decimal that reads back as the same double ("1.0" keeps its fraction). "NaN", "Infinity" and
+ * "-Infinity" for what is not finite. At most 32 bytes with the NUL; returns the length. */
+FB_API size_t fb_double_format(double d, char out[32]);
+
 /* ── Version ─────────────────────────────────────────────────────────────────────────────────── */
 
 FB_API const char *fb_version(void); /* "0.1.0" */

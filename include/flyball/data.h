@@ -167,8 +167,6 @@ typedef enum fb_json_style {
 FB_API void fb_json_write(fb_buf *out, fb_value value, unsigned style);
 /* Quotes and escapes one string. */
 FB_API void fb_json_write_text(fb_buf *out, fb_slice text, unsigned style);
-/* The shortest decimal that reads back as the same double ("1.0" keeps its fraction). ≤ 32 bytes. */
-FB_API size_t fb_double_format(double d, char out[32]);
 
 /* ── Documents: YAML 1.2 (core schema) and JSON as one tree with positions ───────────────────── */
 

@@ -6,10 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-const double fb_scan_tens[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                 1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-
 static bool S_fault(fb_scan_fault *fault, fb_json_fault what, const char *at) {
   *fault = (fb_scan_fault){what, at};
   return false;
@@ -257,77 +253,23 @@ static double S_by_library(const fb_number_text *number) {
   return d;
 }
 
-static double S_power_of_two(int exponent) { /* of a normal double */
-  uint64_t bits = (uint64_t)(exponent + 1023) << 52;
-  double d;
-  memcpy(&d, &bits, sizeof d);
-  return d;
-}
-
 /* whole × 2^exponent to the nearest double, ties to even. whole is not 0, the result is a normal double. */
 static double S_round(unsigned __int128 whole, int exponent) {
   uint64_t top = (uint64_t)(whole >> 64);
   int bits = top ? 128 - __builtin_clzll(top) : 64 - __builtin_clzll((uint64_t)whole);
   int shift = bits - 53;
-  if (shift <= 0) return (double)(uint64_t)whole * S_power_of_two(exponent);
+  if (shift <= 0) return (double)(uint64_t)whole * fb_decimal_power_of_two(exponent);
   uint64_t mantissa = (uint64_t)(whole >> shift);
   unsigned __int128 rest = whole & (((unsigned __int128)1 << shift) - 1),
                     half = (unsigned __int128)1 << (shift - 1);
   if (rest > half || (rest == half && (mantissa & 1))) mantissa++;
-  return (double)mantissa * S_power_of_two(exponent + shift);
-}
-
-const uint64_t fb_scan_fives[28] = {
-    UINT64_C(1),
-    UINT64_C(5),
-    UINT64_C(25),
-    UINT64_C(125),
-    UINT64_C(625),
-    UINT64_C(3125),
-    UINT64_C(15625),
-    UINT64_C(78125),
-    UINT64_C(390625),
-    UINT64_C(1953125),
-    UINT64_C(9765625),
-    UINT64_C(48828125),
-    UINT64_C(244140625),
-    UINT64_C(1220703125),
-    UINT64_C(6103515625),
-    UINT64_C(30517578125),
-    UINT64_C(152587890625),
-    UINT64_C(762939453125),
-    UINT64_C(3814697265625),
-    UINT64_C(19073486328125),
-    UINT64_C(95367431640625),
-    UINT64_C(476837158203125),
-    UINT64_C(2384185791015625),
-    UINT64_C(11920928955078125),
-    UINT64_C(59604644775390625),
-    UINT64_C(298023223876953125),
-    UINT64_C(1490116119384765625),
-    UINT64_C(7450580596923828125),
-};
-
-/* 5^27 fits 64 bits, so that the quotient with its remainder is exact in 128. Both are shifted to the
- * top of their words: then the quotient fits one word, which is one division of the machine. */
-double fb_scan_decimal(uint64_t digits, unsigned places) {
-  if (digits == 0) return 0;
-  int up = __builtin_clzll(digits), by = __builtin_clzll(fb_scan_fives[places]);
-  uint64_t fives = fb_scan_fives[places] << by;
-  unsigned __int128 whole = (unsigned __int128)(digits << up) << 63;
-  uint64_t quotient = (uint64_t)(whole / fives);
-  bool rest = (uint64_t)whole != quotient * fives;
-  int shift = 11 - __builtin_clzll(quotient); /* to 53 bits; 10 or 11 */
-  uint64_t mantissa = quotient >> shift, half = UINT64_C(1) << (shift - 1),
-           cut = quotient & (2 * half - 1);
-  mantissa += cut > half || (cut == half && (rest || (mantissa & 1)));
-  return (double)mantissa * S_power_of_two(shift + by - up - 63 - (int)places);
+  return (double)mantissa * fb_decimal_power_of_two(exponent + shift);
 }
 
 /* digits × 10^power, exactly rounded, for |power| ≤ 27. */
 static double S_by_integers(uint64_t digits, int power) {
-  if (power < 0) return fb_scan_decimal(digits, (unsigned)-power);
-  return S_round((unsigned __int128)digits * fb_scan_fives[power], power);
+  if (power < 0) return fb_decimal_double(digits, (unsigned)-power);
+  return S_round((unsigned __int128)digits * fb_decimal_fives[power], power);
 }
 
 static double S_double(const fb_number_text *number) {

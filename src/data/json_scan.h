@@ -10,6 +10,8 @@
 #ifndef FB_DATA_JSON_SCAN_H
 #define FB_DATA_JSON_SCAN_H
 
+#include "base/decimal.h"
+
 #include <flyball/data.h>
 
 #include <float.h>
@@ -140,13 +142,6 @@ bool fb_scan_unescape(fb_slice raw, char *out, size_t *ret_len, fb_scan_fault *f
 
 /* ── Numbers ─────────────────────────────────────────────────────────────────────────────────── */
 
-extern const double fb_scan_tens[23]; /* 1e0 … 1e22, each exact */
-
-extern const uint64_t fb_scan_fives[28]; /* 5^0 … 5^27: all that fit */
-
-/* digits × 10^-places to the nearest double, for places ≤ 27. */
-double fb_scan_decimal(uint64_t digits, unsigned places);
-
 /* The whole grammar, every size. Same contract as fb_scan_number. */
 const char *fb_scan_number_any(const char *at, const char *end, fb_value *ret_value,
                                fb_scan_fault *fault);
@@ -197,8 +192,8 @@ static inline const char *fb_scan_number(const char *at, const char *end, fb_val
     if (FB_UNLIKELY(!places || count + places > 19 || fb_scan_is_exponent(p, end))) goto any;
     /* Up to 2^53 over a power of ten that is exact: one division, rounded once. */
     double d = FLT_EVAL_METHOD == 0 && digits <= UINT64_C(1) << 53
-                   ? (double)digits / fb_scan_tens[places]
-                   : fb_scan_decimal(digits, (unsigned)places);
+                   ? (double)digits / fb_decimal_tens[places]
+                   : fb_decimal_double(digits, (unsigned)places);
     *ret_value = fb_double(negative ? -d : d);
     return p;
   }

@@ -161,7 +161,7 @@ static inline const char *S_double_cell(const char *at, const char *end, bool de
     return S_double_slow(at, end, declared, cell);
   /* At most 14 digits over an exact power of ten: rounded once. */
   static const uint32_t tens[8] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
-  double d = (double)(int64_t)(whole * tens[n] + S_number(word, n)) / fb_scan_tens[n];
+  double d = (double)(int64_t)(whole * tens[n] + S_number(word, n)) / fb_decimal_tens[n];
   *cell = negative ? -d : d;
   return p + n;
 }

@@ -163,7 +163,7 @@ fb_status fb_metric_check(const fb_metric_def *def, fb_error *err);
 
 /* number.c: room for 32 bytes; returns the length. */
 size_t fb_metrics_u64(char *out, uint64_t number);
-/* A decimal that reads back the same, of at most 17 digits; `canonical`: whole numbers as "1.0". NaN and infinities as
+/* The shortest decimal that reads back the same; `canonical`: whole numbers as "1.0". NaN and infinities as
  * Prometheus has them. */
 size_t fb_metrics_double(char *out, double number, bool canonical);
 

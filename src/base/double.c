@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Doubles as the shortest decimal that reads back the same; of several, the nearest. */
-#include "data/json_scan.h"
+#include "base/decimal.h"
 
 #include <math.h>
 
@@ -11,6 +11,57 @@ typedef struct fb_decimal {
   char digits[MOST_DIGITS + 1];
   int count, point;
 } fb_decimal;
+
+const double fb_decimal_tens[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+const uint64_t fb_decimal_fives[28] = {
+    UINT64_C(1),
+    UINT64_C(5),
+    UINT64_C(25),
+    UINT64_C(125),
+    UINT64_C(625),
+    UINT64_C(3125),
+    UINT64_C(15625),
+    UINT64_C(78125),
+    UINT64_C(390625),
+    UINT64_C(1953125),
+    UINT64_C(9765625),
+    UINT64_C(48828125),
+    UINT64_C(244140625),
+    UINT64_C(1220703125),
+    UINT64_C(6103515625),
+    UINT64_C(30517578125),
+    UINT64_C(152587890625),
+    UINT64_C(762939453125),
+    UINT64_C(3814697265625),
+    UINT64_C(19073486328125),
+    UINT64_C(95367431640625),
+    UINT64_C(476837158203125),
+    UINT64_C(2384185791015625),
+    UINT64_C(11920928955078125),
+    UINT64_C(59604644775390625),
+    UINT64_C(298023223876953125),
+    UINT64_C(1490116119384765625),
+    UINT64_C(7450580596923828125),
+};
+
+/* 5^27 fits 64 bits, so that the quotient with its remainder is exact in 128. Both are shifted to the
+ * top of their words: then the quotient fits one word, which is one division of the machine. */
+double fb_decimal_double(uint64_t digits, unsigned places) {
+  if (digits == 0) return 0;
+  int up = __builtin_clzll(digits), by = __builtin_clzll(fb_decimal_fives[places]);
+  uint64_t fives = fb_decimal_fives[places] << by;
+  unsigned __int128 whole = (unsigned __int128)(digits << up) << 63;
+  uint64_t quotient = (uint64_t)(whole / fives);
+  bool rest = (uint64_t)whole != quotient * fives;
+  int shift = 11 - __builtin_clzll(quotient); /* to 53 bits; 10 or 11 */
+  uint64_t mantissa = quotient >> shift, half = UINT64_C(1) << (shift - 1),
+           cut = quotient & (2 * half - 1);
+  mantissa += cut > half || (cut == half && (rest || (mantissa & 1)));
+  return (double)mantissa * fb_decimal_power_of_two(shift + by - up - 63 - (int)places);
+}
 
 /* ── Few digits ──────────────────────────────────────────────────────────────────────────────── */
 
@@ -28,10 +79,10 @@ static void S_from_integer(uint64_t whole, int places, fb_decimal *out) {
 static bool S_few_digits(double d, fb_decimal *out) {
   if (d >= 1e15 || d < 1e-7) return false;
   for (int places = 0; places <= 22; places++) {
-    double scaled = d * fb_scan_tens[places];
+    double scaled = d * fb_decimal_tens[places];
     if (scaled >= 1e15) return false;
     uint64_t whole = (uint64_t)(scaled + 0.5);
-    if ((double)whole / fb_scan_tens[places] == d) {
+    if ((double)whole / fb_decimal_tens[places] == d) {
       S_from_integer(whole, places, out);
       return true;
     }
@@ -48,7 +99,7 @@ static uint64_t S_scaled(double d, int places) {
   memcpy(&bits, &d, sizeof bits);
   uint64_t mantissa = (bits & ((UINT64_C(1) << 52) - 1)) | UINT64_C(1) << 52;
   int down = 1075 - (int)(bits >> 52 & 0x7ff) - places;
-  unsigned __int128 whole = (unsigned __int128)mantissa * fb_scan_fives[places];
+  unsigned __int128 whole = (unsigned __int128)mantissa * fb_decimal_fives[places];
   if (down <= 0) return (uint64_t)(whole << -down);
   unsigned __int128 half = (unsigned __int128)1 << (down - 1), rest = whole & (2 * half - 1);
   uint64_t integer = (uint64_t)(whole >> down);
@@ -62,12 +113,12 @@ static bool S_many_digits(double d, fb_decimal *out) {
   memcpy(&bits, &d, sizeof bits);
   if (d < 1e-7 || d >= 1e16 || !(bits & ((UINT64_C(1) << 52) - 1))) return false;
   int places = 16; /* one less for each digit before the point, one more for each zero after it */
-  for (int i = 0; d >= fb_scan_tens[i]; i++) places--;
-  for (int i = 1; d * fb_scan_tens[i] < 1; i++) places++;
+  for (int i = 0; d >= fb_decimal_tens[i]; i++) places--;
+  for (int i = 1; d * fb_decimal_tens[i] < 1; i++) places++;
   uint64_t whole = S_scaled(d, places);
   if (whole < UINT64_C(1000000000000000))
     whole = S_scaled(d, ++places); /* the product was rounded up to 1 */
-  if (whole >= UINT64_C(10000000000000000) || fb_scan_decimal(whole, (unsigned)places) != d) {
+  if (whole >= UINT64_C(10000000000000000) || fb_decimal_double(whole, (unsigned)places) != d) {
     if (whole < UINT64_C(10000000000000000)) places++;
     whole = S_scaled(d, places);
   }
