@@ -3,12 +3,14 @@
 #include "peer.h"
 
 #include <prometheus/counter.h>
+#include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <sstream>
 #include <string>
 
@@ -30,7 +32,7 @@ prometheus::Histogram &histogram() {
   return one;
 }
 
-prometheus::Registry registry;
+std::unique_ptr<prometheus::Registry> registry(new prometheus::Registry);
 std::string text;
 
 }  // namespace
@@ -51,13 +53,18 @@ extern "C" double peer_histogram_count(void) {
   return static_cast<double>(histogram().Collect().histogram.sample_count);
 }
 
-extern "C" void peer_fill(size_t counters, size_t histograms) {
-  auto &requests = prometheus::BuildCounter().Name("requests_total").Help("Requests served.").Register(registry);
+extern "C" void peer_forget(void) { registry.reset(new prometheus::Registry); }
+
+extern "C" void peer_fill(size_t counters, size_t gauges, size_t histograms) {
+  auto &requests = prometheus::BuildCounter().Name("requests_total").Help("Requests served.").Register(*registry);
   for (size_t i = 0; i < counters; i++)
     requests
         .Add({{"method", i % 2 ? "GET" : "POST"}, {"path", "/item/" + std::to_string(i)}, {"status", std::to_string(200 + i % 5)}})
         .Increment(static_cast<double>(i * 997));
-  auto &waits = prometheus::BuildHistogram().Name("wait_seconds").Help("Waiting time.").Register(registry);
+  auto &temperatures = prometheus::BuildGauge().Name("temperature").Help("Of the sensors.").Register(*registry);
+  for (size_t i = 0; i < gauges; i++)
+    temperatures.Add({{"path", "/item/" + std::to_string(i)}}).Set(static_cast<double>(i + 1) / 7);
+  auto &waits = prometheus::BuildHistogram().Name("wait_seconds").Help("Waiting time.").Register(*registry);
   for (size_t i = 0; i < histograms; i++) {
     auto &wait = waits.Add({{"path", "/item/" + std::to_string(i)}}, bounds());
     for (size_t j = 0; j < 100; j++) wait.Observe(0.001 * static_cast<double>(j + 1));
@@ -65,7 +72,7 @@ extern "C" void peer_fill(size_t counters, size_t histograms) {
 }
 
 extern "C" size_t peer_scrape(void) {
-  text = prometheus::TextSerializer().Serialize(registry.Collect());
+  text = prometheus::TextSerializer().Serialize(registry->Collect());
   return text.size();
 }
 
