@@ -127,6 +127,9 @@ fb_status fb_agenda_add(fb_session *session, const fb_rule *rule) {
     if (stale) fb_agenda_kill(session, stale);
     if (!S_hash_room(session)) return FB_E_NOMEM;
   }
+  if (rule->no_loop && session->firing_rule != FB_RULE_NONE &&
+      session->set->rules[session->firing_rule].book == rule->book)
+    return FB_OK;
   uint64_t max = session->options.max_activations;
   if (max && session->capped && agenda->live >= max) return FB_E_RULE_LIMIT;
   if (!fb_grow(&session->allocator, (void **)&agenda->fresh, &agenda->fresh_cap,

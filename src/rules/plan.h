@@ -170,6 +170,7 @@ typedef struct fb_rule {
   uint32_t positive_count;
   bool guarded; /* has `not` or `exists` */
   bool logical; /* asserts what is withdrawn with its reason */
+  bool no_loop; /* what its own firing changes does not activate it */
   fb_rule_action *actions;
   uint32_t action_count;
   uint32_t value_count; /* templates that a firing evaluates */

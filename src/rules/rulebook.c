@@ -163,6 +163,7 @@ enum {
   KEY_ENABLED,
   KEY_DESCRIPTION,
   KEY_TAGS,
+  KEY_NO_LOOP,
   KEY_COUNT
 };
 
@@ -170,7 +171,7 @@ static const fb_key_spec S_rule_keys[KEY_COUNT] = {
     {"name", FB_KIND_BIT(FB_STRING), true},   {"salience", FB_KIND_BIT(FB_INT), false},
     {"when", FB_KIND_BIT(FB_LIST), true},     {"then", FB_KIND_BIT(FB_LIST), true},
     {"enabled", FB_KIND_BIT(FB_BOOL), false}, {"description", FB_KIND_BIT(FB_STRING), false},
-    {"tags", FB_KIND_BIT(FB_LIST), false},
+    {"tags", FB_KIND_BIT(FB_LIST), false},    {"no_loop", FB_KIND_BIT(FB_BOOL), false},
 };
 
 static fb_slice S_keep(fb_rule_loader *loader, fb_slice text) {
@@ -242,6 +243,7 @@ static void S_load_rule(fb_rule_loader *loader, const fb_node *node, fb_table *n
     rule->info.description = S_keep(loader, fb_node_text(keys[KEY_DESCRIPTION]));
   rule->info.salience = S_salience(loader, keys[KEY_SALIENCE]);
   if (keys[KEY_ENABLED]) rule->info.enabled = keys[KEY_ENABLED]->as.scalar.as.b;
+  if (keys[KEY_NO_LOOP]) rule->no_loop = keys[KEY_NO_LOOP]->as.scalar.as.b;
   S_check_tags(loader, keys[KEY_TAGS]);
   size_t before = fb_errors_total(loader->errors);
   fb_cel_env_truncate(loader->env, 0);

@@ -49,6 +49,7 @@ typedef struct S_rule {
   int number, book, salience, condition_count, positive_count, action_count;
   S_condition conditions[CONDITIONS];
   S_action actions[2];
+  bool no_loop;
   int any; /* the condition that has another branch in the rule after it; -1: none; -2: this is that rule */
 } S_rule;
 
@@ -92,7 +93,7 @@ typedef struct S_world {
   int support_count;
   S_tuple firing; /* rule -1: none, or no match any more */
   uint64_t tick;
-  int firings;
+  int firings, firing_book; /* -1: none fires */
   fb_buf book, log, engine_log;
   bool declared, full;
   bool many;  /* rules, most with more constants than joins */
@@ -290,8 +291,8 @@ static void S_write_condition(S_world *w, const S_condition *c, const char *inde
 }
 
 static void S_write_rule(S_world *w, const S_rule *rule) {
-  fb_buf_printf(&w->book, "  - name: r%d\n    salience: %d\n    when:\n", rule->book,
-                rule->salience);
+  fb_buf_printf(&w->book, "  - name: r%d\n    salience: %d\n%s    when:\n", rule->book,
+                rule->salience, rule->no_loop ? "    no_loop: true\n" : "");
   for (int i = 0; i < rule->condition_count; i++) {
     const S_condition *c = &rule->conditions[i];
     if (rule->any != i) {
@@ -337,6 +338,7 @@ static void S_make_book(S_world *w) {
     S_rule *rule = &w->rules[w->rule_count];
     *rule = (S_rule){
         .number = w->rule_count++, .book = r, .salience = (int)S_below(w, 3) - 1, .any = -1};
+    rule->no_loop = S_below(w, 5) == 0;
     fb_cel_env_truncate(w->env, 0);
     for (int v = 0; v < VARIABLES; v++) S_add_variable(w, v);
     uint32_t count = 1 + S_below(w, CONDITIONS);
@@ -457,7 +459,8 @@ static void S_change(S_world *w, const S_view *view) {
     S_tuple *tuple = &w->next.items[i], *before = S_find(&w->now, tuple);
     bool goes_on = before && (!view || S_find(&w->middle, tuple));
     tuple->tick = goes_on ? before->tick : w->tick;
-    tuple->pending = goes_on ? before->pending : true;
+    const S_rule *rule = &w->rules[tuple->rule];
+    tuple->pending = goes_on ? before->pending : !(rule->no_loop && rule->book == w->firing_book);
   }
   int kept = 0;
   for (int i = 0; i < w->support_count; i++)
@@ -513,7 +516,8 @@ static void S_oracle_modify(S_world *w, int number, unsigned fields, const fb_va
   unsigned changed = 0;
   for (int f = 0; f < FIELDS; f++) {
     if (!(fields >> f & 1)) continue;
-    if (fact->fields[f].kind == values[f].kind && fb_value_equal(fact->fields[f], values[f]))
+    /* NaN, too, is what it was. */
+    if (fact->fields[f].kind == values[f].kind && fb_value_order(fact->fields[f], values[f]) == 0)
       continue;
     changed |= 1u << f;
   }
@@ -563,7 +567,7 @@ static bool S_same(const S_fact *fact, const S_action *action, fb_value value) {
   for (int f = 0; f < FIELDS; f++) {
     fb_value want = f == ID ? fb_int(99) : f == action->field ? value : fb_absent();
     if (want.kind != fact->fields[f].kind) return false;
-    if (want.kind != FB_ABSENT && !fb_value_equal(want, fact->fields[f])) return false;
+    if (want.kind != FB_ABSENT && fb_value_order(want, fact->fields[f]) != 0) return false;
   }
   return true;
 }
@@ -632,8 +636,9 @@ static void S_oracle_fire(S_world *w) {
     if (!best) return;
     best->pending = false;
     S_tuple tuple = w->firing = *best;
+    w->firing_book = w->rules[tuple.rule].book;
     S_oracle_act(w, &w->rules[tuple.rule], &tuple);
-    w->firing.rule = -1;
+    w->firing.rule = w->firing_book = -1;
     fb_buf_printf(&w->log, "r%d\n", w->rules[tuple.rule].book);
   }
 }
@@ -724,7 +729,7 @@ static fb_status S_count_left(void *context, fb_session *session, fb_fact_id id,
 }
 
 static void S_run(S_world *w, const fb_ruleset *rules) {
-  w->firing.rule = -1;
+  w->firing.rule = w->firing_book = -1;
   fb_session *session;
   fb_session_options options = {.max_firings = MAX_FIRINGS,
                                 .output = {.decision = S_decision, .fired = S_fired, .context = w}};
