@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+enum { TRIM_FROM = 1 << 16 /* activations that had room on an agenda, empty now */ };
+
 fb_status fb_agenda_init(fb_session *session) {
   fb_agenda *agenda = &session->agenda;
   size_t count = session->set->salience_count;
@@ -258,4 +260,27 @@ void fb_agenda_keep(fb_session *session, fb_activation *activation) {
 
 void fb_agenda_free(fb_session *session, fb_activation *activation) {
   fb_pool_put(&session->agenda.pools[activation->count], activation);
+}
+
+void fb_agenda_trim(fb_session *session) {
+  fb_agenda *agenda = &session->agenda;
+  size_t room = 0;
+  if (agenda->live || agenda->fresh_count || session->truth.supports ||
+      session->firing_rule != FB_RULE_NONE)
+    return;
+  for (size_t i = 0; i < session->set->salience_count; i++) {
+    if (agenda->levels[i].count) return;
+    room += agenda->levels[i].cap;
+  }
+  if (room < TRIM_FROM) return;
+  for (size_t i = 0; i < session->set->salience_count; i++) {
+    fb_agenda_level *level = &agenda->levels[i];
+    fb_free(&session->allocator, level->items, level->cap * sizeof *level->items);
+    *level = (fb_agenda_level){0};
+  }
+  for (uint32_t i = 0; i < FB_RULE_SLOTS; i++) {
+    fb_pool_release(&agenda->pools[i]);
+    fb_pool_init(&agenda->pools[i], &session->allocator,
+                 sizeof(fb_activation) + i * sizeof(fb_link));
+  }
 }

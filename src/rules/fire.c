@@ -327,5 +327,6 @@ fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *
     else
       fired++;
   }
+  fb_agenda_trim(session);
   return status;
 }

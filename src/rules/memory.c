@@ -32,16 +32,13 @@ static bool S_grow_places(fb_session *session, fb_memory *memory, uint32_t row) 
 }
 
 fb_status fb_memory_new_row(fb_session *session, fb_memory *memory, uint32_t *ret_row) {
-  if (memory->free_count) {
-    *ret_row = memory->free_rows[--memory->free_count];
+  if (memory->free_row) {
+    *ret_row = memory->free_row - 1;
+    memory->free_row = memory->places[*ret_row];
+    memory->places[*ret_row] = 0;
     return FB_OK;
   }
-  uint32_t row = fb_facts_count(memory->facts);
-  /* Room to free every row there is, so that freeing needs no memory. */
-  if (!S_grow_places(session, memory, row) ||
-      !fb_grow(&session->allocator, (void **)&memory->free_rows, &memory->free_cap, row,
-               sizeof *memory->free_rows))
-    return FB_E_NOMEM;
+  if (!S_grow_places(session, memory, fb_facts_count(memory->facts))) return FB_E_NOMEM;
   return fb_facts_add(memory->facts, ret_row);
 }
 
@@ -50,8 +47,8 @@ void fb_memory_free_row(fb_session *session, fb_memory *memory, uint32_t row) {
   for (uint32_t field = 0; field < fields; field++)
     if (fb_facts_get(memory->facts, row, field).kind != FB_ABSENT)
       fb_facts_set(memory->facts, row, field, fb_absent(), NULL);
-  memory->places[row] = 0;
-  memory->free_rows[memory->free_count++] = row;
+  memory->places[row] = memory->free_row;
+  memory->free_row = row + 1;
 }
 
 fb_status fb_memory_place(fb_session *session, uint32_t type, uint32_t row, uint32_t *ret_place) {

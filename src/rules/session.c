@@ -83,7 +83,6 @@ static void S_free_memories(fb_session *session) {
     fb_memory *memory = &session->memories[i];
     fb_facts_free(memory->facts);
     fb_free(allocator, memory->places, memory->place_cap * sizeof *memory->places);
-    fb_free(allocator, memory->free_rows, memory->free_cap * sizeof *memory->free_rows);
   }
   fb_free(allocator, session->memories, session->memory_cap * sizeof *session->memories);
   for (uint32_t i = 0; session->alphas && i < session->set->alpha_count; i++)
@@ -321,7 +320,7 @@ fb_status fb_session_assert(fb_session *session, fb_slice type_name, const fb_ma
     if (ret_id) *ret_id = 0;
     status = fb_stateless_rows(session, memory, memory->facts, row, 1, NULL, err);
     fb_facts_clear(memory->facts); /* the row was the only one */
-    memory->free_count = 0;
+    memory->free_row = 0;
     return status;
   }
   status = fb_session_insert_row(session, type->id, row, &place, err);
@@ -332,7 +331,7 @@ fb_status fb_session_assert(fb_session *session, fb_slice type_name, const fb_ma
 static fb_status S_copy_row(fb_session *session, fb_memory *memory, const fb_facts *facts,
                             uint32_t from, uint32_t *ret_row) {
   fb_status status;
-  if (!memory->free_count) {
+  if (!memory->free_row) {
     uint32_t row;
     if ((status = fb_memory_new_row(session, memory, &row)) != FB_OK) return status;
     fb_facts_drop_last(memory->facts); /* there is room now in the tables beside it */

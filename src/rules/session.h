@@ -86,10 +86,9 @@ typedef struct fb_fact {
 /* The facts of one type. */
 typedef struct fb_memory {
   fb_facts *facts;  /* NULL: none yet */
-  uint32_t *places; /* by row; 0: a free row */
+  uint32_t *places; /* by row; of a free row the next free one + 1 */
   size_t place_cap;
-  uint32_t *free_rows;
-  size_t free_count, free_cap;
+  uint32_t free_row; /* + 1; 0: none */
   uint64_t live;
 } fb_memory;
 
@@ -245,6 +244,8 @@ void fb_agenda_unpop(fb_session *session, fb_activation *activation);
 /* Takes it out of its facts' lists; it may be popped or not. */
 void fb_agenda_unlink(fb_session *session, fb_activation *activation);
 void fb_agenda_free(fb_session *session, fb_activation *activation);
+/* Gives the memory of an empty agenda back if it is much. */
+void fb_agenda_trim(fb_session *session);
 
 /* session.c: what fire.c shares with the public calls. */
 /* Makes a fact of a row and matches it; on failure the row is free again. */
