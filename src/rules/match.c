@@ -7,6 +7,7 @@
  * goes) makes activations anew: the tuples that the fact blocked are stashed before the change and
  * looked at after it. `exists` is the mirror image.
  */
+#include "data/facts_internal.h"
 #include "rules/session.h"
 
 /* Does this change make the fact new to the condition? */
@@ -36,7 +37,7 @@ static void S_bind(fb_session *session, uint32_t slot, uint32_t place) {
 
 static fb_value S_field(const fb_session *session, uint32_t slot, uint32_t field) {
   fb_value fact = session->slots[slot];
-  return fb_facts_get(fact.as.facts, fact.len, field);
+  return fb_facts_cell(fact.as.facts, fact.len, field);
 }
 
 static bool S_join_holds(fb_session *session, const fb_rule_join *join) {
@@ -110,7 +111,7 @@ static bool S_cursor_start(fb_session *session, const fb_rule *rule, const fb_ru
 }
 
 static bool S_same_key(fb_session *session, const S_cursor *cursor, uint32_t row) {
-  fb_value value = fb_facts_get(cursor->facts, row, cursor->field);
+  fb_value value = fb_facts_cell(cursor->facts, row, cursor->field);
   if (cursor->key.tag == FB_KEY_HASHED) return fb_value_equal(value, cursor->value);
   return fb_rule_key_equal(fb_rule_key_of(value, session->symbols), cursor->key);
 }
