@@ -134,14 +134,6 @@ static void S_free_item(fb_truth *truth, uint32_t number) {
   truth->free = number;
 }
 
-/* The oldest reason that is left is what `why` tells. */
-static void S_retell(fb_session *session, const fb_logical *item) {
-  uint64_t first = UINT64_MAX;
-  for (const fb_reason *at = item->reasons; at; at = at->next)
-    if (at->firing < first) first = at->firing;
-  session->facts[item->place].made_by = first;
-}
-
 static void S_drop_reason(fb_session *session, fb_reason *reason) {
   fb_truth *truth = &session->truth;
   fb_logical *item = &truth->items[reason->logical];
@@ -149,11 +141,14 @@ static void S_drop_reason(fb_session *session, fb_reason *reason) {
     reason->prev->next = reason->next;
   else
     item->reasons = reason->next;
-  if (reason->next) reason->next->prev = reason->prev;
-  if (!item->reasons)
+  if (reason->next)
+    reason->next->prev = reason->prev;
+  else
+    item->last = reason->prev;
+  if (item->reasons)
+    session->facts[item->place].made_by = item->reasons->firing; /* what `why` tells */
+  else
     S_wait(session, reason->logical);
-  else if (session->facts[item->place].made_by == reason->firing)
-    S_retell(session, item);
   fb_pool_put(&truth->reasons, reason);
 }
 
@@ -193,7 +188,7 @@ static void S_forget(fb_session *session, uint32_t place) {
     fb_pool_put(&truth->reasons, at);
   }
   S_hash_out(truth, number);
-  item->reasons = NULL;
+  item->reasons = item->last = NULL;
   item->place = 0;
   truth->live--;
   if (!item->waits) S_free_item(truth, number);
@@ -239,13 +234,16 @@ static void S_add_reason(fb_session *session, uint32_t number, fb_reason *reason
       fb_pool_put(&truth->reasons, reason);
       return;
     }
-  *reason = (fb_reason){.next = item->reasons,
+  *reason = (fb_reason){.prev = item->last,
                         .owner = truth->firing,
                         .owner_next = truth->firing->reasons,
                         .firing = session->firing,
                         .logical = number};
-  if (item->reasons) item->reasons->prev = reason;
-  item->reasons = reason;
+  if (item->last)
+    item->last->next = reason;
+  else
+    item->reasons = reason;
+  item->last = reason;
   truth->firing->reasons = reason;
 }
 

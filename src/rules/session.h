@@ -51,7 +51,7 @@ struct fb_reason {
 };
 
 typedef struct fb_logical {
-  fb_reason *reasons;
+  fb_reason *reasons, *last; /* the oldest first */
   uint64_t hash, serial; /* serial: of the fact */
   uint32_t place;        /* 0: the fact is gone */
   uint32_t next;  /* of its bucket, or of the free ones */

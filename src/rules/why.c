@@ -140,7 +140,7 @@ static fb_value S_tell_chain(S_teller *teller) {
   return fb_list_value(chain);
 }
 
-/* The firings that a logical fact rests on, the latest first. */
+/* The firings that a logical fact rests on, the oldest first. */
 static fb_value S_tell_reasons(S_teller *teller, const fb_fact *fact) {
   fb_list *list = fb_list_new(teller->arena, 4);
   uint32_t count = 0;
