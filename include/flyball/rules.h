@@ -158,6 +158,22 @@ FB_API fb_status fb_session_modify(fb_session *session, fb_fact_id id, const fb_
                                    fb_error *err);
 FB_API fb_status fb_session_retract(fb_session *session, fb_fact_id id, fb_error *err);
 
+/* ── Snapshots ───────────────────────────────────────────────────────────────────────────────── */
+
+/* Appends the session's state (facts with their ids, what waits to fire, statistics, the log of firings) to `out`: versioned, with a
+ * checksum, the same bytes on every machine. Not while a rule fires: FB_E_RULE_SESSION. FB_E_LIMIT: a value with more than 256
+ * levels. The session is not changed. */
+FB_API fb_status fb_session_save(fb_session *session, fb_buf *out, fb_error *err);
+/* A new session that goes on exactly where the saved one stood, given the same rulebook (FB_E_RULE_BOOK). facts_only: any rulebook
+ * will do; the facts are asserted in their order, with new ids, into a fresh session, but for logical ones, which the rules conclude anew. Limits, output and clock come from
+ * `options`, as in fb_session_new. FB_E_RULE_SNAPSHOT: damaged, or of another version; nothing in it can do harm. */
+FB_API fb_status fb_session_restore(const fb_ruleset *ruleset, const fb_session_options *options,
+                                    const fb_allocator *allocator, fb_slice snapshot, bool facts_only,
+                                    fb_session **ret_session, fb_error *err);
+/* An equal session, independent from then on; by a snapshot in memory. options NULL: those of the session. */
+FB_API fb_status fb_session_clone(fb_session *session, const fb_session_options *options,
+                                  fb_session **ret_clone, fb_error *err);
+
 /* ── Fire ────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Fires until the agenda is empty or `halt`: FB_OK. A limit: FB_E_RULE_LIMIT, *err names it and is located at the rule

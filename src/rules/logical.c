@@ -322,3 +322,22 @@ void fb_logical_end(fb_session *session, fb_activation *activation) {
   else if (!activation->reasons)
     fb_agenda_kill(session, activation);
 }
+
+fb_status fb_logical_restore(fb_session *session, const fb_rule *rule, uint64_t firing,
+                             const uint32_t *supported, uint32_t count) {
+  fb_status status = fb_agenda_add(session, rule);
+  if (status == FB_OK) status = fb_agenda_settle(session);
+  fb_activation *activation = status == FB_OK ? fb_agenda_pop(session) : NULL;
+  if (!activation) return status == FB_OK ? FB_E_RULE_SNAPSHOT : status;
+  session->firing = firing;
+  fb_logical_keep(session, activation);
+  for (uint32_t i = 0; i < count && status == FB_OK; i++) {
+    fb_reason *reason;
+    fb_fact *fact = &session->facts[supported[i]];
+    status = S_reserve(session, &reason);
+    if (status == FB_OK)
+      S_add_reason(session, fact->logical ? fact->logical : S_new_item(session, supported[i]), reason);
+  }
+  fb_logical_end(session, activation);
+  return status;
+}

@@ -73,8 +73,7 @@ static fb_status S_init_state(fb_session *session) {
       !session->matched || !session->due || !session->rule_stats || !session->values || !session->rows)
     return FB_E_NOMEM;
   for (int i = 0; i < FB_RULE_SLOTS; i++) session->slots[i] = fb_absent();
-  fb_status status = fb_agenda_init(session);
-  return status == FB_OK ? fb_match_start(session) : status;
+  return fb_agenda_init(session);
 }
 
 static void S_free_memories(fb_session *session) {
@@ -121,7 +120,7 @@ static void S_release_state(fb_session *session) {
   fb_arena_release(&session->firing_arena);
 }
 
-fb_status fb_session_new(const fb_ruleset *ruleset, const fb_session_options *options,
+fb_status fb_session_new_bare(const fb_ruleset *ruleset, const fb_session_options *options,
                          const fb_allocator *allocator, fb_session **ret_session) {
   if (options && options->stateless && !fb_ruleset_stateless(ruleset, NULL))
     return FB_E_RULE_STATEFUL;
@@ -141,6 +140,19 @@ fb_status fb_session_new(const fb_ruleset *ruleset, const fb_session_options *op
   }
   *ret_session = session;
   return FB_OK;
+}
+
+fb_status fb_session_new(const fb_ruleset *ruleset, const fb_session_options *options,
+                         const fb_allocator *allocator, fb_session **ret_session) {
+  fb_session *session;
+  fb_status status = fb_session_new_bare(ruleset, options, allocator, &session);
+  if (status != FB_OK) return status;
+  status = fb_match_start(session);
+  if (status == FB_OK)
+    *ret_session = session;
+  else
+    fb_session_free(session);
+  return status;
 }
 
 void fb_session_free(fb_session *session) {
@@ -163,6 +175,7 @@ fb_status fb_session_reset(fb_session *session) {
                           .texts = kept.texts,
                           .schema = kept.schema};
   fb_status status = S_init_state(session);
+  if (status == FB_OK) status = fb_match_start(session);
   session->lost = status != FB_OK;
   return status;
 }

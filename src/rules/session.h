@@ -247,7 +247,10 @@ void fb_agenda_free(fb_session *session, fb_activation *activation);
 /* Gives the memory of an empty agenda back if it is much. */
 void fb_agenda_trim(fb_session *session);
 
-/* session.c: what fire.c shares with the public calls. */
+/* session.c: a session without the activations that it begins with. */
+fb_status fb_session_new_bare(const fb_ruleset *ruleset, const fb_session_options *options,
+                              const fb_allocator *allocator, fb_session **ret_session);
+/* What fire.c shares with the public calls. */
 /* Makes a fact of a row and matches it; on failure the row is free again. */
 fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row,
                                 uint32_t *ret_place, fb_error *err);
@@ -281,6 +284,10 @@ fb_status fb_logical_assert(fb_session *session, uint32_t type, uint32_t row, fb
 /* The fields of the fact are others. */
 void fb_logical_changed(fb_session *session, uint32_t place);
 fb_status fb_logical_remove(fb_session *session, uint32_t place);
+/* For snapshots: the rule fired with session->places in that firing, and the facts at `supported` rest on it. The
+ * agenda is empty. FB_E_RULE_SNAPSHOT: it is there already. */
+fb_status fb_logical_restore(fb_session *session, const fb_rule *rule, uint64_t firing,
+                             const uint32_t *supported, uint32_t count);
 /* After every change: takes away the facts that have lost their last reason, and so on. */
 fb_status fb_logical_withdraw(fb_session *session);
 

@@ -728,10 +728,31 @@ static fb_status S_count_left(void *context, fb_session *session, fb_fact_id id,
   return FB_OK;
 }
 
+/* The session goes on as its own snapshot. */
+static fb_session *S_reborn(fb_session *session, const fb_session_options *options) {
+  fb_session *again;
+  fb_buf first, second;
+  fb_error err;
+  fb_buf_init(&first, NULL, 0);
+  fb_buf_init(&second, NULL, 0);
+  if (fb_session_save(session, &first, &err) != FB_OK) fail_msg("save: %s", err.text);
+  if (fb_session_restore(fb_session_ruleset(session), options, NULL, fb_buf_slice(&first), false, &again, &err) != FB_OK)
+    fail_msg("restore: %s", err.text);
+  assert_int_equal(fb_session_save(again, &second, NULL), FB_OK);
+  assert_int_equal(first.len, second.len);
+  assert_memory_equal(first.ptr, second.ptr, first.len);
+  fb_buf_release(&first);
+  fb_buf_release(&second);
+  fb_session_free(session);
+  return again;
+}
+
 static void S_run(S_world *w, const fb_ruleset *rules) {
   w->firing.rule = w->firing_book = -1;
+  bool snapshots = S_below(w, 2);
   fb_session *session;
   fb_session_options options = {.max_firings = MAX_FIRINGS,
+                                .explain = snapshots,
                                 .output = {.decision = S_decision, .fired = S_fired, .context = w}};
   assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
   S_changed(w, NULL);
@@ -746,6 +767,7 @@ static void S_run(S_world *w, const fb_ruleset *rules) {
       assert_true(status == FB_OK || status == FB_E_RULE_LIMIT);
       S_oracle_fire(w);
     }
+    if (snapshots) session = S_reborn(session, &options);
     if (w->fact_count > 60) break;
   }
   fb_session_fire(session, NULL, NULL);
