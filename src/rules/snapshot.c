@@ -198,7 +198,6 @@ static bool S_put_supports(fb_buf *out, const fb_session *session) {
   size_t count = 0, cap = 0;
   void *items = NULL;
   bool good = true;
-  S_put(out, truth->supports);
   for (uint32_t i = 1; i < truth->count; i++)
     for (fb_reason *at = truth->items[i].place ? truth->items[i].reasons : NULL; at && good; at = at->next) {
       good = fb_grow(session->base, &items, &cap, count, sizeof at);
@@ -206,6 +205,10 @@ static bool S_put_supports(fb_buf *out, const fb_session *session) {
     }
   fb_reason **reasons = items;
   if (good && count) qsort(reasons, count, sizeof *reasons, S_reason_order);
+  /* Activations whose facts are all gone are kept too, but nothing rests on them. */
+  size_t groups = 0;
+  for (size_t i = 0; good && i < count; i++) groups += !i || reasons[i]->firing != reasons[i - 1]->firing;
+  S_put(out, groups);
   for (size_t from = 0, to = 0; good && from < count; from = to) {
     while (to < count && reasons[to]->firing == reasons[from]->firing) to++;
     S_put_support(out, session, reasons + from, to - from);
