@@ -20,8 +20,10 @@ static void S_expect(bool holds, const char *what, const char *detail) {
 static void S_check_error(const fb_error *err, fb_slice text) {
   S_expect(err->code != FB_OK && err->text[0], "an error without words", "");
   if (err->code == FB_E_NOMEM) return;
-  S_expect(err->line >= 1 && err->column >= 1 && err->column <= text.len + 1, "an error without a sound place", err->text);
-  S_expect(fb_utf8_valid(err->text, strlen(err->text), NULL), "an error that is not UTF-8", err->text);
+  S_expect(err->line >= 1 && err->column >= 1 && err->column <= text.len + 1,
+           "an error without a sound place", err->text);
+  S_expect(fb_utf8_valid(err->text, strlen(err->text), NULL), "an error that is not UTF-8",
+           err->text);
 }
 
 /* Every kind that a value of that type may have, bit 1 << fb_kind; null may stand for some types. */
@@ -73,7 +75,8 @@ static void S_open(S_world *w) {
   S_add(w, "nothing", fb_cel_simple(FB_CEL_DYN), fb_absent());
 }
 
-static fb_status S_eval(S_world *w, const fb_cel_program *program, fb_slice text, fb_value *ret_value) {
+static fb_status S_eval(S_world *w, const fb_cel_program *program, fb_slice text,
+                        fb_value *ret_value) {
   fb_cel_context context;
   fb_error err;
   fb_cel_context_init(&context, &w->arena);
@@ -107,7 +110,8 @@ static void S_run_twice(S_world *w, const fb_cel_program *program, fb_slice text
   S_expect(status == again, "another status the second time", "");
   if (status) return;
   S_expect(first.kind < FB_ERROR, "a result that is no value", fb_kind_name(first.kind));
-  S_expect(first.kind == second.kind && fb_slice_equal(S_json(w, first), S_json(w, second)), "another result the second time", "");
+  S_expect(first.kind == second.kind && fb_slice_equal(S_json(w, first), S_json(w, second)),
+           "another result the second time", "");
 }
 
 static void S_expression(S_world *w, fb_slice text) {
@@ -124,8 +128,10 @@ static void S_expression(S_world *w, fb_slice text) {
     fb_value value, other;
     S_expect(unchecked != NULL, "compiles checked only", "");
     if (!S_eval(w, checked, text, &value)) {
-      S_expect(S_kinds(fb_cel_program_type(checked)) & FB_KIND_BIT(value.kind), "a result of another type than the checker said", fb_kind_name(value.kind));
-      if (!S_eval(w, unchecked, text, &other)) S_expect(value.kind == other.kind, "another result unchecked", "");
+      S_expect(S_kinds(fb_cel_program_type(checked)) & FB_KIND_BIT(value.kind),
+               "a result of another type than the checker said", fb_kind_name(value.kind));
+      if (!S_eval(w, unchecked, text, &other))
+        S_expect(value.kind == other.kind, "another result unchecked", "");
     }
     fb_buf dump;
     fb_buf_init(&dump, NULL, 0);
@@ -141,7 +147,8 @@ static void S_template(S_world *w, fb_slice text) {
   fb_errors errors;
   fb_errors_init(&errors, NULL, 10);
   fb_status status = fb_template_compile(w->env, text, NULL, &template_, &errors);
-  S_expect(!status == !errors.count || status == FB_E_NOMEM, "a status that does not go with the errors", "template");
+  S_expect(!status == !errors.count || status == FB_E_NOMEM,
+           "a status that does not go with the errors", "template");
   for (size_t i = 0; i < errors.count; i++) S_check_error(&errors.items[i], text);
   fb_errors_release(&errors);
   if (status) return;
@@ -151,7 +158,8 @@ static void S_template(S_world *w, fb_slice text) {
   fb_cel_context_init(&context, &w->arena);
   context.steps = STEPS;
   context.max_size = MAX_SIZE;
-  if (fb_template_eval(template_, w->slots, &context, &value, &err)) S_expect(err.text[0], "an error without words", "template");
+  if (fb_template_eval(template_, w->slots, &context, &value, &err))
+    S_expect(err.text[0], "an error without words", "template");
   fb_cel_context_release(&context);
   fb_template_free(template_);
 }

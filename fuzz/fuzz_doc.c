@@ -10,8 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MAX_COUNTED = 2048, MAX_YAML_AGAIN = 1000 };
 
-typedef fb_status reader(fb_slice text, const char *name, const fb_doc_options *options, fb_doc **ret_doc,
-                         fb_errors *errors);
+typedef fb_status reader(fb_slice text, const char *name, const fb_doc_options *options,
+                         fb_doc **ret_doc, fb_errors *errors);
 
 static void S_check(bool holds) {
   if (!holds) abort();

@@ -40,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fb_mission *mission = NULL;
   fb_errors errors;
   fb_errors_init(&errors, NULL, 0);
-  fb_status status = fb_doc_read_yaml((fb_slice){(const char *)data, size}, "m.yaml", NULL, &doc, &errors);
+  fb_status status =
+      fb_doc_read_yaml((fb_slice){(const char *)data, size}, "m.yaml", NULL, &doc, &errors);
   if (!status) status = fb_mission_load(doc, NULL, NULL, &mission, &errors);
   S_check((status == FB_OK) == (fb_errors_total(&errors) == 0));
   if (!status) S_run(mission);

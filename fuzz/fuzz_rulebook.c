@@ -36,18 +36,21 @@ static void S_error(void *context, fb_session *session, const fb_error *err) {
   fb_buf_printf(context, "%s\n", err->text);
 }
 
-static void S_assert_all(fb_session *session, fb_slice facts, fb_fact_id *ids, uint32_t *ret_count) {
+static void S_assert_all(fb_session *session, fb_slice facts, fb_fact_id *ids,
+                         uint32_t *ret_count) {
   fb_memory_source memory = {facts};
   fb_stream_options options = {.format = FB_STREAM_NDJSON, .type = FB_SLICE("a"), .batch_rows = 8};
   fb_errors errors;
   fb_stream *stream;
   fb_batch batch;
   fb_errors_init(&errors, NULL, 5);
-  if (fb_stream_open(fb_source_memory(&memory), fb_session_schema(session), &options, NULL, &stream, NULL) == FB_OK) {
+  if (fb_stream_open(fb_source_memory(&memory), fb_session_schema(session), &options, NULL, &stream,
+                     NULL) == FB_OK) {
     while (fb_stream_next(stream, &batch, &errors) == FB_OK && *ret_count < MAX_FACTS - 8)
       for (size_t i = 0; i < batch.run_count; i++) {
         uint32_t done = 0;
-        fb_session_assert_rows(session, batch.runs[i].facts, batch.runs[i].first, batch.runs[i].count, ids + *ret_count, &done, NULL);
+        fb_session_assert_rows(session, batch.runs[i].facts, batch.runs[i].first,
+                               batch.runs[i].count, ids + *ret_count, &done, NULL);
         *ret_count += done;
       }
     fb_stream_free(stream);
@@ -56,9 +59,14 @@ static void S_assert_all(fb_session *session, fb_slice facts, fb_fact_id *ids, u
 }
 
 static void S_run(const fb_ruleset *rules, fb_slice facts, fb_buf *log) {
-  fb_session_options options = {.max_firings = MAX_FIRINGS, .max_facts = MAX_FACTS, .max_activations = 2000,
-                                .max_candidates = 20000, .max_steps = 20000, .explain = true,
-                                .output = {.decision = S_decision, .error = S_error, .fired = S_fired, .context = log}};
+  fb_session_options options = {
+      .max_firings = MAX_FIRINGS,
+      .max_facts = MAX_FACTS,
+      .max_activations = 2000,
+      .max_candidates = 20000,
+      .max_steps = 20000,
+      .explain = true,
+      .output = {.decision = S_decision, .error = S_error, .fired = S_fired, .context = log}};
   fb_session *session;
   fb_fact_id ids[MAX_FACTS * 2];
   uint32_t count = 0;
@@ -68,8 +76,10 @@ static void S_run(const fb_ruleset *rules, fb_slice facts, fb_buf *log) {
   for (uint32_t i = 0; i < count; i += 3) {
     fb_entry entry = {fb_string(FB_SLICE("n")), fb_int(i)};
     fb_map map = {.len = 1, .cap = 1, .entries = &entry};
-    if (i % 2) fb_session_retract(session, ids[i], NULL);
-    else fb_session_modify(session, ids[i], &map, NULL);
+    if (i % 2)
+      fb_session_retract(session, ids[i], NULL);
+    else
+      fb_session_modify(session, ids[i], &map, NULL);
   }
   fb_session_fire(session, NULL, NULL);
   S_check(fb_session_statistics(session).facts <= MAX_FACTS);
@@ -78,7 +88,8 @@ static void S_run(const fb_ruleset *rules, fb_slice facts, fb_buf *log) {
 
 static void S_check_errors(const fb_errors *errors) {
   S_check(errors->count > 0);
-  for (size_t i = 0; i < errors->count; i++) S_check(errors->items[i].text[0] && errors->items[i].line);
+  for (size_t i = 0; i < errors->count; i++)
+    S_check(errors->items[i].text[0] && errors->items[i].line);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -12,12 +12,16 @@ static const char S_book[] =
     "rules:\n"
     "  - name: pair\n    when: [a as x: x.n > 0, b as y: y.n == x.n, not c as z: z.n == x.n]\n"
     "    then: [{emit: pair, with: {s: \"${{ x.s }}\"}}, {assert: c, with: {n: \"${{ x.n }}\"}}]\n"
-    "  - name: c\n    salience: 5\n    when: [c as z, b as y: z.n + 1 == y.n]\n    then: [{retract: z}, {modify: y, with: {n: 1}}]\n"
-    "  - name: sure\n    when: [b as y: y.n > 0]\n    then: [{assert: d, logical: true, with: {n: \"${{ y.n }}\"}}]\n"
+    "  - name: c\n    salience: 5\n    when: [c as z, b as y: z.n + 1 == y.n]\n    then: "
+    "[{retract: z}, {modify: y, with: {n: 1}}]\n"
+    "  - name: sure\n    when: [b as y: y.n > 0]\n    then: [{assert: d, logical: true, with: {n: "
+    "\"${{ y.n }}\"}}]\n"
     "  - name: alone\n    when: [not c]\n    then: [{log: none}]\n";
 static const char S_facts[] =
-    "{\"type\":\"a\",\"n\":1,\"s\":\"text\",\"at\":\"2026-01-01T00:00:00Z\"}\n{\"type\":\"b\",\"n\":1,\"l\":[1,2.5,{\"k\":null}]}\n"
-    "{\"type\":\"b\",\"n\":2,\"m\":{\"x\":\"y\"}}\n{\"type\":\"a\",\"n\":2,\"s\":\"t\"}\n{\"type\":\"d\",\"v\":true}\n";
+    "{\"type\":\"a\",\"n\":1,\"s\":\"text\",\"at\":\"2026-01-01T00:00:00Z\"}\n{\"type\":\"b\","
+    "\"n\":1,\"l\":[1,2.5,{\"k\":null}]}\n"
+    "{\"type\":\"b\",\"n\":2,\"m\":{\"x\":\"y\"}}\n{\"type\":\"a\",\"n\":2,\"s\":\"t\"}\n{\"type\":"
+    "\"d\",\"v\":true}\n";
 
 static void S_check(bool holds) {
   if (!holds) abort();
@@ -34,8 +38,12 @@ static fb_status S_decision(void *context, fb_session *session, const fb_decisio
 }
 
 static fb_session_options S_options(bool explain) {
-  return (fb_session_options){.max_firings = 3, .max_facts = 100, .max_activations = 2000, .max_candidates = 20000,
-                              .explain = explain, .output = {.decision = S_decision}};
+  return (fb_session_options){.max_firings = 3,
+                              .max_facts = 100,
+                              .max_activations = 2000,
+                              .max_candidates = 20000,
+                              .explain = explain,
+                              .output = {.decision = S_decision}};
 }
 
 /* A session in the middle of its work. */
@@ -46,11 +54,12 @@ static void S_good(const fb_ruleset *rules, bool explain, fb_buf *out) {
   fb_stream *stream;
   fb_batch batch;
   S_check(fb_session_new(rules, &options, NULL, &session) == FB_OK);
-  S_check(fb_stream_open(fb_source_memory(&memory), fb_session_schema(session), NULL, NULL, &stream, NULL) == FB_OK);
+  S_check(fb_stream_open(fb_source_memory(&memory), fb_session_schema(session), NULL, NULL, &stream,
+                         NULL) == FB_OK);
   while (fb_stream_next(stream, &batch, NULL) == FB_OK)
     for (size_t i = 0; i < batch.run_count; i++)
-      S_check(fb_session_assert_rows(session, batch.runs[i].facts, batch.runs[i].first, batch.runs[i].count, NULL, NULL,
-                                     NULL) == FB_OK);
+      S_check(fb_session_assert_rows(session, batch.runs[i].facts, batch.runs[i].first,
+                                     batch.runs[i].count, NULL, NULL, NULL) == FB_OK);
   fb_stream_free(stream);
   fb_session_fire(session, NULL, NULL);
   S_check(fb_session_retract(session, 4, NULL) == FB_OK);
@@ -107,7 +116,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (int i = 0; i < 8; i++) snapshot.ptr[8 + i] = (char)(sum >> 8 * i);
   }
   fb_session_options options = S_options(explain);
-  fb_status status = fb_session_restore(rules, &options, NULL, fb_buf_slice(&snapshot), facts_only, &session, &err);
+  fb_status status = fb_session_restore(rules, &options, NULL, fb_buf_slice(&snapshot), facts_only,
+                                        &session, &err);
   S_check(status == FB_OK || err.text[0]);
   S_check(fix || !changed || status != FB_OK || facts_only);
   if (status == FB_OK) {

@@ -62,14 +62,15 @@ static inline void S_write_errors(const fb_errors *errors, fb_buf *out) {
   for (size_t i = 0; i < errors->count; i++) {
     const fb_error *err = &errors->items[i];
     bool json = err->code / 100 == 20; /* whose words are tested elsewhere */
-    fb_buf_printf(out, "FB%d %u:%u%s%s\n", err->code, err->line, err->column, json ? "" : " ", json ? "" : err->text);
+    fb_buf_printf(out, "FB%d %u:%u%s%s\n", err->code, err->line, err->column, json ? "" : " ",
+                  json ? "" : err->text);
   }
 }
 
 /* All that the stream gives and reports; type `order` is declared with the fields. Aborts when an
  * invariant does not hold: the callers have no use for what comes after that. */
-static inline fb_outcome fb_oracle_stream(fb_source source, fb_stream_options options, const fb_field *fields,
-                                          size_t count) {
+static inline fb_outcome fb_oracle_stream(fb_source source, fb_stream_options options,
+                                          const fb_field *fields, size_t count) {
   fb_outcome o = {0};
   fb_symbols *symbols = NULL;
   fb_schema *schema = NULL;
@@ -116,14 +117,16 @@ static inline size_t fb_oracle_lines(fb_slice text, fb_buf *out) {
     }
     fb_json_options options = {.max_depth = 64};
     const fb_value *type = NULL;
-    if (!fb_json_read((fb_slice){at, (size_t)(stop - at)}, "in", &options, &arena, &value, NULL) && value.kind == FB_MAP)
+    if (!fb_json_read((fb_slice){at, (size_t)(stop - at)}, "in", &options, &arena, &value, NULL) &&
+        value.kind == FB_MAP)
       type = fb_map_get_text(value.as.map, FB_SLICE("type"));
     if (type && type->kind == FB_STRING && type->len) {
       fb_buf_printf(out, "%.*s ", (int)type->len, type->as.text);
       fb_map *rest = fb_map_new(&arena, 8);
       for (uint32_t i = 0; i < value.as.map->len; i++)
         if (!fb_slice_equal(fb_value_text(value.as.map->entries[i].key), FB_SLICE("type")))
-          fb_map_put(rest, &arena, value.as.map->entries[i].key, value.as.map->entries[i].value, NULL);
+          fb_map_put(rest, &arena, value.as.map->entries[i].key, value.as.map->entries[i].value,
+                     NULL);
       fb_json_write(out, fb_map_value(rest), FB_JSON_CANONICAL);
       fb_buf_char(out, '\n');
     } else {

@@ -13,43 +13,49 @@ enum { ROUNDS = 9, REACH = 4 };
 
 /* ── Workloads ── */
 
-static const char *const S_countries[] = {"DE", "FR", "IT", "ES", "PL", "NL", "SE", "US", "GB", "CZ"};
+static const char *const S_countries[] = {"DE", "FR", "IT", "ES", "PL",
+                                          "NL", "SE", "US", "GB", "CZ"};
 static const char *const S_tiers[] = {"bronze", "silver", "gold", "platinum"};
 static const char *const S_kinds[] = {"order", "refund", "invoice"};
 
 /* Eight fields with their type: two ints, two doubles, three texts that repeat, a bool. */
 static void S_flat(fb_random *random, uint32_t i, fb_buf *out) {
   fb_buf_printf(out,
-                "{\"type\":\"order\",\"id\":%u,\"customer\":\"c-%u\",\"tier\":\"%s\",\"country\":\"%s\",\"amount\":%.2f,"
+                "{\"type\":\"order\",\"id\":%u,\"customer\":\"c-%u\",\"tier\":\"%s\",\"country\":"
+                "\"%s\",\"amount\":%.2f,"
                 "\"quantity\":%u,\"weight\":%.3f,\"express\":%s}\n",
-                1000000 + i, (unsigned)fb_random_below(random, 5000), S_tiers[fb_random_below(random, 4)],
-                S_countries[fb_random_below(random, 10)], fb_random_unit(random) * 1000,
-                (unsigned)fb_random_below(random, 100), fb_random_unit(random) * 20,
-                fb_random_below(random, 2) ? "true" : "false");
+                1000000 + i, (unsigned)fb_random_below(random, 5000),
+                S_tiers[fb_random_below(random, 4)], S_countries[fb_random_below(random, 10)],
+                fb_random_unit(random) * 1000, (unsigned)fb_random_below(random, 100),
+                fb_random_unit(random) * 20, fb_random_below(random, 2) ? "true" : "false");
 }
 
 /* The same with blanks as most libraries write them, and a text of its own in every record. */
 static void S_unique(fb_random *random, uint32_t i, fb_buf *out) {
   fb_buf_printf(out,
-                "{\"type\": \"order\", \"id\": \"ord-%08x\", \"customer\": \"c-%u\", \"tier\": \"%s\", \"country\": \"%s\", "
+                "{\"type\": \"order\", \"id\": \"ord-%08x\", \"customer\": \"c-%u\", \"tier\": "
+                "\"%s\", \"country\": \"%s\", "
                 "\"amount\": %.2f, \"quantity\": %u, \"express\": %s}\n",
-                (unsigned)fb_random_u64(random), (unsigned)fb_random_below(random, 5000), S_tiers[fb_random_below(random, 4)],
-                S_countries[fb_random_below(random, 10)], fb_random_unit(random) * 1000,
-                (unsigned)fb_random_below(random, 100), fb_random_below(random, 2) ? "true" : "false");
+                (unsigned)fb_random_u64(random), (unsigned)fb_random_below(random, 5000),
+                S_tiers[fb_random_below(random, 4)], S_countries[fb_random_below(random, 10)],
+                fb_random_unit(random) * 1000, (unsigned)fb_random_below(random, 100),
+                fb_random_below(random, 2) ? "true" : "false");
 }
 
 /* Three types in turn, keys that come and go, and now and then a whole number among the doubles. */
 static void S_mixed(fb_random *random, uint32_t i, fb_buf *out) {
   fb_buf_printf(out, "{\"type\":\"%s\",\"id\":%u", S_kinds[fb_random_below(random, 3)], i);
-  if (fb_random_below(random, 4)) fb_buf_printf(out, ",\"customer\":\"c-%u\"", (unsigned)fb_random_below(random, 5000));
+  if (fb_random_below(random, 4))
+    fb_buf_printf(out, ",\"customer\":\"c-%u\"", (unsigned)fb_random_below(random, 5000));
   fb_buf_printf(out, ",\"tier\":\"%s\"", S_tiers[fb_random_below(random, 4)]);
   if (fb_random_below(random, 4) == 0)
     fb_buf_printf(out, ",\"amount\":%u", (unsigned)fb_random_below(random, 1000));
   else
     fb_buf_printf(out, ",\"amount\":%.2f", fb_random_unit(random) * 1000);
-  if (fb_random_below(random, 2)) fb_buf_printf(out, ",\"country\":\"%s\"", S_countries[fb_random_below(random, 10)]);
-  fb_buf_printf(out, ",\"quantity\":%u,\"note\":\"caf\\u00e9 %u\"}\n", (unsigned)fb_random_below(random, 100),
-                (unsigned)fb_random_below(random, 50));
+  if (fb_random_below(random, 2))
+    fb_buf_printf(out, ",\"country\":\"%s\"", S_countries[fb_random_below(random, 10)]);
+  fb_buf_printf(out, ",\"quantity\":%u,\"note\":\"caf\\u00e9 %u\"}\n",
+                (unsigned)fb_random_below(random, 100), (unsigned)fb_random_below(random, 50));
 }
 
 static const struct {
@@ -137,20 +143,25 @@ static void S_print(const char *workload, reader *ours, reader *peer, size_t byt
   bool same = ours->good && peer->good && S_same(ours->proof, peer->proof);
   printf("{\"bench\": \"data\", \"workload\": \"%s\", \"ours\": %.1f, ", workload, mine);
   if (peer->read && same)
-    printf("\"peer\": %.1f, \"peer_name\": \"%s\", \"unit\": \"MB/s\", \"ratio\": %.2f, \"reach\": %d, \"verdict\": \"%s\", ",
-           theirs, peer->name, mine / theirs, REACH, mine >= REACH * theirs ? "met" : "missed");
+    printf(
+        "\"peer\": %.1f, \"peer_name\": \"%s\", \"unit\": \"MB/s\", \"ratio\": %.2f, \"reach\": "
+        "%d, \"verdict\": \"%s\", ",
+        theirs, peer->name, mine / theirs, REACH, mine >= REACH * theirs ? "met" : "missed");
   else
-    printf("\"peer\": null, \"peer_name\": \"%s\", \"unit\": \"MB/s\", \"ratio\": null, \"reach\": %d, \"verdict\": \"not measured\", ",
-           peer->name, REACH);
-  printf("\"rows\": %llu, \"sum\": %.2f, \"bytes\": %zu, \"rounds\": %d}\n", (unsigned long long)ours->proof.rows,
-         ours->proof.sum, bytes, ROUNDS);
+    printf(
+        "\"peer\": null, \"peer_name\": \"%s\", \"unit\": \"MB/s\", \"ratio\": null, \"reach\": "
+        "%d, \"verdict\": \"not measured\", ",
+        peer->name, REACH);
+  printf("\"rows\": %llu, \"sum\": %.2f, \"bytes\": %zu, \"rounds\": %d}\n",
+         (unsigned long long)ours->proof.rows, ours->proof.sum, bytes, ROUNDS);
   fflush(stdout);
 }
 
 static void S_run(const char *workload, fb_slice text, int only_ours) {
   reader readers[1 + DATA_PEERS] = {{.name = "flyball", .read = S_ours, .good = true}};
   for (int i = 0; i < DATA_PEERS; i++)
-    readers[i + 1] = (reader){.name = data_peers[i].name, .read = only_ours ? NULL : data_peers[i].read, .good = true};
+    readers[i + 1] = (reader){
+        .name = data_peers[i].name, .read = only_ours ? NULL : data_peers[i].read, .good = true};
   for (int round = 0; round < ROUNDS; round++)
     for (int i = 0; i <= DATA_PEERS; i++) S_round(&readers[i], text, round);
   for (int i = 0; i <= DATA_PEERS; i++) qsort(readers[i].rates, ROUNDS, sizeof(double), S_compare);

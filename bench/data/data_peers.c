@@ -89,7 +89,7 @@ static int S_close(void *context) {
 }
 
 static bool S_yajl(fb_slice text, data_proof *ret_proof) {
-  static const yajl_callbacks callbacks = {S_null, S_boolean, S_integer, S_double, NULL,    S_string,
+  static const yajl_callbacks callbacks = {S_null, S_boolean, S_integer, S_double, NULL,   S_string,
                                            S_open, S_key,     S_close,   S_open,   S_close};
   yajl_state state = {0};
   yajl_handle handle = yajl_alloc(&callbacks, NULL, &state);
@@ -104,4 +104,5 @@ static bool S_yajl(fb_slice text, data_proof *ret_proof) {
 #define S_yajl NULL
 #endif
 
-const data_peer data_peers[DATA_PEERS] = {{"jansson", S_jansson}, {"cjson", S_cjson}, {"yajl", S_yajl}};
+const data_peer data_peers[DATA_PEERS] = {
+    {"jansson", S_jansson}, {"cjson", S_cjson}, {"yajl", S_yajl}};

@@ -263,8 +263,7 @@ static void S_measure(const char *bench, const char *workload, fb_slice text, si
       if (!contenders[i].work) continue;
       int64_t start = S_cpu();
       contenders[i].proof = contenders[i].work(text);
-      contenders[i].rates[round] =
-          (double)size * 1e3 / (double)(S_cpu() - start);
+      contenders[i].rates[round] = (double)size * 1e3 / (double)(S_cpu() - start);
     }
   for (size_t i = 1; i < count; i++)
     S_print(bench, workload, &contenders[0], &contenders[i], reach);

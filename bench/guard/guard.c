@@ -71,9 +71,15 @@ static uint64_t S_guarded(fb_breaker *breaker, int64_t now) {
   }
   return done;
 }
-static uint64_t S_row(S_all *all, int64_t now) { return S_guarded(all->row, now); }
-static uint64_t S_calls(S_all *all, int64_t now) { return S_guarded(all->calls, now); }
-static uint64_t S_time(S_all *all, int64_t now) { return S_guarded(all->time, now); }
+static uint64_t S_row(S_all *all, int64_t now) {
+  return S_guarded(all->row, now);
+}
+static uint64_t S_calls(S_all *all, int64_t now) {
+  return S_guarded(all->calls, now);
+}
+static uint64_t S_time(S_all *all, int64_t now) {
+  return S_guarded(all->time, now);
+}
 
 static uint64_t S_clock(S_all *all, int64_t now) {
   uint64_t done = 0;
@@ -103,13 +109,15 @@ static uint64_t S_rate(S_all *all, int64_t now) {
 static uint64_t S_window(S_all *all, int64_t now) {
   uint64_t done = 0;
   (void)now; /* its own time, a millisecond a call, so that all are let through */
-  for (int i = 0; i < SLICE; i++) done += fb_rate_window_take(&all->window, 1, all->later += FB_MILLISECOND, NULL);
+  for (int i = 0; i < SLICE; i++)
+    done += fb_rate_window_take(&all->window, 1, all->later += FB_MILLISECOND, NULL);
   return done;
 }
 
 static uint64_t S_keys(S_all *all, int64_t now) {
   uint64_t done = 0;
-  for (int i = 0; i < SLICE; i++) done += fb_rate_keys_take(all->keys, FB_SLICE("caller"), 1, now + i, NULL);
+  for (int i = 0; i < SLICE; i++)
+    done += fb_rate_keys_take(all->keys, FB_SLICE("caller"), 1, now + i, NULL);
   return done;
 }
 
@@ -122,8 +130,12 @@ static uint64_t S_through(fb_bulkhead *bulkhead, int64_t now) {
   }
   return done;
 }
-static uint64_t S_bulkhead(S_all *all, int64_t now) { return S_through(all->bulkhead, now); }
-static uint64_t S_adaptive(S_all *all, int64_t now) { return S_through(all->adaptive, now); }
+static uint64_t S_bulkhead(S_all *all, int64_t now) {
+  return S_through(all->bulkhead, now);
+}
+static uint64_t S_adaptive(S_all *all, int64_t now) {
+  return S_through(all->adaptive, now);
+}
 
 /* What a counter that all share costs: shows whether two threads really met. */
 static uint64_t S_shared(S_all *all, int64_t now) {
@@ -201,15 +213,21 @@ static S_run S_two(S_all *all, S_work *work) {
 /* ── Rows ── */
 
 /* limit: ours may be at most so much (0: ours / peer at most `reach`). peer < 0 or reach < 0: not measured. */
-static void S_print(const char *workload, double ours, double peer, const char *name, double limit, double reach,
-                    uint64_t done) {
+static void S_print(const char *workload, double ours, double peer, const char *name, double limit,
+                    double reach, uint64_t done) {
   const char *verdict = limit > 0 ? ours <= limit ? "met" : "missed" : "not measured";
   if (limit <= 0 && peer > 0 && reach >= 0) verdict = ours <= peer * reach ? "met" : "missed";
   printf("{\"bench\":\"guard\",\"workload\":\"%s\",\"ours\":%.2f,", workload, ours);
-  if (peer > 0) printf("\"peer\":%.2f,\"peer_name\":\"%s\",\"unit\":\"ns/op\",\"ratio\":%.4f,", peer, name, ours / peer);
-  else printf("\"peer\":null,\"peer_name\":\"%s\",\"unit\":\"ns/op\",\"ratio\":null,", name);
-  printf("\"reach\":%.2f,\"verdict\":\"%s\",\"operations\":%llu}\n", limit > 0 ? limit : reach > 0 ? reach : 0, verdict,
-         (unsigned long long)done);
+  if (peer > 0)
+    printf("\"peer\":%.2f,\"peer_name\":\"%s\",\"unit\":\"ns/op\",\"ratio\":%.4f,", peer, name,
+           ours / peer);
+  else
+    printf("\"peer\":null,\"peer_name\":\"%s\",\"unit\":\"ns/op\",\"ratio\":null,", name);
+  printf("\"reach\":%.2f,\"verdict\":\"%s\",\"operations\":%llu}\n",
+         limit > 0   ? limit
+         : reach > 0 ? reach
+                     : 0,
+         verdict, (unsigned long long)done);
   fflush(stdout);
 }
 
@@ -232,8 +250,8 @@ static size_t S_read_peers(const char *path, S_peer *peers) {
 }
 
 /* One row beside each peer that did the same. */
-static void S_beside(const S_peer *peers, size_t count, const char *key, const char *workload, const char *expected,
-                     S_run run) {
+static void S_beside(const S_peer *peers, size_t count, const char *key, const char *workload,
+                     const char *expected, S_run run) {
   bool any = false;
   for (size_t i = 0; i < count; i++)
     if (strcmp(peers[i].key, key) == 0) {
@@ -246,8 +264,12 @@ static void S_beside(const S_peer *peers, size_t count, const char *key, const c
 static void S_setup(S_all *all) {
   fb_breaker_config row = {.consecutive = 5};
   fb_breaker_config calls = fb_breaker_config_default();
-  fb_breaker_config time = {.window_time = 10 * FB_SECOND, .buckets = 10, .failure_rate = 0.5, .minimum = 10,
-                            .slow_rate = 0.5, .slow_after = FB_SECOND};
+  fb_breaker_config time = {.window_time = 10 * FB_SECOND,
+                            .buckets = 10,
+                            .failure_rate = 0.5,
+                            .minimum = 10,
+                            .slow_rate = 0.5,
+                            .slow_after = FB_SECOND};
   fb_breaker_config open = {.consecutive = 1, .wait = 3600 * FB_SECOND};
   fb_rate_keys_config keys = {.tokens = 10000000, .per = FB_SECOND, .burst = 2000000000};
   fb_bulkhead_config bulkhead = {.limit = 10, .queue = 10}, adaptive = bulkhead;
@@ -255,11 +277,15 @@ static void S_setup(S_all *all) {
   all->policy = fb_retry_policy_default();
   all->policy.budget = &all->budget;
   fb_random_seed(&all->random, 1);
-  if (fb_retry_budget_init(&all->budget, 100, 0.1, NULL) || fb_breaker_new(&row, NULL, &all->row, NULL) ||
-      fb_breaker_new(&calls, NULL, &all->calls, NULL) || fb_breaker_new(&time, NULL, &all->time, NULL) ||
-      fb_breaker_new(&open, NULL, &all->open, NULL) || fb_rate_keys_new(&keys, NULL, &all->keys, NULL) ||
+  if (fb_retry_budget_init(&all->budget, 100, 0.1, NULL) ||
+      fb_breaker_new(&row, NULL, &all->row, NULL) ||
+      fb_breaker_new(&calls, NULL, &all->calls, NULL) ||
+      fb_breaker_new(&time, NULL, &all->time, NULL) ||
+      fb_breaker_new(&open, NULL, &all->open, NULL) ||
+      fb_rate_keys_new(&keys, NULL, &all->keys, NULL) ||
       fb_rate_init(&all->rate, 10000000, FB_SECOND, 2000000000, NULL) ||
-      fb_bulkhead_new(&bulkhead, NULL, &all->bulkhead, NULL) || fb_bulkhead_new(&adaptive, NULL, &all->adaptive, NULL) ||
+      fb_bulkhead_new(&bulkhead, NULL, &all->bulkhead, NULL) ||
+      fb_bulkhead_new(&adaptive, NULL, &all->adaptive, NULL) ||
       fb_rate_window_init(&all->window, 65535, FB_SECOND, NULL)) {
     fprintf(stderr, "bench-guard: cannot set up\n");
     exit(1);
@@ -278,7 +304,9 @@ int main(int argc, char **argv) {
   const struct {
     const char *name;
     S_work *work;
-  } closed[] = {{"breaker-closed-calls", S_calls}, {"breaker-closed-time", S_time}, {"breaker-closed-consecutive", S_row}};
+  } closed[] = {{"breaker-closed-calls", S_calls},
+                {"breaker-closed-time", S_time},
+                {"breaker-closed-consecutive", S_row}};
   S_run lone = S_one(&all, S_shared), pair = S_two(&all, S_shared);
   bool met = pair.high > 1.5 * lone.high; /* else the threads did not run at the same time */
   S_print("floor-shared-counter-2-threads", pair.high, lone.high, "one thread", 0, -1, pair.done);
@@ -289,7 +317,8 @@ int main(int argc, char **argv) {
     snprintf(name, sizeof name, "%s-2-threads", closed[i].name);
     S_print(name, two.high, one.high, "one thread", 0, met ? 1.1 : -1, two.done);
   }
-  S_beside(peers, count, "breaker-closed", "breaker-closed-time-clock", "opossum, cockatiel", S_one(&all, S_clock));
+  S_beside(peers, count, "breaker-closed", "breaker-closed-time-clock", "opossum, cockatiel",
+           S_one(&all, S_clock));
   run = S_one(&all, S_open);
   S_print("breaker-open", run.best, -1, "none", 4, 0, run.done);
   S_beside(peers, count, "breaker-open", "breaker-open", "opossum, cockatiel", run);

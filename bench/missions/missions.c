@@ -47,7 +47,8 @@ static void S_print(const char *bench, const char *workload, double ours, double
     verdict = ratio <= reach ? "met" : "missed";
   printf("{\"bench\":\"%s\",\"workload\":\"%s\",\"ours\":%.3f,", bench, workload, ours);
   if (peer > 0)
-    printf("\"peer\":%.3f,\"peer_name\":\"%s\",\"unit\":\"%s\",\"ratio\":%.3f,", peer, peer_name, unit, ratio);
+    printf("\"peer\":%.3f,\"peer_name\":\"%s\",\"unit\":\"%s\",\"ratio\":%.3f,", peer, peer_name,
+           unit, ratio);
   else
     printf("\"peer\":null,\"peer_name\":\"%s\",\"unit\":\"%s\",\"ratio\":null,", peer_name, unit);
   printf("\"reach\":%.3f,\"verdict\":\"%s\",%s}\n", limit > 0 ? limit : reach, verdict, proof);
@@ -170,7 +171,8 @@ static void S_noop(uint32_t count, bool chain) {
     fb_mission_run_options options = {.parallel = 8};
     if (fb_script_world_new(NULL, NULL, NULL, &world)) S_die("memory");
     double start = S_cpu();
-    if (fb_mission_run_new(loaded.mission, fb_script_world_face(world), &options, NULL, &run, NULL)) S_die("run");
+    if (fb_mission_run_new(loaded.mission, fb_script_world_face(world), &options, NULL, &run, NULL))
+      S_die("run");
     if (fb_mission_run_wait(run) != FB_MISSION_OK) S_die("run");
     double took = (S_cpu() - start) * 1e6 / count;
     if (least < 0 || took < least) least = took;
@@ -266,15 +268,15 @@ static void S_memory(uint32_t count) {
   char workload[64], proof[64];
   S_load(&loaded, count, true, &allocator);
   if (fb_script_world_new(NULL, NULL, NULL, &world)) S_die("memory");
-  if (fb_mission_run_new(loaded.mission, fb_script_world_face(world), NULL, &allocator, &run, NULL)) S_die("run");
+  if (fb_mission_run_new(loaded.mission, fb_script_world_face(world), NULL, &allocator, &run, NULL))
+    S_die("run");
   if (fb_mission_run_wait(run) != FB_MISSION_OK) S_die("run");
   fb_mission_run_free(run);
   S_unload(&loaded);
   fb_script_world_free(world);
   snprintf(workload, sizeof workload, "memory-%u", count);
   snprintf(proof, sizeof proof, "\"steps\":%u,\"left\":%zu", count, meter.held);
-  S_print("missions", workload, (double)meter.peak / (1 << 20), -1, "none", "MiB",
-          0, 8, proof);
+  S_print("missions", workload, (double)meter.peak / (1 << 20), -1, "none", "MiB", 0, 8, proof);
 }
 
 int main(int argc, char **argv) {

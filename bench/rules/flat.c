@@ -17,14 +17,20 @@ double bench_processor_seconds(void) {
 }
 
 size_t bench_rules(const char *workload, bench_rule **ret_rules) {
-  size_t count = !strcmp(workload, "b1") ? 1 : !strcmp(workload, "join") ? 0 : (size_t)strtoul(workload + 1, NULL, 10);
+  size_t count = !strcmp(workload, "b1")     ? 1
+                 : !strcmp(workload, "join") ? 0
+                                             : (size_t)strtoul(workload + 1, NULL, 10);
   bench_rule *rules = calloc(count + 1, sizeof *rules);
   for (size_t i = 0; i < count; i++) {
     int k = (int)i, low = (k * 13) % 990;
-    if (count == 1) rules[i] = (bench_rule){0, -1, -1, -1};
-    else if (count == 10) rules[i] = (bench_rule){k % 4, -1, 900 - (k / 4) * 10, -1};
-    else if (count == 100) rules[i] = (bench_rule){k % 4, (k * 7) % 50, 500, -1};
-    else rules[i] = (bench_rule){k % 4, (k * 7) % 50, low, low + 10};
+    if (count == 1)
+      rules[i] = (bench_rule){0, -1, -1, -1};
+    else if (count == 10)
+      rules[i] = (bench_rule){k % 4, -1, 900 - (k / 4) * 10, -1};
+    else if (count == 100)
+      rules[i] = (bench_rule){k % 4, (k * 7) % 50, 500, -1};
+    else
+      rules[i] = (bench_rule){k % 4, (k * 7) % 50, low, low + 10};
   }
   *ret_rules = rules;
   return count;
@@ -63,13 +69,15 @@ static uint64_t S_expected(const bench_data *data, const char *workload) {
   for (size_t r = 0; r < count; r++)
     for (int g = 0; g < 50; g++)
       for (int a = 0; a < 1000; a++)
-        cell[(rules[r].status * 50 + g) * 1000 + a] += (rules[r].region < 0 || rules[r].region == g) &&
-                                                       (rules[r].low < 0 || a >= rules[r].low) &&
-                                                       (rules[r].high < 0 || a < rules[r].high);
+        cell[(rules[r].status * 50 + g) * 1000 + a] +=
+            (rules[r].region < 0 || rules[r].region == g) &&
+            (rules[r].low < 0 || a >= rules[r].low) && (rules[r].high < 0 || a < rules[r].high);
   for (size_t i = 0; i < data->count; i++) {
     const bench_order *o = &data->orders[i];
-    if (count) hits += cell[(o->status * 50 + o->region) * 1000 + o->amount];
-    else hits += o->status == 0 && o->amount >= 900 && data->gold[o->customer];
+    if (count)
+      hits += cell[(o->status * 50 + o->region) * 1000 + o->amount];
+    else
+      hits += o->status == 0 && o->amount >= 900 && data->gold[o->customer];
   }
   free(cell);
   free(rules);
@@ -79,15 +87,20 @@ static uint64_t S_expected(const bench_data *data, const char *workload) {
 /* ── Flyball ── */
 
 static void S_rulebook(const char *workload, fb_buf *out) {
-  fb_buf_text(out, "facts:\n  order: {id: int, customer: int, amount: int, status: string, region: int}\n"
-                   "  customer: {id: int, tier: string}\nrules:\n");
+  fb_buf_text(
+      out,
+      "facts:\n  order: {id: int, customer: int, amount: int, status: string, region: int}\n"
+      "  customer: {id: int, tier: string}\nrules:\n");
   bench_rule *rules;
   size_t count = bench_rules(workload, &rules);
   if (!count)
-    fb_buf_text(out, "- {name: j, when: [{order as o: 'o.status == \"active\" && o.amount >= 900'}, "
-                     "{customer as c: 'c.id == o.customer && c.tier == \"gold\"'}], then: [{emit: j}]}\n");
+    fb_buf_text(
+        out,
+        "- {name: j, when: [{order as o: 'o.status == \"active\" && o.amount >= 900'}, "
+        "{customer as c: 'c.id == o.customer && c.tier == \"gold\"'}], then: [{emit: j}]}\n");
   for (size_t i = 0; i < count; i++) {
-    fb_buf_printf(out, "- {name: r%zu, when: [{order as o: 'o.status == \"%s\"", i, bench_statuses[rules[i].status]);
+    fb_buf_printf(out, "- {name: r%zu, when: [{order as o: 'o.status == \"%s\"", i,
+                  bench_statuses[rules[i].status]);
     if (rules[i].region >= 0) fb_buf_printf(out, " && o.region == %d", rules[i].region);
     if (rules[i].low >= 0) fb_buf_printf(out, " && o.amount >= %d", rules[i].low);
     if (rules[i].high >= 0) fb_buf_printf(out, " && o.amount < %d", rules[i].high);
@@ -116,7 +129,8 @@ static fb_facts *S_table(fb_session *session, const char *type) {
   return facts;
 }
 
-static void S_fill(fb_session *session, const bench_data *data, fb_facts *orders, fb_facts *customers) {
+static void S_fill(fb_session *session, const bench_data *data, fb_facts *orders,
+                   fb_facts *customers) {
   fb_symbols *symbols = fb_schema_symbols(fb_session_schema(session));
   fb_value statuses[4], tiers[2];
   fb_symbol symbol;
@@ -163,7 +177,8 @@ static bench_result S_flyball(const bench_data *data, const char *workload, uint
   bench_result result = {0};
   double start = bench_processor_seconds();
   if (!strcmp(workload, "join"))
-    S_must(fb_session_assert_rows(session, customers, 0, (uint32_t)data->customer_count, NULL, NULL, NULL));
+    S_must(fb_session_assert_rows(session, customers, 0, (uint32_t)data->customer_count, NULL, NULL,
+                                  NULL));
   S_must(fb_session_assert_rows(session, orders, 0, (uint32_t)data->count, ids, NULL, NULL));
   S_must(fb_session_fire(session, NULL, NULL));
   result.seconds = bench_processor_seconds() - start;
@@ -200,14 +215,22 @@ static double S_median(double *items, int count) {
   return items[count / 2];
 }
 
-static void S_print(const char *workload, size_t facts, double ours, double peer, double ratio, double reach,
-                    uint64_t firings, bool same, double memory) {
-  printf("{\"bench\":\"rules.flat\",\"workload\":\"%s\",\"ours\":%.0f,", workload, (double)facts / ours);
-  if (peer > 0) printf("\"peer\":%.0f,", (double)facts / peer);
-  else printf("\"peer\":null,");
+static void S_print(const char *workload, size_t facts, double ours, double peer, double ratio,
+                    double reach, uint64_t firings, bool same, double memory) {
+  printf("{\"bench\":\"rules.flat\",\"workload\":\"%s\",\"ours\":%.0f,", workload,
+         (double)facts / ours);
+  if (peer > 0)
+    printf("\"peer\":%.0f,", (double)facts / peer);
+  else
+    printf("\"peer\":null,");
   printf("\"peer_name\":\"CLIPS 6.30 (as packaged)\",\"unit\":\"facts/s\",");
-  if (peer > 0) printf("\"ratio\":%.2f,\"reach\":%.0f,\"verdict\":\"%s\",", ratio, reach, !same ? "not measured" : ratio >= reach ? "met" : "missed");
-  else printf("\"ratio\":null,\"reach\":%.0f,\"verdict\":\"not measured\",", reach);
+  if (peer > 0)
+    printf("\"ratio\":%.2f,\"reach\":%.0f,\"verdict\":\"%s\",", ratio, reach,
+           !same            ? "not measured"
+           : ratio >= reach ? "met"
+                            : "missed");
+  else
+    printf("\"ratio\":null,\"reach\":%.0f,\"verdict\":\"not measured\",", reach);
   printf("\"facts\":%zu,\"firings\":%llu,\"same_work\":%s,\"bytes_per_fact\":%.0f}\n", facts,
          (unsigned long long)firings, same ? "true" : "false", memory);
   fflush(stdout);
@@ -230,13 +253,15 @@ static void S_run(const bench_data *data, const char *workload, double reach, in
     updates[i] = a.update_seconds;
     peer_updates[i] = b.update_seconds;
     update_ratio[i] = b.update_seconds / a.update_seconds;
-    same = same && a.firings == S_expected(data, workload) && (b.seconds == 0 || b.firings == a.firings);
+    same = same && a.firings == S_expected(data, workload) &&
+           (b.seconds == 0 || b.firings == a.firings);
   }
-  S_print(workload, facts, S_median(ours, rounds), S_median(peer, rounds), S_median(ratio, rounds), reach, a.firings,
-          same, (double)memory / (double)facts);
+  S_print(workload, facts, S_median(ours, rounds), S_median(peer, rounds), S_median(ratio, rounds),
+          reach, a.firings, same, (double)memory / (double)facts);
   if (strcmp(workload, "r10")) return;
-  S_print("r10 update 10%", data->count / 10, S_median(updates, rounds), S_median(peer_updates, rounds),
-          S_median(update_ratio, rounds), 10, a.update_firings, b.seconds == 0 || a.update_firings == b.update_firings, 0);
+  S_print("r10 update 10%", data->count / 10, S_median(updates, rounds),
+          S_median(peer_updates, rounds), S_median(update_ratio, rounds), 10, a.update_firings,
+          b.seconds == 0 || a.update_firings == b.update_firings, 0);
 }
 
 int main(int argc, char **argv) {
@@ -249,7 +274,8 @@ int main(int argc, char **argv) {
   if (rounds < 1 || rounds > 9 || count < 10) return 2;
   bench_data data = S_data(count);
   for (size_t i = 0; i < sizeof workloads / sizeof *workloads; i++)
-    if (argc < 4 || !strcmp(argv[3], workloads[i].name)) S_run(&data, workloads[i].name, workloads[i].reach, rounds);
+    if (argc < 4 || !strcmp(argv[3], workloads[i].name))
+      S_run(&data, workloads[i].name, workloads[i].reach, rounds);
   free(data.orders);
   free(data.gold);
   return 0;

@@ -29,7 +29,8 @@ static const char S_manners[] =
     "- name: first seat\n"
     "  when: [{phase as p: 'p.is == \"start\"'}, guest as g]\n"
     "  then:\n"
-    "  - {assert: seating, with: {id: 1, from: 0, left: '${{ g.name }}', right: '${{ g.name }}', seat: 1, done: true}}\n"
+    "  - {assert: seating, with: {id: 1, from: 0, left: '${{ g.name }}', right: '${{ g.name }}', "
+    "seat: 1, done: true}}\n"
     "  - {assert: path, with: {seating: 1, guest: '${{ g.name }}', seat: 1}}\n"
     "  - {assert: next, with: {value: 2}}\n"
     "  - {modify: p, with: {is: seat}}\n"
@@ -43,10 +44,13 @@ static const char S_manners[] =
     "  - {not path as o: 'o.seating == s.id && o.guest == g.name'}\n"
     "  - {not tried as t: 't.seating == s.id && t.guest == g.name && t.hobby == r.hobby'}\n"
     "  then:\n"
-    "  - {assert: seating, with: {id: '${{ c.value }}', from: '${{ s.id }}', left: '${{ s.right }}', right: '${{ g.name }}', "
+    "  - {assert: seating, with: {id: '${{ c.value }}', from: '${{ s.id }}', left: '${{ s.right "
+    "}}', right: '${{ g.name }}', "
     "seat: '${{ s.seat + 1 }}', done: false}}\n"
-    "  - {assert: path, with: {seating: '${{ c.value }}', guest: '${{ g.name }}', seat: '${{ s.seat + 1 }}'}}\n"
-    "  - {assert: tried, with: {seating: '${{ s.id }}', guest: '${{ g.name }}', hobby: '${{ r.hobby }}'}}\n"
+    "  - {assert: path, with: {seating: '${{ c.value }}', guest: '${{ g.name }}', seat: '${{ "
+    "s.seat + 1 }}'}}\n"
+    "  - {assert: tried, with: {seating: '${{ s.id }}', guest: '${{ g.name }}', hobby: '${{ "
+    "r.hobby }}'}}\n"
     "  - {modify: c, with: {value: '${{ c.value + 1 }}'}}\n"
     "  - {modify: p, with: {is: copy}}\n"
     "- name: copy the path\n"
@@ -57,13 +61,15 @@ static const char S_manners[] =
     "  - {path as q: 'q.seating == s.from'}\n"
     "  - {not path as o: 'o.seating == s.id && o.guest == q.guest'}\n"
     "  then:\n"
-    "  - {assert: path, with: {seating: '${{ s.id }}', guest: '${{ q.guest }}', seat: '${{ q.seat }}'}}\n"
+    "  - {assert: path, with: {seating: '${{ s.id }}', guest: '${{ q.guest }}', seat: '${{ q.seat "
+    "}}'}}\n"
     "- name: the path is complete\n"
     "  when: [{phase as p: 'p.is == \"copy\"'}, {seating as s: '!s.done'}]\n"
     "  then: [{modify: s, with: {done: true}}, {modify: p, with: {is: check}}]\n"
     "- name: all are seated\n"
     "  salience: 10\n"
-    "  when: [{phase as p: 'p.is == \"check\"'}, table as t, {seating as s: 's.seat == t.seats'}, next as c]\n"
+    "  when: [{phase as p: 'p.is == \"check\"'}, table as t, {seating as s: 's.seat == t.seats'}, "
+    "next as c]\n"
     "  then: [{modify: c, with: {value: 1}}, {modify: p, with: {is: print}}]\n"
     "- name: keep seating\n"
     "  when: [{phase as p: 'p.is == \"check\"'}]\n"
@@ -86,8 +92,10 @@ static const char S_closure[] =
     "  edge: {a: int, b: int}\n"
     "  reach: {a: int, b: int}\n"
     "rules:\n"
-    "- {name: base, when: [edge as e], then: [{assert: reach, with: {a: '${{ e.a }}', b: '${{ e.b }}'}}]}\n"
-    "- {name: step, when: [reach as r, {edge as e: 'e.a == r.b'}], then: [{assert: reach, with: {a: '${{ r.a }}', b: '${{ e.b }}'}}]}\n";
+    "- {name: base, when: [edge as e], then: [{assert: reach, with: {a: '${{ e.a }}', b: '${{ e.b "
+    "}}'}}]}\n"
+    "- {name: step, when: [reach as r, {edge as e: 'e.a == r.b'}], then: [{assert: reach, with: "
+    "{a: '${{ r.a }}', b: '${{ e.b }}'}}]}\n";
 
 /* ── Data ── */
 
@@ -147,7 +155,8 @@ static void S_assert_guests(fb_session *session, const bench_guests *guests) {
                           S_entry("hobby", fb_int(g->hobby))};
     S_assert(session, "guest", entries, 3);
   }
-  fb_entry seats = S_entry("seats", fb_int(guests->seats)), phase = S_entry("is", fb_string(FB_SLICE("start")));
+  fb_entry seats = S_entry("seats", fb_int(guests->seats)),
+           phase = S_entry("is", fb_string(FB_SLICE("start")));
   S_assert(session, "table", &seats, 1);
   S_assert(session, "phase", &phase, 1);
 }
@@ -217,15 +226,22 @@ static void S_run(const char *name, int size, double reach, int rounds) {
     same = same && a.firings == expected && (!measured || b.firings == expected);
   }
   double ratio = S_median(ratios, rounds);
-  printf("{\"bench\":\"rules.join\",\"workload\":\"%s %d\",\"ours\":%.6f,", name, size, S_median(ours, rounds));
-  if (measured) printf("\"peer\":%.6f,", S_median(peers, rounds));
-  else printf("\"peer\":null,");
+  printf("{\"bench\":\"rules.join\",\"workload\":\"%s %d\",\"ours\":%.6f,", name, size,
+         S_median(ours, rounds));
+  if (measured)
+    printf("\"peer\":%.6f,", S_median(peers, rounds));
+  else
+    printf("\"peer\":null,");
   printf("\"peer_name\":\"CLIPS 6.30 (as packaged)\",\"unit\":\"s\",");
-  if (measured) printf("\"ratio\":%.2f,", ratio);
-  else printf("\"ratio\":null,");
+  if (measured)
+    printf("\"ratio\":%.2f,", ratio);
+  else
+    printf("\"ratio\":null,");
   printf("\"reach\":%.0f,\"verdict\":\"%s\",\"firings\":%llu,\"same_work\":%s}\n", reach,
-         !measured || !same ? "not measured" : ratio >= reach ? "met" : "missed", (unsigned long long)expected,
-         same ? "true" : "false");
+         !measured || !same ? "not measured"
+         : ratio >= reach   ? "met"
+                            : "missed",
+         (unsigned long long)expected, same ? "true" : "false");
   fflush(stdout);
   free(guests.items);
 }

@@ -18,22 +18,29 @@ static const char *const S_manners[] = {
     "(deftemplate tried (slot seating) (slot guest) (slot hobby))",
     "(defrule first-seat ?p <- (phase (is start)) (guest (name ?g)) => "
     "(assert (seating (id 1) (from 0) (left ?g) (right ?g) (seat 1) (done yes))) "
-    "(assert (path (seating 1) (guest ?g) (seat 1))) (assert (next-id (value 2))) (modify ?p (is seat)))",
-    "(defrule seat-neighbour ?p <- (phase (is seat)) (seating (id ?s) (right ?r) (seat ?n) (done yes)) "
-    "(guest (name ?r) (sex ?sex) (hobby ?h)) (guest (name ?g) (sex ~?sex) (hobby ?h)) ?c <- (next-id (value ?id)) "
+    "(assert (path (seating 1) (guest ?g) (seat 1))) (assert (next-id (value 2))) (modify ?p (is "
+    "seat)))",
+    "(defrule seat-neighbour ?p <- (phase (is seat)) (seating (id ?s) (right ?r) (seat ?n) (done "
+    "yes)) "
+    "(guest (name ?r) (sex ?sex) (hobby ?h)) (guest (name ?g) (sex ~?sex) (hobby ?h)) ?c <- "
+    "(next-id (value ?id)) "
     "(not (path (seating ?s) (guest ?g))) (not (tried (seating ?s) (guest ?g) (hobby ?h))) => "
     "(assert (seating (id ?id) (from ?s) (left ?r) (right ?g) (seat (+ ?n 1)) (done no))) "
-    "(assert (path (seating ?id) (guest ?g) (seat (+ ?n 1)))) (assert (tried (seating ?s) (guest ?g) (hobby ?h))) "
+    "(assert (path (seating ?id) (guest ?g) (seat (+ ?n 1)))) (assert (tried (seating ?s) (guest "
+    "?g) (hobby ?h))) "
     "(modify ?c (value (+ ?id 1))) (modify ?p (is copy)))",
-    "(defrule copy-path (declare (salience 10)) (phase (is copy)) (seating (id ?s) (from ?f) (done no)) "
+    "(defrule copy-path (declare (salience 10)) (phase (is copy)) (seating (id ?s) (from ?f) (done "
+    "no)) "
     "(path (seating ?f) (guest ?g) (seat ?n)) (not (path (seating ?s) (guest ?g))) => "
     "(assert (path (seating ?s) (guest ?g) (seat ?n))))",
     "(defrule path-complete ?p <- (phase (is copy)) ?s <- (seating (done no)) => "
     "(modify ?s (done yes)) (modify ?p (is check)))",
-    "(defrule all-seated (declare (salience 10)) ?p <- (phase (is check)) (table (seats ?n)) (seating (seat ?n)) "
+    "(defrule all-seated (declare (salience 10)) ?p <- (phase (is check)) (table (seats ?n)) "
+    "(seating (seat ?n)) "
     "?c <- (next-id) => (modify ?c (value 1)) (modify ?p (is print)))",
     "(defrule keep-seating ?p <- (phase (is check)) => (modify ?p (is seat)))",
-    "(defrule print-seat (phase (is print)) (table (seats ?n)) (seating (id ?s) (seat ?n)) ?c <- (next-id (value ?i)) "
+    "(defrule print-seat (phase (is print)) (table (seats ?n)) (seating (id ?s) (seat ?n)) ?c <- "
+    "(next-id (value ?i)) "
     "(path (seating ?s) (guest ?g) (seat ?i)) => (modify ?c (value (+ ?i 1))))",
     "(defrule finished (declare (salience -10)) ?p <- (phase (is print)) (table (seats ?n)) "
     "(next-id (value ?i&:(> ?i ?n))) => (retract ?p))",
@@ -42,7 +49,8 @@ static const char *const S_manners[] = {
 static const char *const S_closure[] = {
     "(deftemplate edge (slot a) (slot b))", "(deftemplate reach (slot a) (slot b))",
     "(defrule base (edge (a ?a) (b ?b)) => (assert (reach (a ?a) (b ?b))))",
-    "(defrule step (reach (a ?a) (b ?b)) (edge (a ?b) (b ?c)) => (assert (reach (a ?a) (b ?c))))", NULL};
+    "(defrule step (reach (a ?a) (b ?b)) (edge (a ?b) (b ?c)) => (assert (reach (a ?a) (b ?c))))",
+    NULL};
 
 static void S_assert(void *env, const char *text) {
   if (EnvAssertString(env, text)) return;
@@ -70,7 +78,8 @@ bench_join_result bench_clips_join(const bench_guests *guests, int nodes) {
   double start = S_processor_seconds();
   for (size_t i = 0; guests && i < guests->count; i++) {
     const bench_guest *g = &guests->items[i];
-    snprintf(text, sizeof text, "(guest (name %d) (sex %c) (hobby %d))", g->name, g->sex ? 'f' : 'm', g->hobby);
+    snprintf(text, sizeof text, "(guest (name %d) (sex %c) (hobby %d))", g->name,
+             g->sex ? 'f' : 'm', g->hobby);
     S_assert(env, text);
   }
   for (int v = 0; !guests && v < nodes - 1; v++) {

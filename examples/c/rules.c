@@ -26,7 +26,8 @@ static fb_status on_decision(void *context, fb_session *session, const fb_decisi
   fb_json_write(&line, fb_map_value(decision->fields), FB_JSON_COMPACT);
   fb_buf_text(&line, "\nwhy: ");
   if (status == FB_OK) fb_json_write(&line, why, FB_JSON_COMPACT);
-  if (!line.failed) printf("%.*s: %.*s\n", (int)decision->type.len, decision->type.ptr, (int)line.len, line.ptr);
+  if (!line.failed)
+    printf("%.*s: %.*s\n", (int)decision->type.len, decision->type.ptr, (int)line.len, line.ptr);
   ++*(int *)context;
   fb_buf_release(&line);
   fb_arena_release(&arena);
@@ -38,7 +39,8 @@ static fb_status add(fb_session *session, const char *type, const char *json, fb
   fb_value fact;
   fb_arena_init(&arena, NULL, 0);
   fb_status status = fb_json_read(fb_slice_of(json), type, NULL, &arena, &fact, err);
-  if (status == FB_OK) status = fb_session_assert(session, fb_slice_of(type), fact.as.map, NULL, err);
+  if (status == FB_OK)
+    status = fb_session_assert(session, fb_slice_of(type), fact.as.map, NULL, err);
   fb_arena_release(&arena); /* the session has its own copy */
   return status;
 }
@@ -52,8 +54,10 @@ int main(void) {
   fb_session_options options = {.output = {.decision = on_decision, .context = &decisions}};
   fb_status status = fb_session_new(rules, &options, NULL, &session);
   if (status == FB_OK) status = add(session, "customer", "{\"id\": \"ada\", \"orders\": 1}", &err);
-  if (status == FB_OK) status = add(session, "order", "{\"id\": 7, \"customer\": \"ada\", \"amount\": 2500.0}", &err);
-  if (status == FB_OK) status = add(session, "order", "{\"id\": 8, \"customer\": \"ada\", \"amount\": 12.5}", &err);
+  if (status == FB_OK)
+    status = add(session, "order", "{\"id\": 7, \"customer\": \"ada\", \"amount\": 2500.0}", &err);
+  if (status == FB_OK)
+    status = add(session, "order", "{\"id\": 8, \"customer\": \"ada\", \"amount\": 12.5}", &err);
   if (status == FB_OK) status = fb_session_fire(session, NULL, &err);
   if (status != FB_OK) fprintf(stderr, "%s\n", err.text);
   printf("%d decision%s\n", decisions, decisions == 1 ? "" : "s");

@@ -323,13 +323,19 @@ typedef struct fb_random {
 FB_API void fb_random_seed(fb_random *random, uint64_t seed);
 FB_API uint64_t fb_random_u64(fb_random *random);
 FB_API uint64_t fb_random_below(fb_random *random, uint64_t bound); /* unbiased; bound ≥ 1 */
-FB_API double fb_random_unit(fb_random *random);                     /* [0, 1) */
+FB_API double fb_random_unit(fb_random *random);                    /* [0, 1) */
 /* From the operating system: to seed hash tables of untrusted input, never the engines. */
 FB_API uint64_t fb_random_seed_system(void);
 
 /* ── Log ─────────────────────────────────────────────────────────────────────────────────────── */
 
-typedef enum fb_log_level { FB_LOG_DEBUG, FB_LOG_INFO, FB_LOG_WARN, FB_LOG_ERROR, FB_LOG_OFF } fb_log_level;
+typedef enum fb_log_level {
+  FB_LOG_DEBUG,
+  FB_LOG_INFO,
+  FB_LOG_WARN,
+  FB_LOG_ERROR,
+  FB_LOG_OFF
+} fb_log_level;
 typedef enum fb_log_format { FB_LOG_TEXT, FB_LOG_JSON } fb_log_format;
 
 /* Receives one finished line, newline included. */

@@ -61,11 +61,13 @@ FB_API fb_status fb_cel_env_new(const fb_allocator *allocator, fb_cel_env **ret_
 FB_API void fb_cel_env_free(fb_cel_env *env);
 /* Composite types for declarations; NULL when there is no memory. */
 FB_API const fb_cel_type *fb_cel_env_list(fb_cel_env *env, const fb_cel_type *element);
-FB_API const fb_cel_type *fb_cel_env_map(fb_cel_env *env, const fb_cel_type *key, const fb_cel_type *value);
+FB_API const fb_cel_type *fb_cel_env_map(fb_cel_env *env, const fb_cel_type *key,
+                                         const fb_cel_type *value);
 FB_API const fb_cel_type *fb_cel_env_fact(fb_cel_env *env, const fb_fact_type *fact);
 /* Declares a variable; its value is slots[*ret_slot] at evaluation. Slots count up from 0. The name may
  * be qualified ("a.b.c"). Declaring a name again replaces it from then on (a new slot). */
-FB_API fb_status fb_cel_env_add(fb_cel_env *env, fb_slice name, const fb_cel_type *type, uint32_t *ret_slot);
+FB_API fb_status fb_cel_env_add(fb_cel_env *env, fb_slice name, const fb_cel_type *type,
+                                uint32_t *ret_slot);
 /* Forgets the variables added after the first `count` slots. */
 FB_API void fb_cel_env_truncate(fb_cel_env *env, uint32_t count);
 FB_API uint32_t fb_cel_env_slots(const fb_cel_env *env);
@@ -77,14 +79,14 @@ FB_API fb_status fb_cel_env_container(fb_cel_env *env, fb_slice name);
 typedef struct fb_cel_program fb_cel_program;
 
 typedef struct fb_cel_options {
-  const char *name;         /* file for messages */
-  bool no_check;            /* undeclared names and wrong types become errors of evaluation */
-  const fb_cel_type *want;  /* the result must be assignable to it; NULL: anything */
-  uint32_t max_depth;       /* of the expression; 0: 250 */
-  uint32_t max_length;      /* bytes of source; 0: 64 KiB */
-  const fb_doc *doc;        /* where the source is text of a document: errors are moved there … */
-  const fb_node *node;      /* … it is this node's value … */
-  size_t node_offset;       /* … from this byte on */
+  const char *name;        /* file for messages */
+  bool no_check;           /* undeclared names and wrong types become errors of evaluation */
+  const fb_cel_type *want; /* the result must be assignable to it; NULL: anything */
+  uint32_t max_depth;      /* of the expression; 0: 250 */
+  uint32_t max_length;     /* bytes of source; 0: 64 KiB */
+  const fb_doc *doc;       /* where the source is text of a document: errors are moved there … */
+  const fb_node *node;     /* … it is this node's value … */
+  size_t node_offset;      /* … from this byte on */
 } fb_cel_options;
 
 /* All errors of the source go into `errors`. The program does not depend on the source text, but on
@@ -92,7 +94,8 @@ typedef struct fb_cel_options {
 FB_API fb_status fb_cel_compile(fb_cel_env *env, fb_slice source, const fb_cel_options *options,
                                 fb_cel_program **ret_program, fb_errors *errors);
 FB_API void fb_cel_program_free(fb_cel_program *program);
-FB_API const fb_cel_type *fb_cel_program_type(const fb_cel_program *program); /* owned by the program */
+FB_API const fb_cel_type *fb_cel_program_type(
+    const fb_cel_program *program); /* owned by the program */
 /* Which slots the program reads: bit i of word i/64. Slots ≥ the words given are not told. */
 FB_API void fb_cel_program_reads(const fb_cel_program *program, uint64_t *words, size_t count);
 /* For people: one instruction a line. */
@@ -101,24 +104,27 @@ FB_API void fb_cel_program_dump(const fb_cel_program *program, fb_buf *out);
 /* ── Evaluate ────────────────────────────────────────────────────────────────────────────────── */
 
 /* Finds the UTC offset in force in a time zone ("Europe/Berlin") at an instant. False: no such zone. */
-typedef bool fb_cel_zone(void *context, fb_slice name, int64_t unix_seconds, int32_t *ret_offset_seconds);
+typedef bool fb_cel_zone(void *context, fb_slice name, int64_t unix_seconds,
+                         int32_t *ret_offset_seconds);
 /* Reads the system's zone files. `context` is a fb_zones, which keeps each file once read, or NULL: then the
  * file is read at every call. Thread-safe. */
-FB_API bool fb_zone_system(void *context, fb_slice name, int64_t unix_seconds, int32_t *ret_offset_seconds);
+FB_API bool fb_zone_system(void *context, fb_slice name, int64_t unix_seconds,
+                           int32_t *ret_offset_seconds);
 typedef struct fb_zones fb_zones;
 /* directory NULL: /usr/share/zoneinfo; it is borrowed. Keeps at most 256 zones. */
-FB_API fb_status fb_zones_new(const fb_allocator *allocator, const char *directory, fb_zones **ret_zones);
+FB_API fb_status fb_zones_new(const fb_allocator *allocator, const char *directory,
+                              fb_zones **ret_zones);
 FB_API void fb_zones_free(fb_zones *zones);
 
 /* One a thread. Results live in `arena`, which the caller resets. The step budget counts executed
  * instructions and the work of library calls; it is counted down and refilled by the caller. */
 typedef struct fb_cel_context {
   fb_arena *arena;
-  uint64_t steps;      /* left; when gone: FB_E_CEL_BUDGET. fb_cel_context_init sets 10 million */
-  uint64_t max_size;   /* elements of a list, bytes of a text that an expression may make; 64 Mi */
-  fb_cel_zone *zone;   /* NULL: only UTC and fixed offsets */
+  uint64_t steps;    /* left; when gone: FB_E_CEL_BUDGET. fb_cel_context_init sets 10 million */
+  uint64_t max_size; /* elements of a list, bytes of a text that an expression may make; 64 Mi */
+  fb_cel_zone *zone; /* NULL: only UTC and fixed offsets */
   void *zone_context;
-  void *scratch;       /* the VM's registers, kept between evaluations; freed by _release */
+  void *scratch; /* the VM's registers, kept between evaluations; freed by _release */
   size_t scratch_size;
   struct fb_regex_cache *regexes; /* compiled patterns, at most 64; freed by _release */
 } fb_cel_context;

@@ -25,12 +25,12 @@ typedef enum fb_kind {
   FB_LIST,
   FB_MAP,
   FB_TIMESTAMP, /* seconds since 1970 in as.i, nanoseconds 0–999999999 in len */
-  FB_DURATION,  /* the same; value = seconds + nanos, nanos never negative (-0.5s is -1s + 500000000) */
-  FB_TYPE,      /* a type as a value; its name as text */
-  FB_OPTIONAL,  /* as.optional: the value inside, NULL for none */
-  FB_FACT,      /* a row of a fact table, read through as.facts; row in len */
-  FB_ERROR,     /* an expression's failure on its way up; never inside a list or map, never stored */
-  FB_ABSENT,    /* no value at all: a field that the fact does not have. Never inside a list or map */
+  FB_DURATION, /* the same; value = seconds + nanos, nanos never negative (-0.5s is -1s + 500000000) */
+  FB_TYPE,     /* a type as a value; its name as text */
+  FB_OPTIONAL, /* as.optional: the value inside, NULL for none */
+  FB_FACT,     /* a row of a fact table, read through as.facts; row in len */
+  FB_ERROR,    /* an expression's failure on its way up; never inside a list or map, never stored */
+  FB_ABSENT, /* no value at all: a field that the fact does not have. Never inside a list or map */
   FB_KIND_COUNT
 } fb_kind;
 
@@ -41,7 +41,7 @@ typedef struct fb_facts fb_facts;
 /* 16 bytes, passed by value. What it points to is immutable and belongs to whoever made it
  * (an arena, a symbol table, a document): a value never owns. */
 typedef struct fb_value {
-  uint8_t kind; /* fb_kind */
+  uint8_t kind;   /* fb_kind */
   uint8_t symbol; /* FB_STRING: 1 if the text is interned, see fb_symbol_of */
   uint16_t reserved;
   uint32_t len; /* bytes of text; nanoseconds of a time; row of a fact */
@@ -76,12 +76,24 @@ struct fb_map {
   uint32_t index_size;
 };
 
-static inline fb_value fb_null(void) { return (fb_value){.kind = FB_NULL}; }
-static inline fb_value fb_absent(void) { return (fb_value){.kind = FB_ABSENT}; }
-static inline fb_value fb_bool(bool b) { return (fb_value){.kind = FB_BOOL, .as = {.b = b}}; }
-static inline fb_value fb_int(int64_t i) { return (fb_value){.kind = FB_INT, .as = {.i = i}}; }
-static inline fb_value fb_uint(uint64_t u) { return (fb_value){.kind = FB_UINT, .as = {.u = u}}; }
-static inline fb_value fb_double(double d) { return (fb_value){.kind = FB_DOUBLE, .as = {.d = d}}; }
+static inline fb_value fb_null(void) {
+  return (fb_value){.kind = FB_NULL};
+}
+static inline fb_value fb_absent(void) {
+  return (fb_value){.kind = FB_ABSENT};
+}
+static inline fb_value fb_bool(bool b) {
+  return (fb_value){.kind = FB_BOOL, .as = {.b = b}};
+}
+static inline fb_value fb_int(int64_t i) {
+  return (fb_value){.kind = FB_INT, .as = {.i = i}};
+}
+static inline fb_value fb_uint(uint64_t u) {
+  return (fb_value){.kind = FB_UINT, .as = {.u = u}};
+}
+static inline fb_value fb_double(double d) {
+  return (fb_value){.kind = FB_DOUBLE, .as = {.d = d}};
+}
 /* Borrowed. len < 4 GiB. */
 static inline fb_value fb_string(fb_slice text) {
   return (fb_value){.kind = FB_STRING, .len = (uint32_t)text.len, .as = {.text = text.ptr}};
@@ -92,22 +104,32 @@ static inline fb_value fb_bytes(fb_slice bytes) {
 static inline fb_value fb_type_value(fb_slice name) {
   return (fb_value){.kind = FB_TYPE, .len = (uint32_t)name.len, .as = {.text = name.ptr}};
 }
-static inline fb_value fb_list_value(const fb_list *list) { return (fb_value){.kind = FB_LIST, .as = {.list = list}}; }
-static inline fb_value fb_map_value(const fb_map *map) { return (fb_value){.kind = FB_MAP, .as = {.map = map}}; }
+static inline fb_value fb_list_value(const fb_list *list) {
+  return (fb_value){.kind = FB_LIST, .as = {.list = list}};
+}
+static inline fb_value fb_map_value(const fb_map *map) {
+  return (fb_value){.kind = FB_MAP, .as = {.map = map}};
+}
 static inline fb_value fb_timestamp(int64_t seconds, uint32_t nanos) {
   return (fb_value){.kind = FB_TIMESTAMP, .len = nanos, .as = {.i = seconds}};
 }
 static inline fb_value fb_duration(int64_t seconds, uint32_t nanos) {
   return (fb_value){.kind = FB_DURATION, .len = nanos, .as = {.i = seconds}};
 }
-static inline fb_value fb_optional(const fb_value *inside) { return (fb_value){.kind = FB_OPTIONAL, .as = {.optional = inside}}; }
-static inline fb_value fb_error_value(const fb_error *err) { return (fb_value){.kind = FB_ERROR, .as = {.error = err}}; }
+static inline fb_value fb_optional(const fb_value *inside) {
+  return (fb_value){.kind = FB_OPTIONAL, .as = {.optional = inside}};
+}
+static inline fb_value fb_error_value(const fb_error *err) {
+  return (fb_value){.kind = FB_ERROR, .as = {.error = err}};
+}
 static inline fb_value fb_fact_value(const fb_facts *facts, uint32_t row) {
   return (fb_value){.kind = FB_FACT, .len = row, .as = {.facts = facts}};
 }
 
 /* The text of a string, bytes or type value. */
-static inline fb_slice fb_value_text(fb_value value) { return (fb_slice){value.as.text, value.len}; }
+static inline fb_slice fb_value_text(fb_value value) {
+  return (fb_slice){value.as.text, value.len};
+}
 
 /* "null_type", "bool", "int", …, "google.protobuf.Timestamp", "optional_type": CEL's names. */
 FB_API const char *fb_kind_name(fb_kind kind);
@@ -128,7 +150,8 @@ FB_API fb_list *fb_list_new(fb_arena *arena, size_t cap);
 FB_API bool fb_list_push(fb_list *list, fb_arena *arena, fb_value item);
 FB_API fb_map *fb_map_new(fb_arena *arena, size_t cap);
 /* Adds, or replaces the value of an equal key (*ret_replaced, nullable). False: no memory. */
-FB_API bool fb_map_put(fb_map *map, fb_arena *arena, fb_value key, fb_value value, bool *ret_replaced);
+FB_API bool fb_map_put(fb_map *map, fb_arena *arena, fb_value key, fb_value value,
+                       bool *ret_replaced);
 /* NULL when absent. Keys are found across number kinds, as in CEL. */
 FB_API const fb_value *fb_map_get(const fb_map *map, fb_value key);
 FB_API const fb_value *fb_map_get_text(const fb_map *map, fb_slice key);
@@ -139,9 +162,10 @@ FB_API fb_status fb_value_copy(fb_arena *arena, fb_value value, fb_value *ret_co
 /* ── JSON (RFC 8259) ─────────────────────────────────────────────────────────────────────────── */
 
 typedef struct fb_json_options {
-  uint32_t max_depth;    /* 0: 256; at most 1024 */
-  uint64_t max_length;   /* bytes of one text; 0: 1 GiB; at most 4 GiB */
-  bool keep_duplicates;  /* false: a repeated key in an object is an error; true: the last one counts */
+  uint32_t max_depth;  /* 0: 256; at most 1024 */
+  uint64_t max_length; /* bytes of one text; 0: 1 GiB; at most 4 GiB */
+  bool
+      keep_duplicates; /* false: a repeated key in an object is an error; true: the last one counts */
 } fb_json_options;
 
 /* Reads one JSON text; nothing but white space may follow. Integers become int, or uint if only that
@@ -158,7 +182,7 @@ typedef enum fb_json_style {
   FB_JSON_PRETTY = 1,    /* two blanks a level */
   FB_JSON_CANONICAL = 2, /* keys sorted by bytes, shortest numbers that read back the same */
   FB_JSON_HTML_SAFE = 4, /* < > & and U+2028/9 escaped, so that it may stand inside <script> */
-} fb_json_style; /* bits */
+} fb_json_style;         /* bits */
 
 /* Kinds without JSON: bytes → base64 text, times → RFC 3339 / "1.5s" text, type → its name, optional →
  * what is inside or null, NaN and infinities → the texts "NaN", "Infinity", "-Infinity", keys that
@@ -177,13 +201,15 @@ typedef struct fb_pair fb_pair;
 
 /* An alias is the node it stands for, with that node's position; its children are shared. */
 struct fb_node {
-  uint8_t kind;      /* fb_kind: FB_NULL, FB_BOOL, FB_INT, FB_UINT, FB_DOUBLE, FB_STRING, FB_LIST, FB_MAP;
+  uint8_t
+      kind; /* fb_kind: FB_NULL, FB_BOOL, FB_INT, FB_UINT, FB_DOUBLE, FB_STRING, FB_LIST, FB_MAP;
                       * FB_ERROR: stands where a mistake was reported (with keep_going only) */
-  uint8_t style;     /* fb_node_style */
-  uint32_t count;    /* items of a list, pairs of a map */
-  uint32_t offset;   /* of its first byte in the document's text: of the opening quote, if quoted; of the
+  uint8_t style;  /* fb_node_style */
+  uint32_t count; /* items of a list, pairs of a map */
+  uint32_t
+      offset; /* of its first byte in the document's text: of the opening quote, if quoted; of the
                       * first character that is not blank, if literal or folded */
-  uint32_t length;   /* bytes it takes there */
+  uint32_t length;       /* bytes it takes there */
   uint32_t line, column; /* from 1; column in code points */
   union {
     fb_value scalar;
@@ -198,12 +224,12 @@ struct fb_pair {
 };
 
 typedef enum fb_node_style {
-  FB_NODE_JSON,          /* JSON, or a flow/block collection */
+  FB_NODE_JSON, /* JSON, or a flow/block collection */
   FB_NODE_PLAIN,
   FB_NODE_SINGLE_QUOTED,
   FB_NODE_DOUBLE_QUOTED,
-  FB_NODE_LITERAL,       /* | */
-  FB_NODE_FOLDED         /* > */
+  FB_NODE_LITERAL, /* | */
+  FB_NODE_FOLDED   /* > */
 } fb_node_style;
 
 typedef struct fb_doc_options {
@@ -236,8 +262,12 @@ FB_API const char *fb_doc_name(const fb_doc *doc);
 FB_API fb_status fb_doc_status(const fb_doc *doc);
 FB_API fb_slice fb_doc_text(const fb_doc *doc);
 
-static inline fb_slice fb_node_text(const fb_node *node) { return fb_value_text(node->as.scalar); }
-static inline bool fb_node_is(const fb_node *node, fb_kind kind) { return node && node->kind == kind; }
+static inline fb_slice fb_node_text(const fb_node *node) {
+  return fb_value_text(node->as.scalar);
+}
+static inline bool fb_node_is(const fb_node *node, fb_kind kind) {
+  return node && node->kind == kind;
+}
 /* The value of a map's key; NULL if absent or if node is no map. */
 FB_API const fb_node *fb_node_get(const fb_node *node, const char *key);
 FB_API const fb_pair *fb_node_get_pair(const fb_node *node, const char *key);
@@ -280,7 +310,8 @@ typedef struct fb_symbols fb_symbols;
 typedef uint32_t fb_symbol; /* 0 is the empty text; dense */
 
 /* seed: of the hash; draw it from fb_random_seed_system where input is not trusted. */
-FB_API fb_status fb_symbols_new(const fb_allocator *allocator, uint64_t seed, fb_symbols **ret_symbols);
+FB_API fb_status fb_symbols_new(const fb_allocator *allocator, uint64_t seed,
+                                fb_symbols **ret_symbols);
 FB_API void fb_symbols_free(fb_symbols *symbols);
 /* Interns (copies) the text; FB_E_NOMEM, or FB_E_LIMIT at 2^32 - 1 symbols. */
 FB_API fb_status fb_symbol_intern(fb_symbols *symbols, fb_slice text, fb_symbol *ret_symbol);
@@ -330,8 +361,8 @@ typedef struct fb_field {
 /* `fields` is in order of declaration, then of first sight. A declared type never gains one. */
 typedef struct fb_fact_type {
   fb_slice name;
-  uint32_t id;   /* dense, from 0, within its schema */
-  bool open;     /* learns fields as facts come */
+  uint32_t id; /* dense, from 0, within its schema */
+  bool open;   /* learns fields as facts come */
   uint32_t field_count, field_cap;
   fb_field *fields;
   fb_table by_name; /* field name → number */
@@ -340,7 +371,8 @@ typedef struct fb_fact_type {
 typedef struct fb_schema fb_schema;
 
 /* The schema holds its types and the symbols of their facts (borrowed: must outlive it). */
-FB_API fb_status fb_schema_new(const fb_allocator *allocator, fb_symbols *symbols, fb_schema **ret_schema);
+FB_API fb_status fb_schema_new(const fb_allocator *allocator, fb_symbols *symbols,
+                               fb_schema **ret_schema);
 FB_API void fb_schema_free(fb_schema *schema);
 FB_API fb_symbols *fb_schema_symbols(const fb_schema *schema);
 FB_API size_t fb_schema_count(const fb_schema *schema);
@@ -357,7 +389,8 @@ FB_API const char *fb_field_type_name(fb_field_type type);
 /* Field number, or -1. */
 FB_API int32_t fb_fact_type_field(const fb_fact_type *type, fb_slice name);
 /* Finds, or (open types only) adds; FB_E_FACT_FIELD when a declared type has no such field. */
-FB_API fb_status fb_fact_type_learn(fb_schema *schema, fb_fact_type *type, fb_slice name, uint32_t *ret_field);
+FB_API fb_status fb_fact_type_learn(fb_schema *schema, fb_fact_type *type, fb_slice name,
+                                    uint32_t *ret_field);
 
 /* ── Facts in columns ────────────────────────────────────────────────────────────────────────── */
 
@@ -383,7 +416,8 @@ typedef struct fb_column {
 
 /* Whether row `at` of the chunk has the field. */
 static inline bool fb_column_has(const fb_column *column, uint32_t at) {
-  return FB_LIKELY(at < column->dense) || (column->present && (column->present[at / 64] >> (at % 64) & 1));
+  return FB_LIKELY(at < column->dense) ||
+         (column->present && (column->present[at / 64] >> (at % 64) & 1));
 }
 
 /* The same for rows 64 * word … 64 * word + 63, one bit a row. */
@@ -417,13 +451,16 @@ FB_API fb_status fb_facts_add(fb_facts *facts, uint32_t *ret_row);
  * only, with these conversions that lose nothing: int ↔ uint in range, int/uint → double if exact,
  * RFC 3339 text → timestamp, duration text → duration; null leaves it absent, as in JSON of
  * protobuf. Else FB_E_FACT_VALUE. */
-FB_API fb_status fb_facts_set(fb_facts *facts, uint32_t row, uint32_t field, fb_value value, fb_error *err);
+FB_API fb_status fb_facts_set(fb_facts *facts, uint32_t row, uint32_t field, fb_value value,
+                              fb_error *err);
 /* FB_ABSENT when the row does not have it. Strings come back as symbols. */
 FB_API fb_value fb_facts_get(const fb_facts *facts, uint32_t row, uint32_t field);
 /* Adds one fact from a map with text keys: learns fields of open types, checks declared ones. */
-FB_API fb_status fb_facts_add_map(fb_facts *facts, const fb_map *map, uint32_t *ret_row, fb_error *err);
+FB_API fb_status fb_facts_add_map(fb_facts *facts, const fb_map *map, uint32_t *ret_row,
+                                  fb_error *err);
 /* Copies a row of another table of the same schema and type. */
-FB_API fb_status fb_facts_add_row(fb_facts *facts, const fb_facts *from, uint32_t row, uint32_t *ret_row);
+FB_API fb_status fb_facts_add_row(fb_facts *facts, const fb_facts *from, uint32_t row,
+                                  uint32_t *ret_row);
 /* Removes all rows; keeps the memory of one chunk for the next batch. */
 FB_API void fb_facts_clear(fb_facts *facts);
 /* The last row only: undoes fb_facts_add. */
@@ -431,7 +468,8 @@ FB_API void fb_facts_drop_last(fb_facts *facts);
 FB_API size_t fb_facts_memory(const fb_facts *facts);
 /* The fields that the row has, as a map in the arena (field order). Names and values are borrowed from
  * the schema and the table; fb_value_copy of the fact makes a copy that stands alone. */
-FB_API fb_status fb_fact_map(const fb_facts *facts, uint32_t row, fb_arena *arena, fb_map **ret_map);
+FB_API fb_status fb_fact_map(const fb_facts *facts, uint32_t row, fb_arena *arena,
+                             fb_map **ret_map);
 /* By name, for FB_FACT values whose type is not known before: FB_ABSENT when it has no such field. */
 FB_API fb_value fb_fact_get(fb_value fact, fb_slice field);
 
@@ -441,7 +479,7 @@ typedef enum fb_stream_format {
   FB_STREAM_AUTO,   /* by the first bytes: `[` is a JSON array, `{` NDJSON, else CSV */
   FB_STREAM_NDJSON, /* one object a line; blank lines are skipped */
   FB_STREAM_JSON,   /* an array of objects, or one object */
-  FB_STREAM_CSV     /* RFC 4180 with a header line; cells are typed as the declared field, else by their look */
+  FB_STREAM_CSV /* RFC 4180 with a header line; cells are typed as the declared field, else by their look */
 } fb_stream_format;
 
 /* Where bytes come from. Returns how many were read, 0 at the end, -1 on failure (errno is set). */
@@ -452,13 +490,15 @@ typedef struct fb_source {
 
 typedef struct fb_stream_options {
   fb_stream_format format;
-  const char *name;         /* for messages: the file, or "<stdin>" */
-  fb_slice type;            /* fact type of records that do not tell theirs; empty: an error */
-  fb_slice type_key;        /* which key tells the type; empty: "type". The key is not a field of the fact */
-  size_t max_record;        /* bytes of one record; 0: 16 MiB */
-  uint32_t max_depth;       /* 0: 64 */
-  uint32_t batch_rows;      /* 0: FB_CHUNK_ROWS */
-  uint32_t max_errors;      /* a bad record is reported and skipped; after so many the stream ends; 0: 100 */
+  const char *name; /* for messages: the file, or "<stdin>" */
+  fb_slice type;    /* fact type of records that do not tell theirs; empty: an error */
+  fb_slice
+      type_key; /* which key tells the type; empty: "type". The key is not a field of the fact */
+  size_t max_record;   /* bytes of one record; 0: 16 MiB */
+  uint32_t max_depth;  /* 0: 64 */
+  uint32_t batch_rows; /* 0: FB_CHUNK_ROWS */
+  uint32_t
+      max_errors; /* a bad record is reported and skipped; after so many the stream ends; 0: 100 */
 } fb_stream_options;
 
 /* Rows of one type that came one after the other. */
@@ -476,14 +516,15 @@ typedef struct fb_batch {
 
 typedef struct fb_stream fb_stream;
 
-FB_API fb_status fb_stream_open(fb_source source, fb_schema *schema, const fb_stream_options *options,
-                                const fb_allocator *allocator, fb_stream **ret_stream, fb_error *err);
+FB_API fb_status fb_stream_open(fb_source source, fb_schema *schema,
+                                const fb_stream_options *options, const fb_allocator *allocator,
+                                fb_stream **ret_stream, fb_error *err);
 /* FB_OK with a batch of at least one row, FB_DONE at the end. Bad records go into `errors` with line,
  * column, excerpt, and are left out; after max_errors of them, or when the input cannot be read on
  * (I/O, record too long, array cut off), the code of the last error is returned. */
 FB_API fb_status fb_stream_next(fb_stream *stream, fb_batch *ret_batch, fb_errors *errors);
 FB_API void fb_stream_free(fb_stream *stream);
-FB_API uint64_t fb_stream_bytes(const fb_stream *stream); /* read so far */
+FB_API uint64_t fb_stream_bytes(const fb_stream *stream);   /* read so far */
 FB_API uint64_t fb_stream_records(const fb_stream *stream); /* good ones so far */
 
 /* A source over a file descriptor (not closed by it) or over memory. */

@@ -71,7 +71,7 @@ typedef enum fb_backoff {
 typedef enum fb_jitter {
   FB_JITTER_NONE,
   FB_JITTER_EQUAL, /* anything from half the wait to all of it */
-  FB_JITTER_FULL   /* anything from nothing to all of it: callers that failed together come back apart */
+  FB_JITTER_FULL /* anything from nothing to all of it: callers that failed together come back apart */
 } fb_jitter;
 
 /* Tokens that all callers of one service share, so that retries stay a fraction of the calls when
@@ -94,12 +94,13 @@ FB_API bool fb_retry_budget_withdraw(fb_retry_budget *budget);
 typedef struct fb_retry_policy {
   fb_backoff backoff;
   fb_jitter jitter;
-  uint32_t attempts;   /* in all, the first one included; 0: no bound */
-  int64_t base;        /* first wait */
-  int64_t max;         /* no wait of the back-off is longer; 0: an hour */
-  double factor;       /* of FB_BACKOFF_EXPONENTIAL, ≥ 1; 0: 2 */
-  int64_t total;       /* from the first attempt's start; a wait that would pass it is not begun; 0: no bound */
-  int64_t after_max;   /* a Retry-After longer than this ends it; 0: any is honoured */
+  uint32_t attempts; /* in all, the first one included; 0: no bound */
+  int64_t base;      /* first wait */
+  int64_t max;       /* no wait of the back-off is longer; 0: an hour */
+  double factor;     /* of FB_BACKOFF_EXPONENTIAL, ≥ 1; 0: 2 */
+  int64_t
+      total; /* from the first attempt's start; a wait that would pass it is not begun; 0: no bound */
+  int64_t after_max; /* a Retry-After longer than this ends it; 0: any is honoured */
   /* Whether an attempt that failed with this code may be tried again; NULL: any. */
   bool (*retryable)(void *context, int64_t code);
   void *context;
@@ -216,14 +217,14 @@ typedef struct fb_breaker_config {
   int64_t slow_after;  /* a call is slow when it takes as long or longer; 0: none is */
   uint32_t minimum;    /* with fewer calls in the window neither rate opens; 0: 1 */
   int64_t wait;        /* stays open so long; 0: 30 s */
-  double wait_factor;  /* each time that it opens without having closed: longer by this; ≥ 1; 0: 1 */
-  int64_t wait_max;    /* … but never longer than this; 0: an hour */
-  double wait_jitter;  /* the wait is off by up to this share either way: 0 … 1 */
-  uint32_t probes;     /* at most so many in flight while half open; ≤ 65,535; 0: 1 */
+  double wait_factor; /* each time that it opens without having closed: longer by this; ≥ 1; 0: 1 */
+  int64_t wait_max;   /* … but never longer than this; 0: an hour */
+  double wait_jitter;   /* the wait is off by up to this share either way: 0 … 1 */
+  uint32_t probes;      /* at most so many in flight while half open; ≤ 65,535; 0: 1 */
   uint32_t close_after; /* so many probes that went well close it; ≤ 65,535; 0: `probes` */
-  int64_t probe_time;  /* open again if half open for so long with every probe out; 0: never */
-  uint64_t seed;       /* of the jitter */
-  uint32_t stripes;    /* counters side by side, a power of two ≤ 64; 0: as many as processors */
+  int64_t probe_time;   /* open again if half open for so long with every probe out; 0: never */
+  uint64_t seed;        /* of the jitter */
+  uint32_t stripes;     /* counters side by side, a power of two ≤ 64; 0: as many as processors */
   /* Called after each change of state, on the thread that caused it, with no lock held: it may call
    * the breaker. Nullable. */
   void (*event)(void *context, const fb_breaker_event *event);
@@ -309,9 +310,11 @@ typedef struct fb_rate_window {
 } fb_rate_window;
 
 /* limit 1 … 65,535; window 1 µs … 12 h. FB_E_USAGE. */
-FB_API fb_status fb_rate_window_init(fb_rate_window *rate, uint32_t limit, int64_t window, fb_error *err);
+FB_API fb_status fb_rate_window_init(fb_rate_window *rate, uint32_t limit, int64_t window,
+                                     fb_error *err);
 /* As fb_rate_take. */
-FB_API bool fb_rate_window_take(fb_rate_window *rate, uint32_t cost, int64_t now, int64_t *ret_wait);
+FB_API bool fb_rate_window_take(fb_rate_window *rate, uint32_t cost, int64_t now,
+                                int64_t *ret_wait);
 
 /* A token bucket a key (caller, address, tenant), in memory of fixed size. A key whose bucket is full again is
  * the same as one never seen, so its place is free: keys expire by themselves. Keys are told apart by
@@ -323,7 +326,8 @@ typedef struct fb_rate_keys_config {
   int64_t per;
   uint32_t burst;
   uint32_t keys; /* how many limited at once there is room for, about; ≤ 16,777,216; 0: 1,024 */
-  bool strict;   /* when there is no room: refuse the newcomer, instead of forgetting the key that is nearest
+  bool
+      strict; /* when there is no room: refuse the newcomer, instead of forgetting the key that is nearest
                   * to being full again */
   uint64_t seed; /* fb_random_seed_system() when keys come from outside */
 } fb_rate_keys_config;
@@ -346,7 +350,7 @@ typedef struct fb_bulkhead fb_bulkhead;
 
 typedef enum fb_adapt {
   FB_ADAPT_NONE,
-  FB_ADAPT_AIMD,    /* one more while calls take less than `target`, a tenth fewer when they take longer */
+  FB_ADAPT_AIMD, /* one more while calls take less than `target`, a tenth fewer when they take longer */
   FB_ADAPT_GRADIENT /* follows how much longer calls take now than they used to */
 } fb_adapt;
 
@@ -370,7 +374,8 @@ FB_API void fb_bulkhead_free(fb_bulkhead *bulkhead);
 FB_API bool fb_bulkhead_try(fb_bulkhead *bulkhead);
 /* For each time that one got in. `latency`, `result`: how the call went, for an adaptive limit; a failed one (dropped,
  * timed out) lowers it, an ignored one says nothing. Lets in who waits. */
-FB_API void fb_bulkhead_leave(fb_bulkhead *bulkhead, int64_t latency, fb_result result, int64_t now);
+FB_API void fb_bulkhead_leave(fb_bulkhead *bulkhead, int64_t latency, fb_result result,
+                              int64_t now);
 
 typedef enum fb_ticket_state {
   FB_TICKET_IN,      /* leave it when done */
@@ -391,13 +396,15 @@ typedef struct fb_ticket {
 } fb_ticket;
 
 /* IN, WAITING or REFUSED, at once. The ticket waits until `deadline` and queue_time, whichever is first. */
-FB_API fb_ticket_state fb_bulkhead_enter(fb_bulkhead *bulkhead, fb_ticket *ticket, fb_deadline deadline, int64_t now);
+FB_API fb_ticket_state fb_bulkhead_enter(fb_bulkhead *bulkhead, fb_ticket *ticket,
+                                         fb_deadline deadline, int64_t now);
 /* How it is now; a ticket whose time is over leaves the queue. */
 FB_API fb_ticket_state fb_bulkhead_poll(fb_bulkhead *bulkhead, fb_ticket *ticket, int64_t now);
 /* Out of the queue. False: it got in already, and must be left. */
 FB_API bool fb_bulkhead_cancel(fb_bulkhead *bulkhead, fb_ticket *ticket);
 /* Blocks this thread until it is in, refused or the deadline of `clock` (NULL: the system's) has passed. */
-FB_API fb_ticket_state fb_bulkhead_wait(fb_bulkhead *bulkhead, fb_deadline deadline, const fb_clock *clock);
+FB_API fb_ticket_state fb_bulkhead_wait(fb_bulkhead *bulkhead, fb_deadline deadline,
+                                        const fb_clock *clock);
 
 typedef struct fb_bulkhead_stats {
   uint32_t in, waiting, limit;

@@ -101,14 +101,15 @@ typedef struct fb_session_options {
                     * of all facts since the session was made or reset; 0: no limit */
   uint64_t max_facts;       /* held at once; 0: no limit but memory (and 2^32 - 2) */
   uint64_t max_activations; /* waiting at once; 0: no limit but memory */
-  uint64_t max_candidates;  /* facts looked at in joins by one change; 0: no limit. An assert that passes it is
+  uint64_t
+      max_candidates; /* facts looked at in joins by one change; 0: no limit. An assert that passes it is
                              * taken back; a modify or retract leaves a session that has to be reset */
-  uint64_t max_errors;      /* handed to `error`; further ones are only counted; 0: 100 */
-  uint64_t max_steps;       /* of one expression; 0: 10 million */
-  const fb_clock *clock;    /* for `deadline` and the times of the statistics; NULL: neither */
-  int64_t deadline;         /* of fb_session_fire, in `clock`'s mono nanoseconds; 0: none */
-  uint64_t hash_seed;       /* of the symbol table; draw it where input is not trusted */
-  fb_cel_zone *zone;        /* for expressions; NULL: only UTC and fixed offsets */
+  uint64_t max_errors;   /* handed to `error`; further ones are only counted; 0: 100 */
+  uint64_t max_steps;    /* of one expression; 0: 10 million */
+  const fb_clock *clock; /* for `deadline` and the times of the statistics; NULL: neither */
+  int64_t deadline;      /* of fb_session_fire, in `clock`'s mono nanoseconds; 0: none */
+  uint64_t hash_seed;    /* of the symbol table; draw it where input is not trusted */
+  fb_cel_zone *zone;     /* for expressions; NULL: only UTC and fixed offsets */
   void *zone_context;
   /* Facts are decided upon while they are asserted, one after the other, as if the session were fired after each, and
    * are not held: their ids are 0. fb_session_fire fires the rules that have no condition on facts. Needs a ruleset that is
@@ -168,8 +169,8 @@ FB_API fb_status fb_session_save(fb_session *session, fb_buf *out, fb_error *err
  * will do; the facts are asserted in their order, with new ids, into a fresh session, but for logical ones, which the rules conclude anew. Limits, output and clock come from
  * `options`, as in fb_session_new. FB_E_RULE_SNAPSHOT: damaged, or of another version; nothing in it can do harm. */
 FB_API fb_status fb_session_restore(const fb_ruleset *ruleset, const fb_session_options *options,
-                                    const fb_allocator *allocator, fb_slice snapshot, bool facts_only,
-                                    fb_session **ret_session, fb_error *err);
+                                    const fb_allocator *allocator, fb_slice snapshot,
+                                    bool facts_only, fb_session **ret_session, fb_error *err);
 /* An equal session, independent from then on; by a snapshot in memory. options NULL: those of the session. */
 FB_API fb_status fb_session_clone(fb_session *session, const fb_session_options *options,
                                   fb_session **ret_clone, fb_error *err);

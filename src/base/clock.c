@@ -187,8 +187,8 @@ static int64_t S_duration_unit(fb_slice text, size_t *at) {
   static const struct {
     const char *name;
     int64_t nanos;
-  } units[] = {{"ns", 1},           {"us", 1000},     {"\xc2\xb5s", 1000},   {"\xce\xbcs", 1000},
-               {"ms", 1000000},     {"s", NANOS},     {"m", 60 * NANOS}, {"h", 3600 * NANOS}};
+  } units[] = {{"ns", 1},       {"us", 1000}, {"\xc2\xb5s", 1000}, {"\xce\xbcs", 1000},
+               {"ms", 1000000}, {"s", NANOS}, {"m", 60 * NANOS},   {"h", 3600 * NANOS}};
   fb_slice rest = {text.ptr + *at, text.len - *at};
   for (size_t i = 0; i < sizeof units / sizeof *units; i++)
     if (fb_slice_starts(rest, fb_slice_of(units[i].name))) {
@@ -241,13 +241,19 @@ size_t fb_duration_format(int64_t nanos, char out[FB_TIME_TEXT_MAX]) {
   double value = (double)nanos;
   int64_t seconds = llabs(nanos / NANOS);
   int len;
-  if (llabs(nanos) < 1000) len = snprintf(out, FB_TIME_TEXT_MAX, "%dns", (int)nanos);
-  else if (llabs(nanos) < 1000000) len = snprintf(out, FB_TIME_TEXT_MAX, "%.3gµs", value / 1e3);
-  else if (llabs(nanos) < NANOS) len = snprintf(out, FB_TIME_TEXT_MAX, "%.3gms", value / 1e6);
-  else if (seconds < 60) len = snprintf(out, FB_TIME_TEXT_MAX, "%.3gs", value / 1e9);
+  if (llabs(nanos) < 1000)
+    len = snprintf(out, FB_TIME_TEXT_MAX, "%dns", (int)nanos);
+  else if (llabs(nanos) < 1000000)
+    len = snprintf(out, FB_TIME_TEXT_MAX, "%.3gµs", value / 1e3);
+  else if (llabs(nanos) < NANOS)
+    len = snprintf(out, FB_TIME_TEXT_MAX, "%.3gms", value / 1e6);
+  else if (seconds < 60)
+    len = snprintf(out, FB_TIME_TEXT_MAX, "%.3gs", value / 1e9);
   else if (seconds < 3600)
-    len = snprintf(out, FB_TIME_TEXT_MAX, "%s%dm%02ds", nanos < 0 ? "-" : "", (int)(seconds / 60), (int)(seconds % 60));
+    len = snprintf(out, FB_TIME_TEXT_MAX, "%s%dm%02ds", nanos < 0 ? "-" : "", (int)(seconds / 60),
+                   (int)(seconds % 60));
   else
-    len = snprintf(out, FB_TIME_TEXT_MAX, "%s%lldh%02dm", nanos < 0 ? "-" : "", (long long)(seconds / 3600), (int)(seconds / 60 % 60));
+    len = snprintf(out, FB_TIME_TEXT_MAX, "%s%lldh%02dm", nanos < 0 ? "-" : "",
+                   (long long)(seconds / 3600), (int)(seconds / 60 % 60));
   return (size_t)len;
 }

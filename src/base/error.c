@@ -103,18 +103,21 @@ void fb_error_locate(fb_error *err, const char *file, fb_slice text, size_t offs
   if (offset > text.len) offset = text.len;
   uint32_t line = 1;
   size_t start = 0;
-  for (const char *nl; (nl = start < offset ? memchr(text.ptr + start, '\n', offset - start) : NULL);) {
+  for (const char *nl;
+       (nl = start < offset ? memchr(text.ptr + start, '\n', offset - start) : NULL);) {
     start = (size_t)(nl - text.ptr) + 1;
     line++;
   }
   const char *end = start < text.len ? memchr(text.ptr + start, '\n', text.len - start) : NULL;
   size_t stop = end ? (size_t)(end - text.ptr) : text.len;
   if (stop > start && text.ptr[stop - 1] == '\r') stop--;
-  if (length > stop - (offset < stop ? offset : stop)) length = stop - (offset < stop ? offset : stop);
+  if (length > stop - (offset < stop ? offset : stop))
+    length = stop - (offset < stop ? offset : stop);
   err->line = line;
   err->column = (uint32_t)fb_utf8_length(text.ptr + start, offset - start) + 1;
   err->length = length ? (uint32_t)fb_utf8_length(text.ptr + offset, length) : 0;
-  if (file) S_mend_tail(err->file, sizeof err->file, snprintf(err->file, sizeof err->file, "%s", file));
+  if (file)
+    S_mend_tail(err->file, sizeof err->file, snprintf(err->file, sizeof err->file, "%s", file));
   S_take_excerpt(err, (fb_slice){text.ptr + start, stop - start}, offset - start);
 }
 
@@ -205,7 +208,8 @@ static void S_render_excerpt(const fb_error *err, bool colour, fb_buf *out) {
   fb_buf_repeat(out, ' ', err->excerpt_column ? err->excerpt_column - 1 : 0);
   uint32_t room = (uint32_t)fb_utf8_length(err->excerpt, strlen(err->excerpt)) + 1;
   uint32_t length = err->length ? err->length : 1;
-  if (err->excerpt_column + length > room) length = room > err->excerpt_column ? room - err->excerpt_column : 1;
+  if (err->excerpt_column + length > room)
+    length = room > err->excerpt_column ? room - err->excerpt_column : 1;
   fb_buf_repeat(out, '^', length);
   fb_buf_printf(out, "%s\n", plain);
 }
@@ -213,7 +217,8 @@ static void S_render_excerpt(const fb_error *err, bool colour, fb_buf *out) {
 void fb_error_render(const fb_error *err, bool colour, fb_buf *out) {
   const char *bold = S_paint(colour, "\033[1m"), *red = S_paint(colour, "\033[1;31m");
   const char *blue = S_paint(colour, "\033[1;34m"), *plain = S_paint(colour, "\033[0m");
-  fb_buf_printf(out, "%serror[FB%04d]%s%s: %s%s\n", red, (int)err->code, plain, bold, err->text, plain);
+  fb_buf_printf(out, "%serror[FB%04d]%s%s: %s%s\n", red, (int)err->code, plain, bold, err->text,
+                plain);
   if (err->file[0] && err->line)
     fb_buf_printf(out, "%s  -->%s %s:%u:%u\n", blue, plain, err->file, err->line, err->column);
   else if (err->file[0])

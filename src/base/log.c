@@ -7,10 +7,14 @@ static void S_quoted(fb_buf *out, const char *text) {
   fb_buf_char(out, '"');
   for (const char *p = text; *p; p++) {
     unsigned char c = (unsigned char)*p;
-    if (c == '"' || c == '\\') fb_buf_printf(out, "\\%c", c);
-    else if (c == '\n') fb_buf_text(out, "\\n");
-    else if (c < 0x20 || c == 0x7f) fb_buf_printf(out, "\\u%04x", c);
-    else fb_buf_char(out, (char)c);
+    if (c == '"' || c == '\\')
+      fb_buf_printf(out, "\\%c", c);
+    else if (c == '\n')
+      fb_buf_text(out, "\\n");
+    else if (c < 0x20 || c == 0x7f)
+      fb_buf_printf(out, "\\u%04x", c);
+    else
+      fb_buf_char(out, (char)c);
   }
   fb_buf_char(out, '"');
 }
@@ -19,7 +23,8 @@ static void S_quoted(fb_buf *out, const char *text) {
 static bool S_is_bare(const char *text) {
   if (!*text) return false;
   for (const char *p = text; *p; p++)
-    if ((unsigned char)*p <= ' ' || *p == '"' || *p == '=' || *p == '\\' || *p == 0x7f) return false;
+    if ((unsigned char)*p <= ' ' || *p == '"' || *p == '=' || *p == '\\' || *p == 0x7f)
+      return false;
   return true;
 }
 
@@ -32,8 +37,10 @@ static void S_pair(const fb_log *log, fb_buf *out, const char *key, const char *
     return;
   }
   fb_buf_printf(out, " %s=", key);
-  if (S_is_bare(value)) fb_buf_text(out, value);
-  else S_quoted(out, value);
+  if (S_is_bare(value))
+    fb_buf_text(out, value);
+  else
+    S_quoted(out, value);
 }
 
 static void S_head(const fb_log *log, fb_buf *out, fb_log_level level, const char *message) {

@@ -48,7 +48,8 @@ static bool S_rehash(fb_table *table, size_t cap) {
 }
 
 fb_table_slot *fb_table_put(fb_table *table, fb_slice key, bool *ret_added) {
-  if (table->count + table->count / 2 >= table->cap && !S_rehash(table, table->cap ? table->cap * 2 : 16))
+  if (table->count + table->count / 2 >= table->cap &&
+      !S_rehash(table, table->cap ? table->cap * 2 : 16))
     return NULL;
   uint64_t hash = fb_hash_bytes(key.ptr, key.len, table->seed);
   fb_table_slot *slot = S_find(table, key, hash);

@@ -12,7 +12,8 @@ int fb_slice_compare(fb_slice a, fb_slice b) {
 }
 
 bool fb_slice_starts(fb_slice text, fb_slice prefix) {
-  return text.len >= prefix.len && (prefix.len == 0 || memcmp(text.ptr, prefix.ptr, prefix.len) == 0);
+  return text.len >= prefix.len &&
+         (prefix.len == 0 || memcmp(text.ptr, prefix.ptr, prefix.len) == 0);
 }
 
 int fb_utf8_decode(const char *text, size_t len, uint32_t *ret_rune) {
@@ -64,7 +65,8 @@ bool fb_utf8_valid(const char *text, size_t len, size_t *ret_offset) {
   size_t at = 0;
   while (at < len) {
     uint64_t eight; /* most text is ASCII: take it eight bytes at a time */
-    while (len - at >= 8 && (memcpy(&eight, text + at, 8), (eight & UINT64_C(0x8080808080808080)) == 0))
+    while (len - at >= 8 &&
+           (memcpy(&eight, text + at, 8), (eight & UINT64_C(0x8080808080808080)) == 0))
       at += 8;
     if (at == len) break;
     uint32_t rune;
@@ -83,7 +85,8 @@ size_t fb_utf8_length(const char *text, size_t len) {
   for (size_t at = 0; at < len; count++) {
     uint32_t rune;
     uint64_t eight;
-    while (len - at >= 8 && (memcpy(&eight, text + at, 8), (eight & UINT64_C(0x8080808080808080)) == 0)) {
+    while (len - at >= 8 &&
+           (memcpy(&eight, text + at, 8), (eight & UINT64_C(0x8080808080808080)) == 0)) {
       at += 8;
       count += 8;
     }
@@ -119,7 +122,8 @@ bool fb_buf_reserve(fb_buf *buf, size_t more) {
   }
   if (buf->cap - buf->len > more) return true;
   size_t wanted = buf->cap ? buf->cap : 64;
-  while (wanted - buf->len <= more) wanted = wanted > SIZE_MAX / 4 ? buf->len + more + 1 : wanted * 2;
+  while (wanted - buf->len <= more)
+    wanted = wanted > SIZE_MAX / 4 ? buf->len + more + 1 : wanted * 2;
   char *moved = fb_resize(buf->allocator, buf->ptr, buf->cap, wanted);
   if (!moved) {
     buf->failed = true;

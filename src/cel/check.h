@@ -22,19 +22,22 @@ typedef struct fb_unify_step {
   const fb_cel_type *before;
 } fb_unify_step;
 
-enum { FB_GUESSES = 20 }; /* who is wrong more often needs no more hints */
+enum { FB_GUESSES = 20 };         /* who is wrong more often needs no more hints */
 enum { FB_UNIFY_WORK = 2000000 }; /* more is refused */
-enum { FB_PARAM_FREE = 26 }; /* parameters of signatures are below, those made while checking from here */
+enum {
+  FB_PARAM_FREE = 26
+}; /* parameters of signatures are below, those made while checking from here */
 
 typedef struct fb_checker {
   fb_cel_env *env;
   fb_cel_expr *expr;
   fb_arena *arena; /* of expr */
   fb_cel_report *report;
-  bool lenient;    /* no_check: nothing is reported, what does not resolve fails when it is evaluated */
+  bool
+      lenient; /* no_check: nothing is reported, what does not resolve fails when it is evaluated */
   bool no_memory;
   uint32_t guesses; /* how often a near name was looked for */
-  uint32_t work;   /* steps of unification so far: types can be made that double with each step */
+  uint32_t work;    /* steps of unification so far: types can be made that double with each step */
   const fb_scope *scope;
   const fb_cel_type **bound; /* by param - FB_PARAM_FREE; NULL: free */
   size_t bound_cap;
@@ -48,7 +51,8 @@ typedef struct fb_checker {
 /* A new type parameter; dyn when there is no memory. */
 const fb_cel_type *fb_unify_fresh(fb_checker *checker);
 /* The signature's type with each of its parameters A–Z replaced by fresh[i] (made when first met). */
-const fb_cel_type *fb_unify_instance(fb_checker *checker, const fb_cel_type *type, const fb_cel_type **fresh);
+const fb_cel_type *fb_unify_instance(fb_checker *checker, const fb_cel_type *type,
+                                     const fb_cel_type **fresh);
 /* May a value of type `from` stand where `to` is wanted? Binds parameters; undoes it when not. */
 bool fb_unify_assign(fb_checker *checker, const fb_cel_type *from, const fb_cel_type *to);
 /* The type with what is known of its parameters put in; those unknown stay, or become dyn if `final`. */

@@ -57,7 +57,8 @@ const fb_cel_type *fb_cel_env_list(fb_cel_env *env, const fb_cel_type *element) 
   return fb_cel_type_make(&env->types, FB_CEL_LIST, element, NULL);
 }
 
-const fb_cel_type *fb_cel_env_map(fb_cel_env *env, const fb_cel_type *key, const fb_cel_type *value) {
+const fb_cel_type *fb_cel_env_map(fb_cel_env *env, const fb_cel_type *key,
+                                  const fb_cel_type *value) {
   return fb_cel_type_make(&env->types, FB_CEL_MAP, key, value);
 }
 
@@ -67,8 +68,10 @@ const fb_cel_type *fb_cel_env_fact(fb_cel_env *env, const fb_fact_type *fact) {
   return type;
 }
 
-fb_status fb_cel_env_add(fb_cel_env *env, fb_slice name, const fb_cel_type *type, uint32_t *ret_slot) {
-  if (!fb_grow(env->allocator, (void **)&env->vars, &env->var_cap, env->var_count, sizeof *env->vars))
+fb_status fb_cel_env_add(fb_cel_env *env, fb_slice name, const fb_cel_type *type,
+                         uint32_t *ret_slot) {
+  if (!fb_grow(env->allocator, (void **)&env->vars, &env->var_cap, env->var_count,
+               sizeof *env->vars))
     return FB_E_NOMEM;
   fb_arena_mark mark = fb_arena_save(&env->names);
   char *copy = fb_arena_text(&env->names, name);
@@ -79,8 +82,10 @@ fb_status fb_cel_env_add(fb_cel_env *env, fb_slice name, const fb_cel_type *type
     fb_arena_rewind(&env->names, mark);
     return FB_E_NOMEM;
   }
-  env->vars[env->var_count] = (fb_cel_var){
-      .name = key, .type = type ? type : fb_cel_simple(FB_CEL_DYN), .shadows = (uint32_t)slot->value.number, .mark = mark};
+  env->vars[env->var_count] = (fb_cel_var){.name = key,
+                                           .type = type ? type : fb_cel_simple(FB_CEL_DYN),
+                                           .shadows = (uint32_t)slot->value.number,
+                                           .mark = mark};
   slot->value.number = env->var_count + 1;
   if (ret_slot) *ret_slot = env->var_count;
   env->var_count++;

@@ -14,10 +14,10 @@ struct fb_cel_function {
   const fb_cel_overload *overload;
   const fb_cel_type **params; /* the receiver first */
   const fb_cel_type *result;
-  uint32_t *masks;            /* kinds that each parameter takes, bit 1 << fb_kind */
+  uint32_t *masks; /* kinds that each parameter takes, bit 1 << fb_kind */
   uint32_t count;
   bool member;
-  bool variadic;              /* the last parameter once or more */
+  bool variadic;                /* the last parameter once or more */
   struct fb_cel_function *next; /* of the same name, in the order of the tables */
 };
 
@@ -47,7 +47,8 @@ const fb_cel_signature *fb_cel_env_function(const fb_cel_env *env, fb_slice name
 /* "int", "google.protobuf.Timestamp" …: the type with that name as a value; NULL when there is none. */
 const fb_cel_type *fb_cel_type_named(fb_slice name);
 
-static inline bool fb_cel_signature_takes(const fb_cel_signature *sig, bool member, uint32_t count) {
+static inline bool fb_cel_signature_takes(const fb_cel_signature *sig, bool member,
+                                          uint32_t count) {
   return sig->member == member && (sig->variadic ? count >= sig->count : count == sig->count);
 }
 

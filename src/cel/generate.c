@@ -8,10 +8,12 @@ static void S_fail(fb_generator *g, fb_status status) {
   if (!g->status) g->status = status;
 }
 
-uint32_t fb_gen_emit(fb_generator *g, const fb_ast *ast, fb_cel_op op, uint32_t a, uint32_t b, uint32_t c, int32_t d) {
+uint32_t fb_gen_emit(fb_generator *g, const fb_ast *ast, fb_cel_op op, uint32_t a, uint32_t b,
+                     uint32_t c, int32_t d) {
   const fb_allocator *allocator = g->env->allocator;
   if (g->status) return 0;
-  if (g->code_count == FB_CODE_MAX) S_fail(g, FB_E_CEL_TOO_LARGE);
+  if (g->code_count == FB_CODE_MAX)
+    S_fail(g, FB_E_CEL_TOO_LARGE);
   else if (!fb_grow(allocator, (void **)&g->code, &g->code_cap, g->code_count, sizeof *g->code) ||
            !fb_grow(allocator, (void **)&g->spans, &g->span_cap, g->code_count, sizeof *g->spans))
     S_fail(g, FB_E_NOMEM);
@@ -43,8 +45,11 @@ static bool S_same_const(fb_value a, fb_value b) {
 }
 
 static uint16_t S_add_const(fb_generator *g, fb_value value) {
-  if (g->const_count == FB_OPERAND_MAX) S_fail(g, FB_E_CEL_TOO_LARGE);
-  else if (!fb_grow(g->env->allocator, (void **)&g->consts, &g->const_cap, g->const_count, sizeof *g->consts)) S_fail(g, FB_E_NOMEM);
+  if (g->const_count == FB_OPERAND_MAX)
+    S_fail(g, FB_E_CEL_TOO_LARGE);
+  else if (!fb_grow(g->env->allocator, (void **)&g->consts, &g->const_cap, g->const_count,
+                    sizeof *g->consts))
+    S_fail(g, FB_E_NOMEM);
   if (g->status) return FB_OPERAND_CONST;
   g->consts[g->const_count] = value;
   return (uint16_t)(FB_OPERAND_CONST + g->const_count++);
@@ -60,7 +65,8 @@ uint16_t fb_gen_const(fb_generator *g, fb_value value) {
 }
 
 static int32_t S_access(fb_generator *g, const fb_ast *ast) {
-  if (!fb_grow(g->env->allocator, (void **)&g->accesses, &g->access_cap, g->access_count, sizeof *g->accesses)) {
+  if (!fb_grow(g->env->allocator, (void **)&g->accesses, &g->access_cap, g->access_count,
+               sizeof *g->accesses)) {
     S_fail(g, FB_E_NOMEM);
     return 0;
   }
@@ -77,7 +83,8 @@ static bool S_fold_list(fb_generator *g, const fb_ast *ast, fb_value *ret_value)
   if (!list) return false;
   for (uint32_t i = 0; i < ast->count; i++) {
     fb_value item;
-    if (!fb_gen_fold(g, ast->args[i], &item) || !fb_list_push(list, &g->program->arena, item)) return false;
+    if (!fb_gen_fold(g, ast->args[i], &item) || !fb_list_push(list, &g->program->arena, item))
+      return false;
   }
   *ret_value = fb_list_value(list);
   return true;
@@ -89,8 +96,10 @@ static bool S_fold_map(fb_generator *g, const fb_ast *ast, fb_value *ret_value) 
   for (uint32_t i = 0; i < ast->count; i += 2) {
     fb_value key, value;
     bool replaced = false;
-    if (!fb_gen_fold(g, ast->args[i], &key) || !fb_gen_fold(g, ast->args[i + 1], &value)) return false;
-    if (key.kind != FB_BOOL && key.kind != FB_INT && key.kind != FB_UINT && key.kind != FB_STRING) return false;
+    if (!fb_gen_fold(g, ast->args[i], &key) || !fb_gen_fold(g, ast->args[i + 1], &value))
+      return false;
+    if (key.kind != FB_BOOL && key.kind != FB_INT && key.kind != FB_UINT && key.kind != FB_STRING)
+      return false;
     if (!fb_map_put(map, &g->program->arena, key, value, &replaced) || replaced) return false;
   }
   *ret_value = fb_map_value(map);
@@ -131,8 +140,10 @@ uint16_t fb_gen_operand(fb_generator *g, const fb_ast *ast, uint16_t spare) {
   fb_value value;
   if (ast->kind == FB_AST_CONST) return fb_gen_const(g, ast->value);
   if (ast->kind == FB_AST_NAME && ast->local) return g->locals[ast->slot];
-  if (ast->kind == FB_AST_NAME && ast->slot < FB_OPERAND_MAX) return (uint16_t)(FB_OPERAND_SLOT + ast->slot);
-  if ((ast->kind == FB_AST_LIST || ast->kind == FB_AST_MAP) && S_is_constant(ast) && fb_gen_fold(g, ast, &value))
+  if (ast->kind == FB_AST_NAME && ast->slot < FB_OPERAND_MAX)
+    return (uint16_t)(FB_OPERAND_SLOT + ast->slot);
+  if ((ast->kind == FB_AST_LIST || ast->kind == FB_AST_MAP) && S_is_constant(ast) &&
+      fb_gen_fold(g, ast, &value))
     return S_add_const(g, value);
   fb_gen_into(g, ast, spare);
   return spare;
@@ -149,7 +160,10 @@ static void S_name(fb_generator *g, const fb_ast *ast, uint16_t into) {
 
 static void S_select(fb_generator *g, const fb_ast *ast, uint16_t into) {
   uint16_t of = fb_gen_operand(g, ast->args[0], into);
-  fb_cel_op op = ast->test_only ? FB_OP_HAS : ast->optional ? FB_OP_SELECT_OPT : ast->field >= 0 ? FB_OP_FIELD : FB_OP_SELECT;
+  fb_cel_op op = ast->test_only    ? FB_OP_HAS
+                 : ast->optional   ? FB_OP_SELECT_OPT
+                 : ast->field >= 0 ? FB_OP_FIELD
+                                   : FB_OP_SELECT;
   fb_gen_emit(g, ast, op, into, of, 0, S_access(g, ast));
 }
 
@@ -178,20 +192,24 @@ static void S_compare(fb_generator *g, const fb_ast *ast, fb_cel_op op, uint16_t
   const fb_ast *field = ast->args[swap], *other = ast->args[!swap];
   uint16_t of = fb_gen_operand(g, field->args[0], into);
   uint16_t with = fb_gen_operand(g, other, fb_gen_regs(g, 1));
-  fb_gen_emit(g, ast, FB_OP_FIELD_EQ + ((swap ? S_mirrored(op) : op) - FB_OP_EQ), into, of, with, S_access(g, field));
+  fb_gen_emit(g, ast, FB_OP_FIELD_EQ + ((swap ? S_mirrored(op) : op) - FB_OP_EQ), into, of, with,
+              S_access(g, field));
   g->next_reg = mark;
 }
 
 static void S_binary(fb_generator *g, const fb_ast *ast, fb_cel_op op, uint16_t into) {
   uint32_t mark = g->next_reg;
   const fb_ast *left = ast->args[0];
-  if (op >= FB_OP_EQ && op <= FB_OP_GE && (S_is_field(left) || S_is_field(ast->args[1]))) return S_compare(g, ast, op, into);
+  if (op >= FB_OP_EQ && op <= FB_OP_GE && (S_is_field(left) || S_is_field(ast->args[1])))
+    return S_compare(g, ast, op, into);
   uint16_t a = fb_gen_operand(g, left, into);
   fb_value set;
   uint16_t b;
-  if (op == FB_OP_IN && ast->args[1]->kind == FB_AST_LIST && S_is_constant(ast->args[1]) && fb_gen_fold(g, ast->args[1], &set))
+  if (op == FB_OP_IN && ast->args[1]->kind == FB_AST_LIST && S_is_constant(ast->args[1]) &&
+      fb_gen_fold(g, ast->args[1], &set))
     b = S_add_const(g, S_as_set(g, set));
-  else b = fb_gen_operand(g, ast->args[1], fb_gen_regs(g, 1));
+  else
+    b = fb_gen_operand(g, ast->args[1], fb_gen_regs(g, 1));
   fb_gen_emit(g, ast, op, into, a, b, 0);
   g->next_reg = mark;
 }
@@ -199,11 +217,13 @@ static void S_binary(fb_generator *g, const fb_ast *ast, fb_cel_op op, uint16_t 
 static void S_candidates(fb_generator *g, const fb_ast *ast, fb_cel_call *call) {
   fb_arena *arena = &g->program->arena;
   uint32_t cap = 0;
-  for (const fb_cel_signature *sig = ast->function; sig; sig = sig->next) cap += fb_cel_signature_takes(sig, ast->member, ast->count);
+  for (const fb_cel_signature *sig = ast->function; sig; sig = sig->next)
+    cap += fb_cel_signature_takes(sig, ast->member, ast->count);
   fb_cel_candidate *candidates = fb_arena_zero(arena, (cap + 1) * sizeof *candidates);
   char *name = fb_arena_text(arena, ast->name);
   if (!candidates || !name) return S_fail(g, FB_E_NOMEM);
-  *call = (fb_cel_call){.name = {name, ast->name.len}, .candidates = candidates, .member = ast->member};
+  *call =
+      (fb_cel_call){.name = {name, ast->name.len}, .candidates = candidates, .member = ast->member};
   for (const fb_cel_signature *sig = ast->function; sig; sig = sig->next) {
     if (!fb_cel_signature_takes(sig, ast->member, ast->count)) continue;
     const uint32_t *masks = fb_arena_copy(arena, sig->masks, (sig->count + 1) * sizeof *masks);
@@ -225,7 +245,9 @@ static void S_call_function(fb_generator *g, const fb_ast *ast, uint16_t into) {
     first = fb_gen_regs(g, ast->count);
     for (uint32_t i = 0; i < ast->count; i++) fb_gen_into(g, ast->args[i], (uint16_t)(first + i));
   }
-  if (!fb_grow(g->env->allocator, (void **)&g->calls, &g->call_cap, g->call_count, sizeof *g->calls)) return S_fail(g, FB_E_NOMEM);
+  if (!fb_grow(g->env->allocator, (void **)&g->calls, &g->call_cap, g->call_count,
+               sizeof *g->calls))
+    return S_fail(g, FB_E_NOMEM);
   fb_cel_call call = {0};
   S_candidates(g, ast, &call);
   if (g->status) return;
@@ -238,13 +260,16 @@ static void S_call(fb_generator *g, const fb_ast *ast, uint16_t into) {
   static const struct {
     const char *name;
     fb_cel_op op;
-  } operators[] = {{"_+_", FB_OP_ADD}, {"_-_", FB_OP_SUB}, {"_*_", FB_OP_MUL}, {"_/_", FB_OP_DIV},  {"_%_", FB_OP_MOD},
-                   {"_==_", FB_OP_EQ}, {"_!=_", FB_OP_NE}, {"_<_", FB_OP_LT},  {"_<=_", FB_OP_LE},  {"_>_", FB_OP_GT},
-                   {"_>=_", FB_OP_GE}, {"@in", FB_OP_IN},  {"!_", FB_OP_NOT},  {"-_", FB_OP_NEGATE}};
+  } operators[] = {{"_+_", FB_OP_ADD}, {"_-_", FB_OP_SUB},  {"_*_", FB_OP_MUL}, {"_/_", FB_OP_DIV},
+                   {"_%_", FB_OP_MOD}, {"_==_", FB_OP_EQ},  {"_!=_", FB_OP_NE}, {"_<_", FB_OP_LT},
+                   {"_<=_", FB_OP_LE}, {"_>_", FB_OP_GT},   {"_>=_", FB_OP_GE}, {"@in", FB_OP_IN},
+                   {"!_", FB_OP_NOT},  {"-_", FB_OP_NEGATE}};
   for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
     if (!fb_slice_equal(ast->name, fb_slice_of(operators[i].name))) continue;
-    if (ast->count == 1) S_unary(g, ast, operators[i].op, into);
-    else S_binary(g, ast, operators[i].op, into);
+    if (ast->count == 1)
+      S_unary(g, ast, operators[i].op, into);
+    else
+      S_binary(g, ast, operators[i].op, into);
     return;
   }
   S_call_function(g, ast, into);
@@ -279,7 +304,8 @@ static void S_list(fb_generator *g, const fb_ast *ast, uint16_t into) {
   fb_gen_emit(g, ast, FB_OP_LIST, into, 0, 0, (int32_t)ast->count);
   for (uint32_t i = 0; i < ast->count; i++) {
     bool optional = i < 64 && (ast->optional_args >> i & 1);
-    fb_gen_emit(g, ast->args[i], optional ? FB_OP_APPEND_OPT : FB_OP_APPEND, into, fb_gen_operand(g, ast->args[i], spare), 0, 0);
+    fb_gen_emit(g, ast->args[i], optional ? FB_OP_APPEND_OPT : FB_OP_APPEND, into,
+                fb_gen_operand(g, ast->args[i], spare), 0, 0);
   }
   g->next_reg = mark;
 }
@@ -317,7 +343,9 @@ static void S_index(fb_generator *g, const fb_ast *ast, uint16_t into) {
 void fb_gen_into(fb_generator *g, const fb_ast *ast, uint16_t into) {
   if (g->status) return;
   switch (ast->kind) {
-    case FB_AST_CONST: fb_gen_emit(g, ast, FB_OP_MOVE, into, fb_gen_const(g, ast->value), 0, 0); break;
+    case FB_AST_CONST:
+      fb_gen_emit(g, ast, FB_OP_MOVE, into, fb_gen_const(g, ast->value), 0, 0);
+      break;
     case FB_AST_NAME: S_name(g, ast, into); break;
     case FB_AST_SELECT: S_select(g, ast, into); break;
     case FB_AST_INDEX: S_index(g, ast, into); break;

@@ -25,7 +25,8 @@ typedef struct fb_generator {
 } fb_generator;
 
 /* Emits and returns the instruction's number. */
-uint32_t fb_gen_emit(fb_generator *gen, const fb_ast *ast, fb_cel_op op, uint32_t a, uint32_t b, uint32_t c, int32_t d);
+uint32_t fb_gen_emit(fb_generator *gen, const fb_ast *ast, fb_cel_op op, uint32_t a, uint32_t b,
+                     uint32_t c, int32_t d);
 /* Lets the jump at `at` go to the next instruction. */
 void fb_gen_land(fb_generator *gen, uint32_t at);
 /* `count` new registers; given back by setting next_reg to what it was. */

@@ -37,7 +37,8 @@ static void S_skip_blank(fb_lexer *lexer) {
 }
 
 static fb_token S_token(const fb_lexer *lexer, fb_token_kind kind, size_t start) {
-  return (fb_token){.kind = kind, .offset = (uint32_t)start, .length = (uint32_t)(lexer->at - start)};
+  return (fb_token){
+      .kind = kind, .offset = (uint32_t)start, .length = (uint32_t)(lexer->at - start)};
 }
 
 static fb_token S_bad(fb_lexer *lexer, size_t start, const char *hint, const char *text) {
@@ -69,11 +70,16 @@ static fb_token S_integer(fb_lexer *lexer, size_t start, size_t digits, unsigned
   for (size_t i = digits; i < lexer->at; i++) {
     char c = lexer->source.ptr[i];
     uint64_t digit = (uint64_t)(S_is_digit(c) ? c - '0' : (c | 32) - 'a' + 10);
-    if (__builtin_mul_overflow(number, base, &number) || __builtin_add_overflow(number, digit, &number)) fits = false;
+    if (__builtin_mul_overflow(number, base, &number) ||
+        __builtin_add_overflow(number, digit, &number))
+      fits = false;
   }
   bool is_uint = S_peek(lexer, 0) == 'u' || S_peek(lexer, 0) == 'U';
   lexer->at += is_uint;
-  if (!fits) return S_bad(lexer, start, NULL, is_uint ? "an integer that does not fit into uint" : "an integer that does not fit into int");
+  if (!fits)
+    return S_bad(lexer, start, NULL,
+                 is_uint ? "an integer that does not fit into uint"
+                         : "an integer that does not fit into int");
   fb_token token = S_token(lexer, is_uint ? FB_TOK_UINT : FB_TOK_INT, start);
   token.value = fb_uint(number);
   return token;
@@ -105,7 +111,8 @@ static fb_token S_number(fb_lexer *lexer, size_t start) {
   }
   if (S_is_word(S_peek(lexer, 0))) {
     while (S_is_word(S_peek(lexer, 0))) lexer->at++;
-    return S_bad(lexer, start, "put a blank or an operator between a number and a name", "a malformed number");
+    return S_bad(lexer, start, "put a blank or an operator between a number and a name",
+                 "a malformed number");
   }
   return token;
 }
@@ -121,7 +128,8 @@ static bool S_find_quote(fb_lexer *lexer, char quote, bool triple, bool raw) {
       lexer->at++;
     } else if (!triple && (c == '\n' || c == '\r')) {
       return false;
-    } else if (c == quote && (!triple || (S_peek(lexer, 1) == quote && S_peek(lexer, 2) == quote))) {
+    } else if (c == quote &&
+               (!triple || (S_peek(lexer, 1) == quote && S_peek(lexer, 2) == quote))) {
       return true;
     }
   }
@@ -138,8 +146,10 @@ static fb_slice S_raw(fb_lexer *lexer, fb_slice text) {
   }
   size_t len = 0;
   for (size_t i = 0; i < text.len; i++) {
-    if (text.ptr[i] != '\r') out[len++] = text.ptr[i];
-    else if (i + 1 == text.len || text.ptr[i + 1] != '\n') out[len++] = '\n';
+    if (text.ptr[i] != '\r')
+      out[len++] = text.ptr[i];
+    else if (i + 1 == text.len || text.ptr[i + 1] != '\n')
+      out[len++] = '\n';
   }
   return (fb_slice){out, len};
 }
@@ -150,14 +160,20 @@ static fb_token S_text(fb_lexer *lexer, size_t start, bool bytes, bool raw) {
   lexer->at += triple ? 3 : 1;
   size_t from = lexer->at;
   if (!S_find_quote(lexer, quote, triple, raw)) {
-    if (triple) return S_bad(lexer, start, "it begins here; close it with three quotes", "a text that does not end");
-    return S_bad(lexer, start, "close the quote on the same line, or use three quotes for several lines", "a text that does not end");
+    if (triple)
+      return S_bad(lexer, start, "it begins here; close it with three quotes",
+                   "a text that does not end");
+    return S_bad(lexer, start,
+                 "close the quote on the same line, or use three quotes for several lines",
+                 "a text that does not end");
   }
   fb_slice inside = {lexer->source.ptr + from, lexer->at - from};
   lexer->at += triple ? 3 : 1;
   fb_token token = S_token(lexer, bytes ? FB_TOK_BYTES : FB_TOK_STRING, start);
-  if (raw) inside = S_raw(lexer, inside);
-  else if (!fb_lex_unescape(lexer, inside, from, bytes, &inside)) token.kind = FB_TOK_BAD;
+  if (raw)
+    inside = S_raw(lexer, inside);
+  else if (!fb_lex_unescape(lexer, inside, from, bytes, &inside))
+    token.kind = FB_TOK_BAD;
   token.value = bytes ? fb_bytes(inside) : fb_string(inside);
   return token;
 }
@@ -175,9 +191,11 @@ static int S_text_prefix(const fb_lexer *lexer, bool *ret_bytes, bool *ret_raw) 
 
 static fb_token S_quoted(fb_lexer *lexer, size_t start) {
   lexer->at++;
-  while (S_is_word(S_peek(lexer, 0)) || (S_peek(lexer, 0) && strchr("-./ ", S_peek(lexer, 0)))) lexer->at++;
+  while (S_is_word(S_peek(lexer, 0)) || (S_peek(lexer, 0) && strchr("-./ ", S_peek(lexer, 0))))
+    lexer->at++;
   if (S_peek(lexer, 0) != '`')
-    return S_bad(lexer, start, "between ` and ` there may be letters, digits, _ - . / and blanks", "a quoted name that does not end");
+    return S_bad(lexer, start, "between ` and ` there may be letters, digits, _ - . / and blanks",
+                 "a quoted name that does not end");
   lexer->at++;
   fb_token token = S_token(lexer, FB_TOK_QUOTED, start);
   token.text = (fb_slice){lexer->source.ptr + start + 1, token.length - 2};
@@ -189,10 +207,11 @@ static fb_token S_word(fb_lexer *lexer, size_t start) {
   static const struct {
     const char *word;
     fb_token_kind kind;
-  } words[] = {{"true", FB_TOK_TRUE}, {"false", FB_TOK_FALSE}, {"null", FB_TOK_NULL}, {"in", FB_TOK_IN}};
-  static const char *const reserved[] = {"as",     "break", "const", "continue", "else",   "for",
-                                         "function", "if",  "import", "let",     "loop",   "package",
-                                         "namespace", "return", "var", "void",   "while"};
+  } words[] = {
+      {"true", FB_TOK_TRUE}, {"false", FB_TOK_FALSE}, {"null", FB_TOK_NULL}, {"in", FB_TOK_IN}};
+  static const char *const reserved[] = {
+      "as",  "break", "const",   "continue",  "else",   "for", "function", "if",   "import",
+      "let", "loop",  "package", "namespace", "return", "var", "void",     "while"};
   while (S_is_word(S_peek(lexer, 0))) lexer->at++;
   fb_token token = S_token(lexer, FB_TOK_IDENT, start);
   token.text = (fb_slice){lexer->source.ptr + start, token.length};
@@ -209,12 +228,13 @@ static fb_token S_sign(fb_lexer *lexer, size_t start) {
   static const struct {
     const char *sign;
     fb_token_kind kind;
-  } signs[] = {{"&&", FB_TOK_AND},      {"||", FB_TOK_OR},       {"==", FB_TOK_EQ},    {"!=", FB_TOK_NE},
-               {"<=", FB_TOK_LE},       {">=", FB_TOK_GE},       {"(", FB_TOK_LPAREN}, {")", FB_TOK_RPAREN},
-               {"[", FB_TOK_LBRACKET},  {"]", FB_TOK_RBRACKET},  {"{", FB_TOK_LBRACE}, {"}", FB_TOK_RBRACE},
-               {".", FB_TOK_DOT},       {",", FB_TOK_COMMA},     {":", FB_TOK_COLON},  {"?", FB_TOK_QUESTION},
-               {"+", FB_TOK_PLUS},      {"-", FB_TOK_MINUS},     {"*", FB_TOK_STAR},   {"/", FB_TOK_SLASH},
-               {"%", FB_TOK_PERCENT},   {"!", FB_TOK_NOT},       {"<", FB_TOK_LT},     {">", FB_TOK_GT}};
+  } signs[] = {
+      {"&&", FB_TOK_AND},     {"||", FB_TOK_OR},      {"==", FB_TOK_EQ},    {"!=", FB_TOK_NE},
+      {"<=", FB_TOK_LE},      {">=", FB_TOK_GE},      {"(", FB_TOK_LPAREN}, {")", FB_TOK_RPAREN},
+      {"[", FB_TOK_LBRACKET}, {"]", FB_TOK_RBRACKET}, {"{", FB_TOK_LBRACE}, {"}", FB_TOK_RBRACE},
+      {".", FB_TOK_DOT},      {",", FB_TOK_COMMA},    {":", FB_TOK_COLON},  {"?", FB_TOK_QUESTION},
+      {"+", FB_TOK_PLUS},     {"-", FB_TOK_MINUS},    {"*", FB_TOK_STAR},   {"/", FB_TOK_SLASH},
+      {"%", FB_TOK_PERCENT},  {"!", FB_TOK_NOT},      {"<", FB_TOK_LT},     {">", FB_TOK_GT}};
   for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
     const char *sign = signs[i].sign;
     if (sign[0] != S_peek(lexer, 0) || (sign[1] && sign[1] != S_peek(lexer, 1))) continue;
@@ -224,7 +244,11 @@ static fb_token S_sign(fb_lexer *lexer, size_t start) {
   uint32_t rune;
   char c = S_peek(lexer, 0);
   lexer->at += (size_t)fb_utf8_decode(lexer->source.ptr + start, lexer->source.len - start, &rune);
-  const char *hint = c == '=' ? "equality is written `==`" : c == '&' ? "and is written `&&`" : c == '|' ? "or is written `||`" : c == ';' ? "an expression is one expression, without `;`" : NULL;
+  const char *hint = c == '='   ? "equality is written `==`"
+                     : c == '&' ? "and is written `&&`"
+                     : c == '|' ? "or is written `||`"
+                     : c == ';' ? "an expression is one expression, without `;`"
+                                : NULL;
   return S_bad(lexer, start, hint, "a character that has no meaning here");
 }
 

@@ -32,7 +32,8 @@ typedef struct fb_cel_library {
 const fb_cel_library *fb_cel_libraries(size_t *ret_count);
 
 /* An error value in the arena (a static one when there is no memory). */
-fb_value fb_cel_fail(fb_cel_context *context, fb_status code, const char *format, ...) FB_PRINTF(3, 4);
+fb_value fb_cel_fail(fb_cel_context *context, fb_status code, const char *format, ...)
+    FB_PRINTF(3, 4);
 /* Takes `work` from the step budget. False when it is gone: return fb_cel_over_budget(context). Every function
  * whose work is not constant spends about one step for 16 bytes or one element. */
 static inline bool fb_cel_spend(fb_cel_context *context, uint64_t work) {

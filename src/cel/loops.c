@@ -20,9 +20,15 @@ typedef struct S_loop {
 
 static void S_begin(fb_generator *g, const S_loop *l) {
   switch (l->ast->loop->kind) {
-    case FB_LOOP_ALL: fb_gen_emit(g, l->ast, FB_OP_MOVE, l->into, fb_gen_const(g, fb_bool(true)), 0, 0); break;
-    case FB_LOOP_EXISTS: fb_gen_emit(g, l->ast, FB_OP_MOVE, l->into, fb_gen_const(g, fb_bool(false)), 0, 0); break;
-    case FB_LOOP_EXISTS_ONE: fb_gen_emit(g, l->ast, FB_OP_MOVE, l->into, fb_gen_const(g, fb_int(0)), 0, 0); break;
+    case FB_LOOP_ALL:
+      fb_gen_emit(g, l->ast, FB_OP_MOVE, l->into, fb_gen_const(g, fb_bool(true)), 0, 0);
+      break;
+    case FB_LOOP_EXISTS:
+      fb_gen_emit(g, l->ast, FB_OP_MOVE, l->into, fb_gen_const(g, fb_bool(false)), 0, 0);
+      break;
+    case FB_LOOP_EXISTS_ONE:
+      fb_gen_emit(g, l->ast, FB_OP_MOVE, l->into, fb_gen_const(g, fb_int(0)), 0, 0);
+      break;
     case FB_LOOP_TRANSFORM_MAP:
     case FB_LOOP_TRANSFORM_ENTRY: fb_gen_emit(g, l->ast, FB_OP_MAP, l->into, 0, 0, 0); break;
     case FB_LOOP_MAP: fb_gen_emit(g, l->ast, FB_OP_ROOM, l->into, l->state, 0, 0); break;
@@ -46,8 +52,12 @@ static void S_step(fb_generator *g, const S_loop *l) {
       fb_gen_land(g, failed);
       break;
     }
-    case FB_LOOP_TRANSFORM_MAP: fb_gen_emit(g, body_ast, FB_OP_ENTER, l->into, l->variable, body, next); break;
-    case FB_LOOP_TRANSFORM_ENTRY: fb_gen_emit(g, body_ast, FB_OP_MERGE, l->into, body, 0, next); break;
+    case FB_LOOP_TRANSFORM_MAP:
+      fb_gen_emit(g, body_ast, FB_OP_ENTER, l->into, l->variable, body, next);
+      break;
+    case FB_LOOP_TRANSFORM_ENTRY:
+      fb_gen_emit(g, body_ast, FB_OP_MERGE, l->into, body, 0, next);
+      break;
     case FB_LOOP_SORT_BY:
       fb_gen_emit(g, body_ast, FB_OP_APPEND, l->into, body, 0, 0);
       fb_gen_emit(g, body_ast, FB_OP_PUSH, l->into, l->variable, 0, next);
@@ -65,7 +75,8 @@ static void S_finish(fb_generator *g, const S_loop *l) {
 static void S_loop_code(fb_generator *g, S_loop *l) {
   const fb_ast *ast = l->ast;
   uint32_t filter_failed = 0;
-  l->next = fb_gen_emit(g, ast, ast->loop->count == 2 ? FB_OP_NEXT_PAIR : FB_OP_NEXT, l->state, l->variable, 0, 0);
+  l->next = fb_gen_emit(g, ast, ast->loop->count == 2 ? FB_OP_NEXT_PAIR : FB_OP_NEXT, l->state,
+                        l->variable, 0, 0);
   if (ast->count == 3) {
     uint16_t test = fb_gen_operand(g, ast->args[2], l->body);
     fb_gen_emit(g, ast->args[2], FB_OP_FILTER, l->into, test, 0, (int32_t)l->next);
@@ -95,7 +106,11 @@ void fb_gen_comprehension(fb_generator *g, const fb_ast *ast, uint16_t into) {
     S_opt_map(g, ast, into);
   } else {
     uint16_t regs = fb_gen_regs(g, 5);
-    S_loop l = {.ast = ast, .into = into, .state = regs, .variable = (uint16_t)(regs + 2), .body = (uint16_t)(regs + 4)};
+    S_loop l = {.ast = ast,
+                .into = into,
+                .state = regs,
+                .variable = (uint16_t)(regs + 2),
+                .body = (uint16_t)(regs + 4)};
     uint16_t range = fb_gen_operand(g, ast->args[0], into);
     uint32_t failed = fb_gen_emit(g, ast->args[0], FB_OP_ITER, l.state, range, into, 0);
     g->locals[ast->loop->locals[0]] = l.variable;

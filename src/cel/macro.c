@@ -35,7 +35,8 @@ static const S_loop_macro S_loops[] = {
 /* A variable of a macro is one plain name. */
 static bool S_variable(fb_parser *p, const fb_ast *ast, const char *macro) {
   if (ast->kind == FB_AST_NAME && !ast->absolute) return true;
-  fb_parse_fail(p, ast->offset, ast->length, "as in list.all(x, x > 0)", "the variable of `%s` must be a plain name", macro);
+  fb_parse_fail(p, ast->offset, ast->length, "as in list.all(x, x > 0)",
+                "the variable of `%s` must be a plain name", macro);
   return false;
 }
 
@@ -51,7 +52,8 @@ static fb_ast *S_loop(fb_parser *p, fb_ast *call, const S_loop_macro *macro) {
     loop->names[i] = call->args[1 + i]->name;
   }
   if (loop->count == 2 && fb_slice_equal(loop->names[0], loop->names[1])) {
-    fb_parse_fail(p, call->args[2]->offset, call->args[2]->length, NULL, "the two variables of `%s` have the same name", macro->name);
+    fb_parse_fail(p, call->args[2]->offset, call->args[2]->length, NULL,
+                  "the two variables of `%s` have the same name", macro->name);
     return call;
   }
   fb_ast *args[3] = {call->args[0], call->args[call->count - 1], call->args[call->count - 2]};
@@ -66,7 +68,8 @@ static fb_ast *S_loop(fb_parser *p, fb_ast *call, const S_loop_macro *macro) {
 static fb_ast *S_has(fb_parser *p, fb_ast *call) {
   fb_ast *field = call->args[0];
   if (field->kind != FB_AST_SELECT || field->optional || field->test_only) {
-    fb_parse_fail(p, field->offset, field->length, "as in has(x.field)", "`has` takes the selection of a field");
+    fb_parse_fail(p, field->offset, field->length, "as in has(x.field)",
+                  "`has` takes the selection of a field");
     return call;
   }
   field->test_only = true;
@@ -96,8 +99,8 @@ fb_ast *fb_parse_macro(fb_parser *p, fb_ast *call) {
     return has ? S_has(p, call) : call;
   }
   const fb_ast *target = call->args[0];
-  if (call->count == 4 && fb_slice_equal(call->name, FB_SLICE("bind")) && target->kind == FB_AST_NAME &&
-      fb_slice_equal(target->name, FB_SLICE("cel")))
+  if (call->count == 4 && fb_slice_equal(call->name, FB_SLICE("bind")) &&
+      target->kind == FB_AST_NAME && fb_slice_equal(target->name, FB_SLICE("cel")))
     return S_bind(p, call);
   for (size_t i = 0; i < sizeof S_loops / sizeof *S_loops; i++)
     if (call->count == 1u + S_loops[i].variables + S_loops[i].bodies &&

@@ -10,11 +10,13 @@ enum { NANOS = 1000000000 };
 
 typedef __int128 S_wide;
 
-fb_value fb_operate_misfit(fb_cel_context *context, const char *what, const fb_value *args, uint32_t count) {
+fb_value fb_operate_misfit(fb_cel_context *context, const char *what, const fb_value *args,
+                           uint32_t count) {
   char kinds[200] = "";
   size_t len = 0;
   for (uint32_t i = 0; i < count && len < sizeof kinds; i++)
-    len += (size_t)snprintf(kinds + len, sizeof kinds - len, "%s%s", i ? ", " : "", fb_kind_name(args[i].kind));
+    len += (size_t)snprintf(kinds + len, sizeof kinds - len, "%s%s", i ? ", " : "",
+                            fb_kind_name(args[i].kind));
   return fb_cel_fail(context, FB_E_CEL_NO_OVERLOAD, "no such overload: %s(%s)", what, kinds);
 }
 
@@ -22,8 +24,8 @@ static fb_value S_misfit(fb_cel_context *context, fb_cel_op op, fb_value a, fb_v
   static const char *const signs[FB_OP_COUNT_OF] = {
       [FB_OP_ADD] = "+", [FB_OP_SUB] = "-", [FB_OP_MUL] = "*", [FB_OP_DIV] = "/", [FB_OP_MOD] = "%",
       [FB_OP_LT] = "<",  [FB_OP_LE] = "<=", [FB_OP_GT] = ">",  [FB_OP_GE] = ">="};
-  return fb_cel_fail(context, FB_E_CEL_NO_OVERLOAD, "no such overload: %s %s %s", fb_kind_name(a.kind),
-                     signs[op] ? signs[op] : "?", fb_kind_name(b.kind));
+  return fb_cel_fail(context, FB_E_CEL_NO_OVERLOAD, "no such overload: %s %s %s",
+                     fb_kind_name(a.kind), signs[op] ? signs[op] : "?", fb_kind_name(b.kind));
 }
 
 /* ── Numbers ─────────────────────────────────────────────────────────────────────────────────── */
@@ -99,7 +101,8 @@ static fb_value S_time(fb_cel_context *context, fb_cel_op op, fb_value a, fb_val
   if (!add && op != FB_OP_SUB) return S_misfit(context, op, a, b);
   S_wide sum = add ? S_nanos(a) + S_nanos(b) : S_nanos(a) - S_nanos(b);
   if (a.kind == FB_DURATION && b.kind == FB_DURATION) return S_duration(context, sum);
-  if (a.kind == FB_TIMESTAMP && b.kind == FB_TIMESTAMP) return add ? S_misfit(context, op, a, b) : S_duration(context, sum);
+  if (a.kind == FB_TIMESTAMP && b.kind == FB_TIMESTAMP)
+    return add ? S_misfit(context, op, a, b) : S_duration(context, sum);
   if (a.kind == FB_TIMESTAMP && b.kind == FB_DURATION) return S_timestamp(context, sum);
   if (add && a.kind == FB_DURATION && b.kind == FB_TIMESTAMP) return S_timestamp(context, sum);
   return S_misfit(context, op, a, b);
@@ -107,11 +110,16 @@ static fb_value S_time(fb_cel_context *context, fb_cel_op op, fb_value a, fb_val
 
 /* ── Text and lists ──────────────────────────────────────────────────────────────────────────── */
 
-static bool S_may_make(fb_cel_context *context, uint64_t size, uint64_t work, fb_value *ret_failure) {
+static bool S_may_make(fb_cel_context *context, uint64_t size, uint64_t work,
+                       fb_value *ret_failure) {
   if (size > UINT32_MAX / 2 || !fb_cel_may_make(context, size))
-    *ret_failure = fb_cel_fail(context, FB_E_CEL_SIZE, "a result of %llu elements or bytes is more than is admitted", (unsigned long long)size);
-  else if (!fb_cel_spend(context, work)) *ret_failure = fb_cel_over_budget(context);
-  else return true;
+    *ret_failure = fb_cel_fail(context, FB_E_CEL_SIZE,
+                               "a result of %llu elements or bytes is more than is admitted",
+                               (unsigned long long)size);
+  else if (!fb_cel_spend(context, work))
+    *ret_failure = fb_cel_over_budget(context);
+  else
+    return true;
   return false;
 }
 
@@ -176,7 +184,8 @@ static double S_as_double(fb_value v) {
  * fb_value_compare: 9223372036854775807 == 9223372036854775808.0. A double out of the integers' range is
  * then still beyond them all. */
 static bool S_compare(fb_value a, fb_value b, int *ret_order) {
-  if (a.kind == b.kind || (a.kind != FB_DOUBLE && b.kind != FB_DOUBLE) || !S_is_number(a) || !S_is_number(b))
+  if (a.kind == b.kind || (a.kind != FB_DOUBLE && b.kind != FB_DOUBLE) || !S_is_number(a) ||
+      !S_is_number(b))
     return fb_value_compare(a, b, ret_order);
   double x = S_as_double(a), y = S_as_double(b);
   *ret_order = (x > y) - (x < y);
@@ -185,7 +194,9 @@ static bool S_compare(fb_value a, fb_value b, int *ret_order) {
 
 static bool S_equal(fb_value a, fb_value b) {
   int order;
-  return a.kind != b.kind && S_is_number(a) && S_is_number(b) ? S_compare(a, b, &order) && order == 0 : fb_value_equal(a, b);
+  return a.kind != b.kind && S_is_number(a) && S_is_number(b)
+             ? S_compare(a, b, &order) && order == 0
+             : fb_value_equal(a, b);
 }
 
 static fb_value S_order(fb_cel_context *context, fb_cel_op op, fb_value a, fb_value b) {
@@ -209,7 +220,8 @@ static bool S_compound(fb_value v) {
 bool fb_operate_pay(fb_cel_context *context, fb_value v) {
   bool list = v.kind == FB_LIST, map = v.kind == FB_MAP;
   uint32_t count = list ? v.as.list->len : map ? v.as.map->len : 0;
-  if (!fb_cel_spend(context, v.kind == FB_STRING || v.kind == FB_BYTES ? v.len / 16 : count)) return false;
+  if (!fb_cel_spend(context, v.kind == FB_STRING || v.kind == FB_BYTES ? v.len / 16 : count))
+    return false;
   if (v.kind == FB_OPTIONAL) return !v.as.optional || fb_operate_pay(context, *v.as.optional);
   for (uint32_t i = 0; i < count; i++) {
     fb_value item = list ? v.as.list->items[i] : v.as.map->entries[i].value;
@@ -225,11 +237,13 @@ fb_value fb_operate_binary(fb_cel_context *context, fb_cel_op op, fb_value a, fb
     if (a.kind == b.kind && !fb_operate_pay(context, a)) return fb_cel_over_budget(context);
     return fb_bool(S_equal(a, b) == (op == FB_OP_EQ));
   }
-  return op >= FB_OP_LT && op <= FB_OP_GE ? S_order(context, op, a, b) : S_arithmetic(context, op, a, b);
+  return op >= FB_OP_LT && op <= FB_OP_GE ? S_order(context, op, a, b)
+                                          : S_arithmetic(context, op, a, b);
 }
 
 fb_value fb_operate_negate(fb_cel_context *context, fb_value a) {
-  if (a.kind == FB_INT) return a.as.i == INT64_MIN ? fb_cel_lazy(FB_LAZY_OVERFLOW) : fb_int(-a.as.i);
+  if (a.kind == FB_INT)
+    return a.as.i == INT64_MIN ? fb_cel_lazy(FB_LAZY_OVERFLOW) : fb_int(-a.as.i);
   if (a.kind == FB_DOUBLE) return fb_double(-a.as.d);
   if (a.kind >= FB_ERROR) return a.kind == FB_ERROR ? a : fb_cel_lazy(FB_LAZY_UNBOUND);
   return fb_operate_misfit(context, "-", &a, 1);

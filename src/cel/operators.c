@@ -3,18 +3,20 @@
  * functions that are about the language itself. */
 #include "cel/env.h"
 
-#define S_ORDERED(name)                                                                          \
-  {name, "(bool, bool) -> bool", NULL}, {name, "(int, int) -> bool", NULL},                      \
-      {name, "(uint, uint) -> bool", NULL}, {name, "(double, double) -> bool", NULL},            \
-      {name, "(string, string) -> bool", NULL}, {name, "(bytes, bytes) -> bool", NULL},          \
-      {name, "(timestamp, timestamp) -> bool", NULL},                                            \
-      {name, "(duration, duration) -> bool", NULL}, {name, "(int, uint) -> bool", NULL},         \
-      {name, "(int, double) -> bool", NULL}, {name, "(uint, int) -> bool", NULL},                \
-      {name, "(uint, double) -> bool", NULL}, {name, "(double, int) -> bool", NULL},             \
-      {name, "(double, uint) -> bool", NULL}
-#define S_NUMBERS(name)                                                                          \
-  {name, "(int, int) -> int", NULL}, {name, "(uint, uint) -> uint", NULL},                       \
-      {name, "(double, double) -> double", NULL}
+#define S_ORDERED(name)                                                                  \
+  {name, "(bool, bool) -> bool", NULL}, {name, "(int, int) -> bool", NULL},              \
+      {name, "(uint, uint) -> bool", NULL}, {name, "(double, double) -> bool", NULL},    \
+      {name, "(string, string) -> bool", NULL}, {name, "(bytes, bytes) -> bool", NULL},  \
+      {name, "(timestamp, timestamp) -> bool", NULL},                                    \
+      {name, "(duration, duration) -> bool", NULL}, {name, "(int, uint) -> bool", NULL}, \
+      {name, "(int, double) -> bool", NULL}, {name, "(uint, int) -> bool", NULL},        \
+      {name, "(uint, double) -> bool", NULL}, {name, "(double, int) -> bool", NULL}, {   \
+    name, "(double, uint) -> bool", NULL                                                 \
+  }
+#define S_NUMBERS(name)                                                      \
+  {name, "(int, int) -> int", NULL}, {name, "(uint, uint) -> uint", NULL}, { \
+    name, "(double, double) -> double", NULL                                 \
+  }
 
 static fb_value S_dyn(fb_cel_context *context, const fb_value *args, uint32_t count) {
   return args[0];

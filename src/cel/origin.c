@@ -5,8 +5,8 @@
 enum {
   ANCHORS = 256,
   EXACT_UP_TO = 8 * 1024, /* bytes of source whose places in a document are asked for one by one */
-  FAR = 4096,             /* a line is kept from its beginning unless that is farther away than this … */
-  NEAR = 240              /* … then from so many bytes before the expression, and up to so many behind it */
+  FAR = 4096, /* a line is kept from its beginning unless that is farther away than this … */
+  NEAR = 240  /* … then from so many bytes before the expression, and up to so many behind it */
 };
 
 typedef struct S_place {
@@ -49,7 +49,8 @@ static size_t S_inside(const S_place *place, size_t offset) {
 }
 
 static void S_place_nodes(const S_place *place, fb_ast *ast) {
-  size_t from = S_inside(place, ast->offset), to = S_inside(place, (size_t)ast->offset + ast->length);
+  size_t from = S_inside(place, ast->offset),
+         to = S_inside(place, (size_t)ast->offset + ast->length);
   ast->at = (uint32_t)from;
   ast->span = (uint32_t)(to > from ? to - from : 0);
   for (uint32_t i = 0; i < ast->count; i++) S_place_nodes(place, ast->args[i]);
@@ -70,7 +71,8 @@ static uint32_t S_column(const S_place *place, fb_slice text, size_t at) {
 }
 
 /* The lines from text[from] to text[to], cut off where they are very long. */
-static fb_status S_keep_lines(fb_cel_expr *expr, S_place *place, fb_slice text, size_t from, size_t to) {
+static fb_status S_keep_lines(fb_cel_expr *expr, S_place *place, fb_slice text, size_t from,
+                              size_t to) {
   size_t start = from, end = to;
   while (start > 0 && text.ptr[start - 1] != '\n' && from - start < FAR) start--;
   if (from - start == FAR) {
@@ -78,7 +80,8 @@ static fb_status S_keep_lines(fb_cel_expr *expr, S_place *place, fb_slice text, 
     while (S_continues(text.ptr[start])) start--;
     expr->origin.column = S_column(place, text, start);
   }
-  while (end < text.len && text.ptr[end] != '\n' && (end - to < NEAR || S_continues(text.ptr[end]))) end++;
+  while (end < text.len && text.ptr[end] != '\n' && (end - to < NEAR || S_continues(text.ptr[end])))
+    end++;
   char *copy = fb_arena_text(&expr->arena, (fb_slice){text.ptr + start, end - start});
   if (!copy) return FB_E_NOMEM;
   expr->origin.text = (fb_slice){copy, end - start};
@@ -106,7 +109,8 @@ static fb_status S_set_lines(fb_cel_expr *expr, S_place *place, const fb_cel_rep
   return FB_OK;
 }
 
-fb_status fb_cel_origin_set(fb_cel_expr *expr, const fb_cel_options *options, const fb_cel_report *report) {
+fb_status fb_cel_origin_set(fb_cel_expr *expr, const fb_cel_options *options,
+                            const fb_cel_report *report) {
   S_place place = {.base = report->base};
   const char *file = options ? options->name : NULL;
   if (options && options->doc && options->node) {

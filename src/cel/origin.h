@@ -9,7 +9,8 @@
 #include "cel/report.h"
 
 /* Fills expr->origin and the place of every node in it. `report` says which text the source is a part of. */
-fb_status fb_cel_origin_set(fb_cel_expr *expr, const fb_cel_options *options, const fb_cel_report *report);
+fb_status fb_cel_origin_set(fb_cel_expr *expr, const fb_cel_options *options,
+                            const fb_cel_report *report);
 /* A copy in another arena; false when there is no memory. */
 bool fb_cel_origin_copy(const fb_cel_origin *from, fb_arena *arena, fb_cel_origin *ret_copy);
 /* Places an error at bytes of the origin. err may be NULL. */

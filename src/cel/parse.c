@@ -27,7 +27,8 @@ static bool S_take(fb_parser *p, fb_token_kind kind) {
   return true;
 }
 
-void fb_parse_fail(fb_parser *p, size_t offset, size_t length, const char *hint, const char *format, ...) {
+void fb_parse_fail(fb_parser *p, size_t offset, size_t length, const char *hint, const char *format,
+                   ...) {
   if (p->panic) return;
   p->panic = true;
   char text[300];
@@ -53,14 +54,20 @@ static void S_expect(fb_parser *p, fb_token_kind kind, const char *what) {
   if (!S_take(p, kind)) S_expected(p, what, NULL);
 }
 
-fb_ast *fb_parse_node(fb_parser *p, fb_ast_kind kind, size_t offset, fb_ast *const *args, uint32_t count) {
+fb_ast *fb_parse_node(fb_parser *p, fb_ast_kind kind, size_t offset, fb_ast *const *args,
+                      uint32_t count) {
   fb_ast *ast = fb_arena_zero(p->arena, sizeof *ast);
   fb_ast **copy = count ? fb_arena_copy(p->arena, args, count * sizeof *args) : NULL;
   if (!ast || (count && !copy)) {
     p->no_memory = p->panic = true;
     return NULL;
   }
-  *ast = (fb_ast){.kind = kind, .offset = (uint32_t)offset, .args = copy, .count = count, .depth = 1, .field = -1,
+  *ast = (fb_ast){.kind = kind,
+                  .offset = (uint32_t)offset,
+                  .args = copy,
+                  .count = count,
+                  .depth = 1,
+                  .field = -1,
                   .slot = FB_AST_NO_SLOT};
   ast->length = (uint32_t)(p->end > offset ? p->end - offset : 0);
   for (uint32_t i = 0; i < count; i++) {
@@ -75,7 +82,8 @@ fb_ast *fb_parse_node(fb_parser *p, fb_ast_kind kind, size_t offset, fb_ast *con
   return ast;
 }
 
-static fb_ast *S_call(fb_parser *p, size_t offset, const char *name, fb_ast *const *args, uint32_t count) {
+static fb_ast *S_call(fb_parser *p, size_t offset, const char *name, fb_ast *const *args,
+                      uint32_t count) {
   fb_ast *ast = fb_parse_node(p, FB_AST_CALL, offset, args, count);
   if (!ast) return NULL;
   ast->name = fb_slice_of(name);
@@ -97,7 +105,8 @@ static bool S_push(fb_parser *p, fb_ast_list *list, fb_ast *item, bool optional)
   }
   list->items[list->count++] = item;
   if (optional && list->count > MAX_OPTIONAL && item)
-    fb_parse_fail(p, item->offset, item->length, NULL, "only the first %d elements may be optional", MAX_OPTIONAL);
+    fb_parse_fail(p, item->offset, item->length, NULL, "only the first %d elements may be optional",
+                  MAX_OPTIONAL);
   else if (optional)
     list->optional |= UINT64_C(1) << (list->count - 1);
   return item != NULL;
@@ -122,8 +131,9 @@ static void S_recover(fb_parser *p, fb_token_kind close, bool commas) {
 static bool S_enter(fb_parser *p) {
   if (p->nesting++ < p->max_depth) return true;
   if (!p->panic)
-    fb_cel_report_add(p->report, FB_E_CEL_TOO_LARGE, p->token.offset, p->token.length, "split the expression",
-                      "the expression is nested more than %u levels deep", p->max_depth);
+    fb_cel_report_add(p->report, FB_E_CEL_TOO_LARGE, p->token.offset, p->token.length,
+                      "split the expression", "the expression is nested more than %u levels deep",
+                      p->max_depth);
   p->panic = true;
   p->lexer.at = p->lexer.source.len; /* nothing sensible can be said about the rest */
   S_next(p);
@@ -146,8 +156,9 @@ static fb_ast *S_nothing(fb_parser *p, size_t offset) {
 static fb_ast *S_integer(fb_parser *p, size_t offset, bool negative) {
   uint64_t magnitude = p->token.value.as.u;
   if (magnitude > (uint64_t)INT64_MAX + negative) {
-    fb_cel_report_add(p->report, FB_E_CEL_SYNTAX, offset, p->token.offset + p->token.length - offset,
-                      "uint literals end in u", "an integer that does not fit into int");
+    fb_cel_report_add(p->report, FB_E_CEL_SYNTAX, offset,
+                      p->token.offset + p->token.length - offset, "uint literals end in u",
+                      "an integer that does not fit into int");
     magnitude = 0;
   }
   S_next(p);
@@ -169,14 +180,16 @@ static fb_ast *S_literal(fb_parser *p) {
 }
 
 /* Elements up to `close`, which is taken. */
-static void S_elements(fb_parser *p, fb_token_kind close, const char *what, bool optional, fb_ast_list *list) {
+static void S_elements(fb_parser *p, fb_token_kind close, const char *what, bool optional,
+                       fb_ast_list *list) {
   while (!S_at(p, close) && !S_at(p, FB_TOK_END) && !p->no_memory) {
     bool mark = optional && S_take(p, FB_TOK_QUESTION);
     if (!S_push(p, list, S_expression(p), mark)) return;
     if (!p->panic && !S_at(p, FB_TOK_COMMA) && !S_at(p, close)) S_expected(p, what, NULL);
     if (p->panic) S_recover(p, close, true);
     if (!S_take(p, FB_TOK_COMMA)) break;
-    if (close == FB_TOK_RPAREN && S_at(p, close)) S_expected(p, "an argument", "leave out the last comma");
+    if (close == FB_TOK_RPAREN && S_at(p, close))
+      S_expected(p, "an argument", "leave out the last comma");
   }
   if (!S_take(p, close)) S_expected(p, what, NULL);
 }
@@ -199,7 +212,8 @@ static void S_entry(fb_parser *p, fb_ast_list *list) {
   fb_ast *value = S_take(p, FB_TOK_COLON) ? S_expression(p) : S_nothing(p, p->token.offset);
   if (!S_push(p, list, value, false)) return;
   if (mark && number >= MAX_OPTIONAL)
-    fb_parse_fail(p, p->token.offset, 1, NULL, "only the first %d entries may be optional", MAX_OPTIONAL);
+    fb_parse_fail(p, p->token.offset, 1, NULL, "only the first %d entries may be optional",
+                  MAX_OPTIONAL);
   else if (mark)
     list->optional |= UINT64_C(1) << number;
 }
@@ -210,7 +224,8 @@ static fb_ast *S_map(fb_parser *p) {
   S_next(p);
   while (!S_at(p, FB_TOK_RBRACE) && !S_at(p, FB_TOK_END) && !p->no_memory) {
     S_entry(p, &list);
-    if (!p->panic && !S_at(p, FB_TOK_COMMA) && !S_at(p, FB_TOK_RBRACE)) S_expected(p, "`,` or `}`", NULL);
+    if (!p->panic && !S_at(p, FB_TOK_COMMA) && !S_at(p, FB_TOK_RBRACE))
+      S_expected(p, "`,` or `}`", NULL);
     if (p->panic) S_recover(p, FB_TOK_RBRACE, true);
     if (!S_take(p, FB_TOK_COMMA)) break;
   }
@@ -221,7 +236,8 @@ static fb_ast *S_map(fb_parser *p) {
   return ast;
 }
 
-static fb_ast *S_arguments(fb_parser *p, size_t offset, size_t name_offset, fb_slice name, fb_ast *target) {
+static fb_ast *S_arguments(fb_parser *p, size_t offset, size_t name_offset, fb_slice name,
+                           fb_ast *target) {
   fb_ast_list list = {0};
   if (target && !S_push(p, &list, target, false)) return NULL;
   S_next(p); /* ( */
@@ -239,7 +255,8 @@ static fb_ast *S_name(fb_parser *p) {
   bool absolute = S_take(p, FB_TOK_DOT);
   fb_token name = p->token;
   if (name.kind == FB_TOK_RESERVED) {
-    fb_parse_fail(p, name.offset, name.length, "rename the variable", "`%.*s` is a reserved word", (int)name.text.len, name.text.ptr);
+    fb_parse_fail(p, name.offset, name.length, "rename the variable", "`%.*s` is a reserved word",
+                  (int)name.text.len, name.text.ptr);
     S_next(p);
     return S_nothing(p, offset);
   }
@@ -291,7 +308,9 @@ static fb_ast *S_primary(fb_parser *p) {
     case FB_TOK_LBRACE: return S_map(p);
     default:
       S_expected(p, "a value",
-                 S_at(p, FB_TOK_QUOTED) ? "`…` quotes a field: x.`a-b`" : S_at(p, FB_TOK_EQ) ? "equality takes a value on both sides" : NULL);
+                 S_at(p, FB_TOK_QUOTED) ? "`…` quotes a field: x.`a-b`"
+                 : S_at(p, FB_TOK_EQ)   ? "equality takes a value on both sides"
+                                        : NULL);
       return S_nothing(p, offset);
   }
 }
@@ -314,7 +333,8 @@ static fb_ast *S_select(fb_parser *p, fb_ast *target) {
   bool optional = S_take(p, FB_TOK_QUESTION);
   fb_token name = p->token;
   if (name.kind != FB_TOK_IDENT && name.kind != FB_TOK_RESERVED && name.kind != FB_TOK_QUOTED) {
-    bool keyword = name.kind == FB_TOK_IN || name.kind == FB_TOK_TRUE || name.kind == FB_TOK_FALSE || name.kind == FB_TOK_NULL;
+    bool keyword = name.kind == FB_TOK_IN || name.kind == FB_TOK_TRUE ||
+                   name.kind == FB_TOK_FALSE || name.kind == FB_TOK_NULL;
     S_expected(p, "a field name after `.`", keyword ? "quote it: x.`in`" : NULL);
     return target;
   }
@@ -332,11 +352,15 @@ static fb_ast *S_select(fb_parser *p, fb_ast *target) {
 
 static fb_ast *S_postfix(fb_parser *p, fb_ast *ast) {
   while (ast && !p->panic) {
-    if (S_at(p, FB_TOK_DOT)) ast = S_select(p, ast);
-    else if (S_at(p, FB_TOK_LBRACKET)) ast = S_index(p, ast);
+    if (S_at(p, FB_TOK_DOT))
+      ast = S_select(p, ast);
+    else if (S_at(p, FB_TOK_LBRACKET))
+      ast = S_index(p, ast);
     else if (S_at(p, FB_TOK_LBRACE) && (ast->kind == FB_AST_NAME || ast->kind == FB_AST_SELECT))
-      fb_parse_fail(p, p->token.offset, 1, "use a map: {'field': value}", "messages cannot be made here");
-    else break;
+      fb_parse_fail(p, p->token.offset, 1, "use a map: {'field': value}",
+                    "messages cannot be made here");
+    else
+      break;
   }
   return ast;
 }
@@ -347,7 +371,8 @@ static fb_ast *S_unary(fb_parser *p) {
   fb_token sign = p->token;
   if (sign.kind != FB_TOK_MINUS && sign.kind != FB_TOK_NOT) return S_postfix(p, S_primary(p));
   S_next(p);
-  if (sign.kind == FB_TOK_MINUS && S_at(p, FB_TOK_INT)) return S_postfix(p, S_integer(p, sign.offset, true));
+  if (sign.kind == FB_TOK_MINUS && S_at(p, FB_TOK_INT))
+    return S_postfix(p, S_integer(p, sign.offset, true));
   if (sign.kind == FB_TOK_MINUS && S_at(p, FB_TOK_DOUBLE)) {
     fb_value value = fb_double(-p->token.value.as.d);
     S_next(p);
@@ -381,7 +406,8 @@ static int S_operator(fb_token_kind kind, const char **ret_name) {
 static fb_ast *S_binary(fb_parser *p, int least) {
   fb_ast *left = S_unary(p);
   const char *name;
-  for (int binds; left && !p->panic && (binds = S_operator(p->token.kind, &name)) >= least && binds;) {
+  for (int binds;
+       left && !p->panic && (binds = S_operator(p->token.kind, &name)) >= least && binds;) {
     S_next(p);
     fb_ast *args[2] = {left, S_binary(p, binds + 1)};
     if (!args[1]) return NULL;
@@ -394,7 +420,8 @@ static fb_ast *S_binary(fb_parser *p, int least) {
 static fb_ast *S_balance(fb_parser *p, fb_ast_kind kind, fb_ast **items, uint32_t count) {
   if (count == 1) return items[0];
   uint32_t half = (count + 1) / 2;
-  fb_ast *args[2] = {S_balance(p, kind, items, half), S_balance(p, kind, items + half, count - half)};
+  fb_ast *args[2] = {S_balance(p, kind, items, half),
+                     S_balance(p, kind, items + half, count - half)};
   if (!args[0] || !args[1]) return NULL;
   fb_ast *ast = fb_parse_node(p, kind, args[0]->offset, args, 2);
   if (ast) ast->length = args[1]->offset + args[1]->length - args[0]->offset;
@@ -419,8 +446,10 @@ static fb_ast *S_expression(fb_parser *p) {
   if (ast && !p->panic && S_take(p, FB_TOK_QUESTION)) {
     fb_ast *args[3] = {ast, S_chain(p, FB_TOK_OR, FB_AST_OR), NULL};
     if (!p->panic && !S_at(p, FB_TOK_COLON)) S_expected(p, "`:` of `condition ? yes : no`", NULL);
-    if (!S_take(p, FB_TOK_COLON)) args[2] = S_nothing(p, offset);
-    else args[2] = S_expression(p);
+    if (!S_take(p, FB_TOK_COLON))
+      args[2] = S_nothing(p, offset);
+    else
+      args[2] = S_expression(p);
     ast = args[1] && args[2] ? fb_parse_node(p, FB_AST_COND, offset, args, 3) : NULL;
   }
   p->nesting--;
@@ -432,8 +461,10 @@ fb_status fb_parse_source(fb_parser *p, fb_ast **ret_root) {
   fb_ast *root = S_expression(p);
   if (!p->panic && !S_at(p, FB_TOK_END)) {
     bool word = S_at(p, FB_TOK_IDENT);
-    bool conjunction = word && (fb_slice_equal(p->token.text, FB_SLICE("and")) || fb_slice_equal(p->token.text, FB_SLICE("or")));
-    S_expected(p, "an operator or the end", conjunction ? "and is written `&&`, or is written `||`" : NULL);
+    bool conjunction = word && (fb_slice_equal(p->token.text, FB_SLICE("and")) ||
+                                fb_slice_equal(p->token.text, FB_SLICE("or")));
+    S_expected(p, "an operator or the end",
+               conjunction ? "and is written `&&`, or is written `||`" : NULL);
   }
   if (p->no_memory) return FB_E_NOMEM;
   if (p->report->first) return p->report->first;

@@ -45,7 +45,8 @@ static bool S_copy_parts(fb_generator *g, const fb_ast *ast) {
   if (!p->code || !p->spans || !p->consts || !p->accesses || !p->calls || !p->type) return false;
   if (!fb_cel_origin_copy(&g->expr->origin, arena, &p->origin)) return false;
   if (g->const_count) memcpy((void *)p->consts, g->consts, g->const_count * sizeof *g->consts);
-  if (g->access_count) memcpy((void *)p->accesses, g->accesses, g->access_count * sizeof *g->accesses);
+  if (g->access_count)
+    memcpy((void *)p->accesses, g->accesses, g->access_count * sizeof *g->accesses);
   if (g->call_count) memcpy((void *)p->calls, g->calls, g->call_count * sizeof *g->calls);
   p->code_count = g->code_count;
   p->const_count = g->const_count;
@@ -75,12 +76,17 @@ fb_status fb_cel_generate(const fb_cel_env *env, const fb_cel_expr *expr, const 
   g.program = fb_alloc_zero(env->allocator, sizeof *g.program);
   g.locals = fb_alloc_zero(env->allocator, (expr->locals + 1) * sizeof *g.locals);
   if (g.program) fb_arena_init(&g.program->arena, env->allocator, 1024);
-  if (!g.program || !g.locals) g.status = FB_E_NOMEM;
-  else S_generate(&g, ast);
+  if (!g.program || !g.locals)
+    g.status = FB_E_NOMEM;
+  else
+    S_generate(&g, ast);
   S_release(&g);
   if (g.status) {
     fb_cel_program_free(g.program);
-    fb_fail(err, g.status, g.status == FB_E_NOMEM ? "no memory for the program" : "the expression needs too many registers, constants or instructions");
+    fb_fail(err, g.status,
+            g.status == FB_E_NOMEM
+                ? "no memory for the program"
+                : "the expression needs too many registers, constants or instructions");
     fb_cel_origin_locate(&expr->origin, ast->at, ast->span, err);
     return g.status;
   }
@@ -126,7 +132,8 @@ void fb_cel_program_reads(const fb_cel_program *program, uint64_t *words, size_t
 static void S_show_operand(const fb_cel_program *p, uint16_t operand, fb_buf *out) {
   uint32_t number = operand & (FB_OPERAND_MAX - 1);
   if (operand >= FB_OPERAND_SLOT && number < p->slot_count) {
-    fb_buf_printf(out, " %.*s", (int)p->slot_names[number].len, p->slot_names[number].ptr ? p->slot_names[number].ptr : "");
+    fb_buf_printf(out, " %.*s", (int)p->slot_names[number].len,
+                  p->slot_names[number].ptr ? p->slot_names[number].ptr : "");
   } else if (operand >= FB_OPERAND_CONST && number < p->const_count) {
     fb_buf_char(out, ' ');
     fb_json_write(out, p->consts[number], FB_JSON_COMPACT);
@@ -190,8 +197,14 @@ static void S_show(const fb_cel_program *p, const fb_cel_ins *ins, fb_buf *out) 
       case 'c': S_show_operand(p, ins->c, out); break;
       case 'j': fb_buf_printf(out, " -> %d", (int)ins->d); break;
       case 'n': fb_buf_printf(out, " %d", (int)ins->d); break;
-      case 'x': fb_buf_printf(out, " .%.*s", (int)p->accesses[ins->d].name.len, p->accesses[ins->d].name.as.text); break;
-      default: fb_buf_printf(out, " %.*s/%u", (int)p->calls[ins->d].name.len, p->calls[ins->d].name.ptr, ins->c); break;
+      case 'x':
+        fb_buf_printf(out, " .%.*s", (int)p->accesses[ins->d].name.len,
+                      p->accesses[ins->d].name.as.text);
+        break;
+      default:
+        fb_buf_printf(out, " %.*s/%u", (int)p->calls[ins->d].name.len, p->calls[ins->d].name.ptr,
+                      ins->c);
+        break;
     }
 }
 

@@ -20,7 +20,8 @@ fb_status fb_cel_report_add(fb_cel_report *report, fb_status code, size_t offset
   if (options && options->doc && options->node)
     fb_doc_relocate(options->doc, options->node, options->node_offset + offset, length, &err);
   else
-    fb_error_locate(&err, options && options->name ? options->name : "", report->source, report->base + offset, length);
+    fb_error_locate(&err, options && options->name ? options->name : "", report->source,
+                    report->base + offset, length);
   fb_errors_add(report->errors, &err);
   return code;
 }

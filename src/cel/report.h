@@ -8,8 +8,8 @@
 #include <flyball/cel.h>
 
 typedef struct fb_cel_report {
-  fb_slice source; /* the whole text; the expression may be a part of it … */
-  size_t base;     /* … that begins here. Offsets of errors are in the expression */
+  fb_slice source;               /* the whole text; the expression may be a part of it … */
+  size_t base;                   /* … that begins here. Offsets of errors are in the expression */
   const fb_cel_options *options; /* may be NULL */
   fb_errors *errors;             /* may be NULL: only counted */
   fb_status first;               /* code of the first error; FB_OK: none */

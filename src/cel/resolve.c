@@ -7,7 +7,8 @@ enum { QUALIFIED_MAX = 1024 };
 /* The text "a.b.c" of a chain of plain selects. False if it is no such chain (or a longer one than any name). */
 static bool S_qualified(const fb_ast *ast, char *out, size_t *len) {
   if (ast->kind == FB_AST_SELECT) {
-    if (ast->test_only || ast->optional || ast->absolute || !S_qualified(ast->args[0], out, len)) return false;
+    if (ast->test_only || ast->optional || ast->absolute || !S_qualified(ast->args[0], out, len))
+      return false;
     if (*len + 1 + ast->name.len > QUALIFIED_MAX) return false;
     out[(*len)++] = '.';
   } else if (ast->kind != FB_AST_NAME || ast->name.len > QUALIFIED_MAX) {
@@ -34,7 +35,8 @@ static const fb_scope *S_local(const fb_checker *c, const fb_ast *name) {
  * something. */
 typedef const void *S_lookup(fb_checker *c, fb_slice name, void *context);
 
-static const void *S_candidates(fb_checker *c, fb_slice name, bool absolute, S_lookup *lookup, void *context) {
+static const void *S_candidates(fb_checker *c, fb_slice name, bool absolute, S_lookup *lookup,
+                                void *context) {
   char text[2 * QUALIFIED_MAX + 2];
   fb_slice container = c->env->container;
   if (!absolute && container.len && container.len + 1 + name.len < sizeof text) {
@@ -65,11 +67,19 @@ static const void *S_find_function(fb_checker *c, fb_slice name, void *context) 
 }
 
 static const fb_cel_type *S_become_type(fb_checker *c, fb_ast *ast, const fb_cel_type *type) {
-  static const fb_kind kinds[FB_CEL_ERROR + 1] = {
-      [FB_CEL_NULL] = FB_NULL, [FB_CEL_BOOL] = FB_BOOL, [FB_CEL_INT] = FB_INT, [FB_CEL_UINT] = FB_UINT,
-      [FB_CEL_DOUBLE] = FB_DOUBLE, [FB_CEL_STRING] = FB_STRING, [FB_CEL_BYTES] = FB_BYTES, [FB_CEL_LIST] = FB_LIST,
-      [FB_CEL_MAP] = FB_MAP, [FB_CEL_TYPE] = FB_TYPE, [FB_CEL_TIMESTAMP] = FB_TIMESTAMP,
-      [FB_CEL_DURATION] = FB_DURATION, [FB_CEL_OPTIONAL] = FB_OPTIONAL};
+  static const fb_kind kinds[FB_CEL_ERROR + 1] = {[FB_CEL_NULL] = FB_NULL,
+                                                  [FB_CEL_BOOL] = FB_BOOL,
+                                                  [FB_CEL_INT] = FB_INT,
+                                                  [FB_CEL_UINT] = FB_UINT,
+                                                  [FB_CEL_DOUBLE] = FB_DOUBLE,
+                                                  [FB_CEL_STRING] = FB_STRING,
+                                                  [FB_CEL_BYTES] = FB_BYTES,
+                                                  [FB_CEL_LIST] = FB_LIST,
+                                                  [FB_CEL_MAP] = FB_MAP,
+                                                  [FB_CEL_TYPE] = FB_TYPE,
+                                                  [FB_CEL_TIMESTAMP] = FB_TIMESTAMP,
+                                                  [FB_CEL_DURATION] = FB_DURATION,
+                                                  [FB_CEL_OPTIONAL] = FB_OPTIONAL};
   ast->kind = FB_AST_CONST;
   ast->count = 0;
   ast->value = fb_type_value(fb_slice_of(fb_kind_name(kinds[type->kind])));
@@ -92,7 +102,8 @@ const fb_cel_type *fb_resolve_name(fb_checker *c, fb_ast *ast) {
   size_t len = 0;
   if (!S_qualified(ast, text, &len)) return NULL;
   uint32_t slot = FB_AST_NO_SLOT;
-  const fb_cel_type *type = S_candidates(c, (fb_slice){text, len}, head->absolute, S_find_name, &slot);
+  const fb_cel_type *type =
+      S_candidates(c, (fb_slice){text, len}, head->absolute, S_find_name, &slot);
   if (!type) return NULL;
   if (slot == FB_AST_NO_SLOT) return S_become_type(c, ast, type);
   if (ast->kind == FB_AST_SELECT) {
@@ -111,12 +122,14 @@ const fb_cel_signature *fb_resolve_function(fb_checker *c, fb_ast *call) {
   size_t len = 0;
   if (!call->member) return S_candidates(c, call->name, call->absolute, S_find_function, NULL);
   const fb_ast *target = call->args[0], *head = S_head(target);
-  if (S_local(c, head) || !S_qualified(target, text, &len) || len + 1 + call->name.len > sizeof text)
+  if (S_local(c, head) || !S_qualified(target, text, &len) ||
+      len + 1 + call->name.len > sizeof text)
     return fb_cel_env_function(c->env, call->name);
   text[len++] = '.';
   memcpy(text + len, call->name.ptr, call->name.len);
   len += call->name.len;
-  const fb_cel_signature *found = S_candidates(c, (fb_slice){text, len}, head->absolute, S_find_function, NULL);
+  const fb_cel_signature *found =
+      S_candidates(c, (fb_slice){text, len}, head->absolute, S_find_function, NULL);
   if (!found) return fb_cel_env_function(c->env, call->name);
   call->member = false;
   call->name = fb_slice_of(found->overload->name);
@@ -134,7 +147,8 @@ typedef struct S_names {
 
 static void S_add_name(fb_checker *c, S_names *names, fb_slice name) {
   char *text = fb_arena_text(c->arena, name);
-  if (text && fb_grow(c->env->allocator, (void **)&names->items, &names->cap, names->count, sizeof *names->items))
+  if (text && fb_grow(c->env->allocator, (void **)&names->items, &names->cap, names->count,
+                      sizeof *names->items))
     names->items[names->count++] = text;
 }
 
@@ -147,17 +161,21 @@ static const char *S_nearest(fb_checker *c, S_names *names, fb_slice name) {
 const char *fb_resolve_near_name(fb_checker *c, fb_slice name) {
   if (++c->guesses > FB_GUESSES) return NULL;
   S_names names = {0};
-  for (const fb_scope *scope = c->scope; scope; scope = scope->outer) S_add_name(c, &names, scope->name);
+  for (const fb_scope *scope = c->scope; scope; scope = scope->outer)
+    S_add_name(c, &names, scope->name);
   for (uint32_t i = 0; i < c->env->var_count; i++) S_add_name(c, &names, c->env->vars[i].name);
   return S_nearest(c, &names, name);
 }
 
 const char *fb_resolve_near_function(fb_checker *c, fb_slice name) {
-  static const char *const macros[] = {"has", "all", "exists", "exists_one", "existsOne", "filter", "map", "sortBy",
-                                       "transformList", "transformMap", "transformMapEntry", "optMap", "optFlatMap"};
+  static const char *const macros[] = {
+      "has",       "all",    "exists",        "exists_one",   "existsOne",         "filter",
+      "map",       "sortBy", "transformList", "transformMap", "transformMapEntry", "optMap",
+      "optFlatMap"};
   if (++c->guesses > FB_GUESSES) return NULL;
   S_names names = {0};
-  for (size_t i = 0; i < sizeof macros / sizeof *macros; i++) S_add_name(c, &names, fb_slice_of(macros[i]));
+  for (size_t i = 0; i < sizeof macros / sizeof *macros; i++)
+    S_add_name(c, &names, fb_slice_of(macros[i]));
   for (size_t i = 0; i < c->env->functions.cap; i++) {
     fb_slice key = c->env->functions.slots[i].key;
     if (key.ptr && key.ptr[0] != '_' && key.ptr[0] != '@') S_add_name(c, &names, key);

@@ -52,18 +52,19 @@ static const fb_cel_type *S_type(S_reader *r) {
   static const struct {
     const char *name;
     fb_cel_kind kind;
-  } names[] = {{"dyn", FB_CEL_DYN},           {"null", FB_CEL_NULL},     {"bool", FB_CEL_BOOL},
-               {"int", FB_CEL_INT},           {"uint", FB_CEL_UINT},     {"double", FB_CEL_DOUBLE},
-               {"string", FB_CEL_STRING},     {"bytes", FB_CEL_BYTES},   {"timestamp", FB_CEL_TIMESTAMP},
-               {"duration", FB_CEL_DURATION}, {"type", FB_CEL_TYPE},     {"list", FB_CEL_LIST},
-               {"map", FB_CEL_MAP},           {"optional", FB_CEL_OPTIONAL}};
+  } names[] = {
+      {"dyn", FB_CEL_DYN},           {"null", FB_CEL_NULL},        {"bool", FB_CEL_BOOL},
+      {"int", FB_CEL_INT},           {"uint", FB_CEL_UINT},        {"double", FB_CEL_DOUBLE},
+      {"string", FB_CEL_STRING},     {"bytes", FB_CEL_BYTES},      {"timestamp", FB_CEL_TIMESTAMP},
+      {"duration", FB_CEL_DURATION}, {"type", FB_CEL_TYPE},        {"list", FB_CEL_LIST},
+      {"map", FB_CEL_MAP},           {"optional", FB_CEL_OPTIONAL}};
   if (r->status) return NULL;
   while (*r->at == ' ') r->at++;
   if (*r->at >= 'A' && *r->at <= 'Z') return S_param(r, *r->at++);
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     if (!S_take(r, names[i].name)) continue;
-    if (names[i].kind == FB_CEL_LIST || names[i].kind == FB_CEL_MAP || names[i].kind == FB_CEL_OPTIONAL ||
-        names[i].kind == FB_CEL_TYPE)
+    if (names[i].kind == FB_CEL_LIST || names[i].kind == FB_CEL_MAP ||
+        names[i].kind == FB_CEL_OPTIONAL || names[i].kind == FB_CEL_TYPE)
       return S_composite(r, names[i].kind);
     return fb_cel_simple(names[i].kind);
   }
@@ -74,11 +75,13 @@ static const fb_cel_type *S_type(S_reader *r) {
 /* Which kinds of value a parameter of that type takes. */
 static uint32_t S_mask(const fb_cel_type *type) {
   static const uint8_t kinds[FB_CEL_ERROR + 1] = {
-      [FB_CEL_NULL] = FB_NULL,           [FB_CEL_BOOL] = FB_BOOL,         [FB_CEL_INT] = FB_INT,
-      [FB_CEL_UINT] = FB_UINT,           [FB_CEL_DOUBLE] = FB_DOUBLE,     [FB_CEL_STRING] = FB_STRING,
-      [FB_CEL_BYTES] = FB_BYTES,         [FB_CEL_TIMESTAMP] = FB_TIMESTAMP,
-      [FB_CEL_DURATION] = FB_DURATION,   [FB_CEL_LIST] = FB_LIST,         [FB_CEL_MAP] = FB_MAP,
-      [FB_CEL_TYPE] = FB_TYPE,           [FB_CEL_OPTIONAL] = FB_OPTIONAL};
+      [FB_CEL_NULL] = FB_NULL,         [FB_CEL_BOOL] = FB_BOOL,
+      [FB_CEL_INT] = FB_INT,           [FB_CEL_UINT] = FB_UINT,
+      [FB_CEL_DOUBLE] = FB_DOUBLE,     [FB_CEL_STRING] = FB_STRING,
+      [FB_CEL_BYTES] = FB_BYTES,       [FB_CEL_TIMESTAMP] = FB_TIMESTAMP,
+      [FB_CEL_DURATION] = FB_DURATION, [FB_CEL_LIST] = FB_LIST,
+      [FB_CEL_MAP] = FB_MAP,           [FB_CEL_TYPE] = FB_TYPE,
+      [FB_CEL_OPTIONAL] = FB_OPTIONAL};
   if (!type || type->kind == FB_CEL_DYN || type->kind == FB_CEL_PARAM)
     return FB_KIND_BIT(FB_ERROR) - 1; /* every kind before it */
   return FB_KIND_BIT(kinds[type->kind]);

@@ -39,7 +39,8 @@ static void S_fail(S_maker *m, fb_status status) {
   if (!m->status) m->status = status;
 }
 
-static void S_report(S_maker *m, fb_slice text, size_t offset, size_t len, fb_status code, const char *hint, const char *what) {
+static void S_report(S_maker *m, fb_slice text, size_t offset, size_t len, fb_status code,
+                     const char *hint, const char *what) {
   fb_cel_report report = {.source = text, .options = m->options, .errors = m->errors};
   S_fail(m, fb_cel_report_add(&report, code, offset, len, hint, "%s", what));
 }
@@ -63,7 +64,8 @@ static size_t S_find_end(S_maker *m, fb_slice text, size_t from) {
   fb_lexer lexer = {.source = text, .at = from, .arena = &scratch, .report = &silent};
   uint32_t depth = 0;
   size_t end = text.len;
-  for (fb_token token = fb_lex_next(&lexer); token.kind != FB_TOK_END && !lexer.no_memory; token = fb_lex_next(&lexer)) {
+  for (fb_token token = fb_lex_next(&lexer); token.kind != FB_TOK_END && !lexer.no_memory;
+       token = fb_lex_next(&lexer)) {
     if (token.kind == FB_TOK_LBRACE) depth++;
     if (token.kind != FB_TOK_RBRACE) continue;
     if (depth) {
@@ -106,7 +108,8 @@ typedef struct S_parts {
 } S_parts;
 
 static S_part *S_add(S_maker *m, S_parts *parts) {
-  if (!fb_grow(m->env->allocator, (void **)&parts->items, &parts->cap, parts->count, sizeof *parts->items)) {
+  if (!fb_grow(m->env->allocator, (void **)&parts->items, &parts->cap, parts->count,
+               sizeof *parts->items)) {
     S_fail(m, FB_E_NOMEM);
     return NULL;
   }
@@ -143,12 +146,15 @@ static void S_split(S_maker *m, fb_slice text, S_parts *parts) {
       continue;
     }
     if (text.len > MAX_TEXT || parts->count >= MAX_PARTS) {
-      S_report(m, text, start, 3, FB_E_CEL_TOO_LARGE, "split the text", "a text with so many expressions, or so long a text with expressions");
+      S_report(m, text, start, 3, FB_E_CEL_TOO_LARGE, "split the text",
+               "a text with so many expressions, or so long a text with expressions");
       return;
     }
     size_t end = S_end(m, text, start + 3);
     if (end == text.len) {
-      S_report(m, text, start, 3, FB_E_CEL_TEMPLATE, "close it with }}; the characters themselves are written $${{", "`${{` without `}}`");
+      S_report(m, text, start, 3, FB_E_CEL_TEMPLATE,
+               "close it with }}; the characters themselves are written $${{",
+               "`${{` without `}}`");
       return;
     }
     S_part *part = S_add(m, parts);
@@ -178,14 +184,17 @@ static void S_join_const(S_maker *m, const S_parts *parts, S_part *ret_part) {
 static void S_want_string(S_maker *m, fb_slice text) {
   const fb_cel_type *want = m->options ? m->options->want : NULL;
   if (!want || want->kind == FB_CEL_DYN || want->kind == FB_CEL_STRING || m->status) return;
-  S_report(m, text, 0, text.len, FB_E_CEL_TYPE, "a text that is one ${{ expression }} alone keeps its type", "this is text, and something else is wanted here");
+  S_report(m, text, 0, text.len, FB_E_CEL_TYPE,
+           "a text that is one ${{ expression }} alone keeps its type",
+           "this is text, and something else is wanted here");
 }
 
 static void S_text(S_maker *m, fb_slice text, S_part *ret_part) {
   S_parts parts = {0};
   size_t bad;
   if (!fb_utf8_valid(text.ptr, text.len, &bad)) {
-    S_report(m, text, bad, 1, FB_E_CEL_SYNTAX, "the text must be UTF-8", "a byte that is not UTF-8");
+    S_report(m, text, bad, 1, FB_E_CEL_SYNTAX, "the text must be UTF-8",
+             "a byte that is not UTF-8");
     return;
   }
   S_split(m, text, &parts);
@@ -197,8 +206,10 @@ static void S_text(S_maker *m, fb_slice text, S_part *ret_part) {
     S_join_const(m, &parts, ret_part);
   } else {
     S_part *copy = fb_arena_copy(m->arena, parts.items, parts.count * sizeof *copy);
-    if (copy) *ret_part = (S_part){.kind = S_TEXT, .count = (uint32_t)parts.count, .parts = copy};
-    else S_fail(m, FB_E_NOMEM);
+    if (copy)
+      *ret_part = (S_part){.kind = S_TEXT, .count = (uint32_t)parts.count, .parts = copy};
+    else
+      S_fail(m, FB_E_NOMEM);
     for (size_t i = 0; !copy && i < parts.count; i++) fb_cel_program_free(parts.items[i].program);
   }
   fb_free(m->env->allocator, parts.items, parts.cap * sizeof *parts.items);
@@ -214,7 +225,8 @@ static void S_fold(S_maker *m, S_part *part) {
   fb_map *map = part->kind == S_MAP ? fb_map_new(m->arena, part->count) : NULL;
   bool good = list || map;
   for (uint32_t i = 0; good && i < part->count; i++)
-    good = list ? fb_list_push(list, m->arena, part->parts[i].value) : fb_map_put(map, m->arena, part->keys[i], part->parts[i].value, NULL);
+    good = list ? fb_list_push(list, m->arena, part->parts[i].value)
+                : fb_map_put(map, m->arena, part->keys[i], part->parts[i].value, NULL);
   if (!good) return S_fail(m, FB_E_NOMEM);
   *part = (S_part){.kind = S_CONST, .value = list ? fb_list_value(list) : fb_map_value(map)};
 }
@@ -224,9 +236,11 @@ static void S_collection(S_maker *m, const fb_doc *doc, const fb_node *node, S_p
   fb_value *keys = fb_arena_zero(m->arena, (node->count + 1) * sizeof *keys);
   S_part *parts = fb_arena_zero(m->arena, (node->count + 1) * sizeof *parts);
   if (!keys || !parts) return S_fail(m, FB_E_NOMEM);
-  *part = (S_part){.kind = is_list ? S_LIST : S_MAP, .count = node->count, .parts = parts, .keys = keys};
+  *part = (S_part){
+      .kind = is_list ? S_LIST : S_MAP, .count = node->count, .parts = parts, .keys = keys};
   for (uint32_t i = 0; i < node->count; i++) {
-    if (!is_list && fb_value_copy(m->arena, node->as.pairs[i].key.as.scalar, &keys[i])) S_fail(m, FB_E_NOMEM);
+    if (!is_list && fb_value_copy(m->arena, node->as.pairs[i].key.as.scalar, &keys[i]))
+      S_fail(m, FB_E_NOMEM);
     S_node(m, doc, is_list ? &node->as.items[i] : &node->as.pairs[i].value, &parts[i]);
   }
   if (!m->status && S_all_const(parts, node->count)) S_fold(m, part);
@@ -256,8 +270,10 @@ static fb_status S_new(fb_cel_env *env, fb_template **ret_template) {
 }
 
 static fb_status S_done(const S_maker *m, fb_template *t, fb_template **ret_template) {
-  if (m->status) fb_template_free(t);
-  else *ret_template = t;
+  if (m->status)
+    fb_template_free(t);
+  else
+    *ret_template = t;
   return m->status;
 }
 
@@ -295,9 +311,9 @@ bool fb_template_is_constant(const fb_template *t) {
 
 const fb_cel_type *fb_template_type(const fb_template *t) {
   static const uint8_t kinds[FB_KIND_COUNT] = {
-      [FB_NULL] = FB_CEL_NULL,     [FB_BOOL] = FB_CEL_BOOL,     [FB_INT] = FB_CEL_INT,   [FB_UINT] = FB_CEL_UINT,
-      [FB_DOUBLE] = FB_CEL_DOUBLE, [FB_STRING] = FB_CEL_STRING, [FB_BYTES] = FB_CEL_BYTES, [FB_LIST] = FB_CEL_LIST,
-      [FB_MAP] = FB_CEL_MAP};
+      [FB_NULL] = FB_CEL_NULL,   [FB_BOOL] = FB_CEL_BOOL,     [FB_INT] = FB_CEL_INT,
+      [FB_UINT] = FB_CEL_UINT,   [FB_DOUBLE] = FB_CEL_DOUBLE, [FB_STRING] = FB_CEL_STRING,
+      [FB_BYTES] = FB_CEL_BYTES, [FB_LIST] = FB_CEL_LIST,     [FB_MAP] = FB_CEL_MAP};
   switch (t->root.kind) {
     case S_EXPR: return fb_cel_program_type(t->root.program);
     case S_TEXT: return fb_cel_simple(FB_CEL_STRING);
@@ -321,11 +337,13 @@ void fb_template_reads(const fb_template *t, uint64_t *words, size_t count) {
 static fb_value S_json(fb_cel_context *context, fb_value value) {
   if (!fb_operate_pay(context, value)) return fb_cel_over_budget(context);
   fb_buf buf;
-  fb_buf_init(&buf, context->arena->allocator, context->max_size < SIZE_MAX / 2 ? (size_t)context->max_size : 0);
+  fb_buf_init(&buf, context->arena->allocator,
+              context->max_size < SIZE_MAX / 2 ? (size_t)context->max_size : 0);
   fb_json_write(&buf, value, FB_JSON_COMPACT);
   fb_slice text = {buf.failed ? NULL : fb_arena_text(context->arena, fb_buf_slice(&buf)), buf.len};
   fb_buf_release(&buf);
-  return text.ptr ? fb_string(text) : fb_cel_fail(context, FB_E_CEL_SIZE, "the JSON text of a value is too large");
+  return text.ptr ? fb_string(text)
+                  : fb_cel_fail(context, FB_E_CEL_SIZE, "the JSON text of a value is too large");
 }
 
 /* A value as it stands in a text. */
@@ -343,9 +361,11 @@ static fb_value S_as_text(fb_cel_context *context, fb_value value) {
   }
 }
 
-static fb_status S_eval(const S_part *part, const fb_value *slots, fb_cel_context *context, fb_value *ret_value, fb_error *err);
+static fb_status S_eval(const S_part *part, const fb_value *slots, fb_cel_context *context,
+                        fb_value *ret_value, fb_error *err);
 
-static fb_status S_text_of(const S_part *part, const fb_value *slots, fb_cel_context *context, fb_value *ret_value, fb_error *err) {
+static fb_status S_text_of(const S_part *part, const fb_value *slots, fb_cel_context *context,
+                           fb_value *ret_value, fb_error *err) {
   fb_value value = fb_null();
   fb_status status = S_eval(part, slots, context, &value, err);
   if (status) return status;
@@ -359,7 +379,8 @@ static fb_status S_text_of(const S_part *part, const fb_value *slots, fb_cel_con
   return status;
 }
 
-static fb_status S_eval_text(const S_part *part, const fb_value *slots, fb_cel_context *context, fb_value *ret_value, fb_error *err) {
+static fb_status S_eval_text(const S_part *part, const fb_value *slots, fb_cel_context *context,
+                             fb_value *ret_value, fb_error *err) {
   fb_value *texts = fb_arena_alloc(context->arena, part->count * sizeof *texts);
   uint64_t len = 0;
   if (!texts) return fb_fail(err, FB_E_NOMEM, "no memory for a text");
@@ -368,17 +389,21 @@ static fb_status S_eval_text(const S_part *part, const fb_value *slots, fb_cel_c
     if (status) return status;
     len += texts[i].len;
   }
-  if (len > UINT32_MAX / 2 || !fb_cel_may_make(context, len)) return fb_fail(err, FB_E_CEL_SIZE, "the text is larger than is admitted");
-  if (!fb_cel_spend(context, len / 16)) return fb_fail(err, FB_E_CEL_BUDGET, "the template used up its step budget");
+  if (len > UINT32_MAX / 2 || !fb_cel_may_make(context, len))
+    return fb_fail(err, FB_E_CEL_SIZE, "the text is larger than is admitted");
+  if (!fb_cel_spend(context, len / 16))
+    return fb_fail(err, FB_E_CEL_BUDGET, "the template used up its step budget");
   char *text = fb_arena_alloc_aligned(context->arena, len + 1, 1), *to = text;
   if (!text) return fb_fail(err, FB_E_NOMEM, "no memory for a text");
-  for (uint32_t i = 0; i < part->count; to += texts[i++].len) memcpy(to, texts[i].as.text, texts[i].len);
+  for (uint32_t i = 0; i < part->count; to += texts[i++].len)
+    memcpy(to, texts[i].as.text, texts[i].len);
   *to = 0;
   *ret_value = fb_string((fb_slice){text, (size_t)len});
   return FB_OK;
 }
 
-static fb_status S_eval_collection(const S_part *part, const fb_value *slots, fb_cel_context *context, fb_value *ret_value, fb_error *err) {
+static fb_status S_eval_collection(const S_part *part, const fb_value *slots,
+                                   fb_cel_context *context, fb_value *ret_value, fb_error *err) {
   fb_list *list = part->kind == S_LIST ? fb_list_new(context->arena, part->count) : NULL;
   fb_map *map = part->kind == S_MAP ? fb_map_new(context->arena, part->count) : NULL;
   if (!list && !map) return fb_fail(err, FB_E_NOMEM, "no memory for a list or map");
@@ -386,14 +411,16 @@ static fb_status S_eval_collection(const S_part *part, const fb_value *slots, fb
     fb_value value = fb_null();
     fb_status status = S_eval(&part->parts[i], slots, context, &value, err);
     if (status) return status;
-    if (list ? !fb_list_push(list, context->arena, value) : !fb_map_put(map, context->arena, part->keys[i], value, NULL))
+    if (list ? !fb_list_push(list, context->arena, value)
+             : !fb_map_put(map, context->arena, part->keys[i], value, NULL))
       return fb_fail(err, FB_E_NOMEM, "no memory for a list or map");
   }
   *ret_value = list ? fb_list_value(list) : fb_map_value(map);
   return FB_OK;
 }
 
-static fb_status S_eval(const S_part *part, const fb_value *slots, fb_cel_context *context, fb_value *ret_value, fb_error *err) {
+static fb_status S_eval(const S_part *part, const fb_value *slots, fb_cel_context *context,
+                        fb_value *ret_value, fb_error *err) {
   switch (part->kind) {
     case S_EXPR: return fb_cel_eval(part->program, slots, context, ret_value, err);
     case S_TEXT: return S_eval_text(part, slots, context, ret_value, err);

@@ -43,13 +43,23 @@ bool fb_cel_type_equal(const fb_cel_type *a, const fb_cel_type *b) {
 }
 
 void fb_cel_type_write(const fb_cel_type *type, fb_buf *out) {
-  static const char *const names[] = {
-      [FB_CEL_DYN] = "dyn", [FB_CEL_NULL] = "null_type", [FB_CEL_BOOL] = "bool",
-      [FB_CEL_INT] = "int", [FB_CEL_UINT] = "uint", [FB_CEL_DOUBLE] = "double",
-      [FB_CEL_STRING] = "string", [FB_CEL_BYTES] = "bytes", [FB_CEL_TIMESTAMP] = "timestamp",
-      [FB_CEL_DURATION] = "duration", [FB_CEL_LIST] = "list", [FB_CEL_MAP] = "map",
-      [FB_CEL_TYPE] = "type", [FB_CEL_OPTIONAL] = "optional", [FB_CEL_FACT] = "fact",
-      [FB_CEL_PARAM] = "dyn", [FB_CEL_ERROR] = "error"};
+  static const char *const names[] = {[FB_CEL_DYN] = "dyn",
+                                      [FB_CEL_NULL] = "null_type",
+                                      [FB_CEL_BOOL] = "bool",
+                                      [FB_CEL_INT] = "int",
+                                      [FB_CEL_UINT] = "uint",
+                                      [FB_CEL_DOUBLE] = "double",
+                                      [FB_CEL_STRING] = "string",
+                                      [FB_CEL_BYTES] = "bytes",
+                                      [FB_CEL_TIMESTAMP] = "timestamp",
+                                      [FB_CEL_DURATION] = "duration",
+                                      [FB_CEL_LIST] = "list",
+                                      [FB_CEL_MAP] = "map",
+                                      [FB_CEL_TYPE] = "type",
+                                      [FB_CEL_OPTIONAL] = "optional",
+                                      [FB_CEL_FACT] = "fact",
+                                      [FB_CEL_PARAM] = "dyn",
+                                      [FB_CEL_ERROR] = "error"};
   if (!type) {
     fb_buf_text(out, "dyn");
     return;
@@ -62,7 +72,8 @@ void fb_cel_type_write(const fb_cel_type *type, fb_buf *out) {
   if (type->kind == FB_CEL_FACT) {
     fb_buf_char(out, ' ');
     fb_buf_add(out, type->fact->name.ptr, type->fact->name.len);
-  } else if (type->kind == FB_CEL_LIST || type->kind == FB_CEL_OPTIONAL || type->kind == FB_CEL_MAP) {
+  } else if (type->kind == FB_CEL_LIST || type->kind == FB_CEL_OPTIONAL ||
+             type->kind == FB_CEL_MAP) {
     fb_buf_char(out, '(');
     fb_cel_type_write(type->a, out);
     if (type->kind == FB_CEL_MAP) {

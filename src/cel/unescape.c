@@ -18,7 +18,10 @@ static bool S_bad(S_writer *w, size_t from, size_t length, const char *hint, con
 }
 
 static int S_digit(char c, int base) {
-  int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
+  int digit = c >= '0' && c <= '9'   ? c - '0'
+              : c >= 'a' && c <= 'f' ? c - 'a' + 10
+              : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                     : 99;
   return digit < base ? digit : -1;
 }
 
@@ -28,7 +31,8 @@ static bool S_digits(S_writer *w, size_t start, int count, int base, uint32_t *r
   for (int i = 0; i < count; i++) {
     int digit = w->at < w->raw.len ? S_digit(w->raw.ptr[w->at], base) : -1;
     if (digit < 0)
-      return S_bad(w, start, w->at - start, "\\x41, \\u00e9, \\U0001f600 and \\101 are the forms", "an escape with too few digits");
+      return S_bad(w, start, w->at - start, "\\x41, \\u00e9, \\U0001f600 and \\101 are the forms",
+                   "an escape with too few digits");
     number = number * (uint32_t)base + (uint32_t)digit;
     w->at++;
   }
@@ -40,9 +44,12 @@ static bool S_number(S_writer *w, size_t start, int count, int base) {
   uint32_t number;
   if (!S_digits(w, start, count, base, &number)) return false;
   bool is_byte = base == 8 || count == 2;
-  if (base == 8 && number > 255) return S_bad(w, start, w->at - start, NULL, "an octal escape above \\377");
+  if (base == 8 && number > 255)
+    return S_bad(w, start, w->at - start, NULL, "an octal escape above \\377");
   if (w->bytes) {
-    if (!is_byte) return S_bad(w, start, w->at - start, "write the bytes with \\x", "\\u and \\U are not for bytes");
+    if (!is_byte)
+      return S_bad(w, start, w->at - start, "write the bytes with \\x",
+                   "\\u and \\U are not for bytes");
     w->out[w->len++] = (char)number;
     return true;
   }
@@ -71,12 +78,16 @@ static bool S_escape(S_writer *w) {
   if (c == 'U') return S_number(w, start, 8, 16);
   uint32_t rune;
   size_t n = (size_t)fb_utf8_decode(w->raw.ptr + start + 1, w->raw.len - start - 1, &rune);
-  return S_bad(w, start, 1 + n, "a backslash itself is \\\\, or use a raw string: r'…'", "no such escape");
+  return S_bad(w, start, 1 + n, "a backslash itself is \\\\, or use a raw string: r'…'",
+               "no such escape");
 }
 
 bool fb_lex_unescape(fb_lexer *lexer, fb_slice raw, size_t offset, bool bytes, fb_slice *ret_text) {
   /* No escape makes more bytes than it is long. */
-  S_writer w = {.lexer = lexer, .raw = raw, .offset = offset, .bytes = bytes,
+  S_writer w = {.lexer = lexer,
+                .raw = raw,
+                .offset = offset,
+                .bytes = bytes,
                 .out = fb_arena_alloc_aligned(lexer->arena, raw.len + 1, 1)};
   if (!w.out) {
     lexer->no_memory = true;

@@ -8,7 +8,8 @@ static const fb_cel_type *S_dyn(void) {
 
 const fb_cel_type *fb_unify_fresh(fb_checker *c) {
   fb_cel_type *type = fb_arena_zero(c->arena, sizeof *type);
-  if (!type || !fb_grow(c->env->allocator, (void **)&c->bound, &c->bound_cap, c->bound_count, sizeof *c->bound)) {
+  if (!type || !fb_grow(c->env->allocator, (void **)&c->bound, &c->bound_cap, c->bound_count,
+                        sizeof *c->bound)) {
     c->no_memory = true;
     return S_dyn();
   }
@@ -21,7 +22,8 @@ static bool S_tired(fb_checker *c) {
   return ++c->work > FB_UNIFY_WORK;
 }
 
-static const fb_cel_type *S_made(fb_checker *c, const fb_cel_type *type, const fb_cel_type *a, const fb_cel_type *b) {
+static const fb_cel_type *S_made(fb_checker *c, const fb_cel_type *type, const fb_cel_type *a,
+                                 const fb_cel_type *b) {
   if (a == type->a && b == type->b) return type;
   const fb_cel_type *made = fb_cel_type_make(c->arena, type->kind, a, b);
   if (made) return made;
@@ -29,7 +31,8 @@ static const fb_cel_type *S_made(fb_checker *c, const fb_cel_type *type, const f
   return S_dyn();
 }
 
-const fb_cel_type *fb_unify_instance(fb_checker *c, const fb_cel_type *type, const fb_cel_type **fresh) {
+const fb_cel_type *fb_unify_instance(fb_checker *c, const fb_cel_type *type,
+                                     const fb_cel_type **fresh) {
   if (type->kind == FB_CEL_PARAM) {
     if (!fresh[type->param]) fresh[type->param] = fb_unify_fresh(c);
     return fresh[type->param];
@@ -40,7 +43,9 @@ const fb_cel_type *fb_unify_instance(fb_checker *c, const fb_cel_type *type, con
 }
 
 static const fb_cel_type *S_bound(const fb_checker *c, const fb_cel_type *type) {
-  return type->kind == FB_CEL_PARAM && type->param >= FB_PARAM_FREE ? c->bound[type->param - FB_PARAM_FREE] : NULL;
+  return type->kind == FB_CEL_PARAM && type->param >= FB_PARAM_FREE
+             ? c->bound[type->param - FB_PARAM_FREE]
+             : NULL;
 }
 
 const fb_cel_type *fb_unify_look(const fb_checker *c, const fb_cel_type *type) {
@@ -58,7 +63,8 @@ const fb_cel_type *fb_unify_apply(fb_checker *c, const fb_cel_type *type, bool f
 }
 
 static void S_bind(fb_checker *c, const fb_cel_type *param, const fb_cel_type *type) {
-  if (!fb_grow(c->env->allocator, (void **)&c->trail, &c->trail_cap, c->trail_count, sizeof *c->trail)) {
+  if (!fb_grow(c->env->allocator, (void **)&c->trail, &c->trail_cap, c->trail_count,
+               sizeof *c->trail)) {
     c->no_memory = true;
     return;
   }
@@ -89,16 +95,19 @@ static bool S_as_general(fb_checker *c, const fb_cel_type *a, const fb_cel_type 
   if (a->kind == FB_CEL_NULL && b->kind != FB_CEL_NULL) return false;
   if (b->kind == FB_CEL_NULL) return true;
   if (a->kind != b->kind) return false;
-  return (!a->a || !b->a || S_as_general(c, a->a, b->a)) && (!a->b || !b->b || S_as_general(c, a->b, b->b));
+  return (!a->a || !b->a || S_as_general(c, a->a, b->a)) &&
+         (!a->b || !b->b || S_as_general(c, a->b, b->b));
 }
 
 static bool S_assign(fb_checker *c, const fb_cel_type *from, const fb_cel_type *to);
 
 /* Lets `param` stand for `type`, or for the more general of it and what it stood for. */
-static bool S_substitute(fb_checker *c, const fb_cel_type *type, const fb_cel_type *param, bool *ret_known) {
+static bool S_substitute(fb_checker *c, const fb_cel_type *type, const fb_cel_type *param,
+                         bool *ret_known) {
   const fb_cel_type *known = S_bound(c, param);
   *ret_known = known != NULL;
-  if (type == param || (type->kind == FB_CEL_PARAM && type->param == param->param)) return *ret_known = true;
+  if (type == param || (type->kind == FB_CEL_PARAM && type->param == param->param))
+    return *ret_known = true;
   if (!known) {
     if (S_occurs(c, param, type)) return false;
     S_bind(c, param, type);
@@ -106,13 +115,15 @@ static bool S_substitute(fb_checker *c, const fb_cel_type *type, const fb_cel_ty
   }
   if (type == known) return true;
   if (!S_assign(c, type, known)) return false;
-  if (S_as_general(c, type, known) && !S_as_general(c, known, type) && !S_occurs(c, param, type)) S_bind(c, param, type);
+  if (S_as_general(c, type, known) && !S_as_general(c, known, type) && !S_occurs(c, param, type))
+    S_bind(c, param, type);
   return true;
 }
 
 static bool S_nullable(const fb_cel_type *type) {
-  return type->kind == FB_CEL_NULL || type->kind == FB_CEL_TIMESTAMP || type->kind == FB_CEL_DURATION ||
-         type->kind == FB_CEL_OPTIONAL || type->kind == FB_CEL_FACT;
+  return type->kind == FB_CEL_NULL || type->kind == FB_CEL_TIMESTAMP ||
+         type->kind == FB_CEL_DURATION || type->kind == FB_CEL_OPTIONAL ||
+         type->kind == FB_CEL_FACT;
 }
 
 static bool S_assign(fb_checker *c, const fb_cel_type *from, const fb_cel_type *to) {
@@ -122,7 +133,8 @@ static bool S_assign(fb_checker *c, const fb_cel_type *from, const fb_cel_type *
     if (S_substitute(c, from, to, &known)) return true;
     if (known) return false;
   }
-  if (from->kind == FB_CEL_PARAM && from->param >= FB_PARAM_FREE) return S_substitute(c, to, from, &known);
+  if (from->kind == FB_CEL_PARAM && from->param >= FB_PARAM_FREE)
+    return S_substitute(c, to, from, &known);
   if (S_wild(from) || S_wild(to)) return true;
   if (from->kind == FB_CEL_NULL) return S_nullable(to);
   if (to->kind == FB_CEL_NULL) return S_nullable(from);

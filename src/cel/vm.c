@@ -9,24 +9,29 @@
 /* ── Errors on their way out ─────────────────────────────────────────────────────────────────── */
 
 /* The name of the variable without a value that the instruction reads. */
-static fb_slice S_unbound_name(const fb_cel_program *p, const fb_cel_ins *ins, const fb_value *slots) {
+static fb_slice S_unbound_name(const fb_cel_program *p, const fb_cel_ins *ins,
+                               const fb_value *slots) {
   uint16_t operands[2] = {ins->b, ins->c};
   for (int i = 0; i < 2; i++) {
     uint32_t slot = operands[i] & (FB_OPERAND_MAX - 1);
-    if (operands[i] >= FB_OPERAND_SLOT && slot < p->slot_count && slots[slot].kind == FB_ABSENT) return p->slot_names[slot];
+    if (operands[i] >= FB_OPERAND_SLOT && slot < p->slot_count && slots[slot].kind == FB_ABSENT)
+      return p->slot_names[slot];
   }
   return FB_SLICE("a variable");
 }
 
-static fb_status S_word_lazy(const fb_cel_program *p, const fb_value *slots, fb_value error, const fb_cel_ins *ins, fb_error *err) {
+static fb_status S_word_lazy(const fb_cel_program *p, const fb_value *slots, fb_value error,
+                             const fb_cel_ins *ins, fb_error *err) {
   switch (error.reserved) {
     case FB_LAZY_NO_KEY: {
       fb_value name = p->accesses[ins->d].name;
-      return fb_fail(err, FB_E_CEL_NO_KEY, "no such key: '%.*s'", name.len > 100 ? 100 : (int)name.len, name.as.text);
+      return fb_fail(err, FB_E_CEL_NO_KEY, "no such key: '%.*s'",
+                     name.len > 100 ? 100 : (int)name.len, name.as.text);
     }
     case FB_LAZY_UNBOUND: {
       fb_slice name = S_unbound_name(p, ins, slots);
-      return fb_fail(err, FB_E_CEL_UNBOUND, "`%.*s` has no value", name.len > 100 ? 100 : (int)name.len, name.ptr);
+      return fb_fail(err, FB_E_CEL_UNBOUND, "`%.*s` has no value",
+                     name.len > 100 ? 100 : (int)name.len, name.ptr);
     }
     case FB_LAZY_DIVIDE: return fb_fail(err, FB_E_CEL_DIVIDE, "division by zero");
     case FB_LAZY_OVERFLOW: return fb_fail(err, FB_E_CEL_OVERFLOW, "integer overflow");
@@ -34,7 +39,8 @@ static fb_status S_word_lazy(const fb_cel_program *p, const fb_value *slots, fb_
   }
 }
 
-static fb_status S_report(const fb_cel_program *p, const fb_value *slots, fb_value error, fb_error *err) {
+static fb_status S_report(const fb_cel_program *p, const fb_value *slots, fb_value error,
+                          fb_error *err) {
   uint32_t pc = error.len && error.len <= p->code_count ? error.len - 1 : 0;
   fb_status code;
   if (!err && error.as.error) return error.as.error->code;
@@ -56,7 +62,8 @@ static fb_value S_failed(fb_value value) {
 
 /* Not to be absorbed by && or ||: the evaluation ends. */
 static bool S_is_fatal(fb_value value) {
-  return value.kind == FB_ERROR && value.as.error && (value.as.error->code == FB_E_NOMEM || value.as.error->code == FB_E_CEL_BUDGET);
+  return value.kind == FB_ERROR && value.as.error &&
+         (value.as.error->code == FB_E_NOMEM || value.as.error->code == FB_E_CEL_BUDGET);
 }
 
 static fb_value S_logic(fb_cel_context *context, bool is_and, fb_value a, fb_value b) {
@@ -74,7 +81,8 @@ static fb_value S_not_bool(fb_cel_context *context, const char *what, fb_value v
 }
 
 static fb_value S_fail_op(fb_cel_context *context, fb_value name, int32_t what) {
-  return fb_cel_fail(context, FB_E_CEL_UNBOUND, what == 0 ? "`%.*s` is not declared" : "there is no function `%.*s`",
+  return fb_cel_fail(context, FB_E_CEL_UNBOUND,
+                     what == 0 ? "`%.*s` is not declared" : "there is no function `%.*s`",
                      name.len > 100 ? 100 : (int)name.len, name.as.text);
 }
 
@@ -86,18 +94,23 @@ static fb_value S_field(fb_cel_context *context, fb_value of, const fb_cel_acces
   return fb_access_select(context, of, access, false);
 }
 
-static fb_value S_call(fb_cel_context *context, const fb_cel_call *call, const fb_value *args, uint32_t count) {
+static fb_value S_call(fb_cel_context *context, const fb_cel_call *call, const fb_value *args,
+                       uint32_t count) {
   for (uint32_t i = 0; i < count; i++)
     if (args[i].kind >= FB_ERROR) return S_failed(args[i]);
   for (uint32_t n = 0; n < call->count; n++) {
     const fb_cel_candidate *candidate = &call->candidates[n];
     uint32_t i = 0;
-    while (i < count && (candidate->masks[i < candidate->count ? i : candidate->count - 1] & FB_KIND_BIT(args[i].kind))) i++;
+    while (i < count && (candidate->masks[i < candidate->count ? i : candidate->count - 1] &
+                         FB_KIND_BIT(args[i].kind)))
+      i++;
     if (i < count) continue;
-    return fb_cel_spend(context, 1) ? candidate->function(context, args, count) : fb_cel_over_budget(context);
+    return fb_cel_spend(context, 1) ? candidate->function(context, args, count)
+                                    : fb_cel_over_budget(context);
   }
   char name[80];
-  snprintf(name, sizeof name, "%.*s", call->name.len > 79 ? 79 : (int)call->name.len, call->name.ptr);
+  snprintf(name, sizeof name, "%.*s", call->name.len > 79 ? 79 : (int)call->name.len,
+           call->name.ptr);
   return fb_operate_misfit(context, name, args, count);
 }
 
@@ -112,7 +125,8 @@ static fb_value S_new_map(fb_cel_context *context, uint64_t room) {
 }
 
 /* state[0] the list or map, state[1] the number of the next element. */
-static bool S_begin(fb_cel_context *context, fb_value *state, fb_value range, fb_value *ret_failure) {
+static bool S_begin(fb_cel_context *context, fb_value *state, fb_value range,
+                    fb_value *ret_failure) {
   fb_map *map;
   if (range.kind == FB_FACT) {
     if (fb_fact_map(range.as.facts, range.len, context->arena, &map)) {
@@ -122,7 +136,9 @@ static bool S_begin(fb_cel_context *context, fb_value *state, fb_value range, fb
     range = fb_map_value(map);
   }
   if (range.kind != FB_LIST && range.kind != FB_MAP) {
-    *ret_failure = range.kind >= FB_ERROR ? S_failed(range) : fb_operate_misfit(context, "comprehension over ", &range, 1);
+    *ret_failure = range.kind >= FB_ERROR
+                       ? S_failed(range)
+                       : fb_operate_misfit(context, "comprehension over ", &range, 1);
     return false;
   }
   state[0] = range;
@@ -176,14 +192,16 @@ static void S_put_optional(fb_cel_context *context, fb_value *into, fb_value key
 /* Texts of one symbol table are equal where their pointers are; of others most differ in the first byte. */
 static inline bool S_same_text(fb_value a, fb_value b) {
   if (a.len != b.len) return false;
-  return a.as.text == b.as.text || a.len == 0 || (a.as.text[0] == b.as.text[0] && memcmp(a.as.text, b.as.text, a.len) == 0);
+  return a.as.text == b.as.text || a.len == 0 ||
+         (a.as.text[0] == b.as.text[0] && memcmp(a.as.text, b.as.text, a.len) == 0);
 }
 
 /* ── The loop ────────────────────────────────────────────────────────────────────────────────── */
 
 static bool S_reserve(fb_cel_context *context, size_t size) {
   if (context->scratch_size >= size) return true;
-  void *scratch = fb_resize(context->arena->allocator, context->scratch, context->scratch_size, size);
+  void *scratch =
+      fb_resize(context->arena->allocator, context->scratch, context->scratch_size, size);
   if (!scratch) return false;
   context->scratch = scratch;
   context->scratch_size = size;
@@ -194,57 +212,65 @@ static bool S_reserve(fb_cel_context *context, size_t size) {
 #define S_A (regs[ins->a])
 #define S_B S_AT(ins->b)
 #define S_C S_AT(ins->c)
-#define S_NEXT_INS                 \
-  do {                             \
-    ins++;                         \
-    goto *labels[ins->op];         \
+#define S_NEXT_INS         \
+  do {                     \
+    ins++;                 \
+    goto *labels[ins->op]; \
   } while (0)
-#define S_GO(target)                   \
-  do {                                 \
-    ins = p->code + (target);          \
-    goto *labels[ins->op];             \
+#define S_GO(target)          \
+  do {                        \
+    ins = p->code + (target); \
+    goto *labels[ins->op];    \
   } while (0)
 /* Stores what may be an error: it learns where it comes from, and a fatal one ends it all. */
-#define S_STORE(into, value)                                                         \
-  do {                                                                               \
-    fb_value stored_ = (value);                                                      \
-    if (FB_UNLIKELY(stored_.kind == FB_ERROR)) {                                     \
-      if (!stored_.len) stored_.len = (uint32_t)(ins - p->code) + 1;                 \
-      if (S_is_fatal(stored_)) {                                                     \
-        result = stored_;                                                            \
-        goto done;                                                                   \
-      }                                                                              \
-    }                                                                                \
-    (into) = stored_;                                                                \
+#define S_STORE(into, value)                                         \
+  do {                                                               \
+    fb_value stored_ = (value);                                      \
+    if (FB_UNLIKELY(stored_.kind == FB_ERROR)) {                     \
+      if (!stored_.len) stored_.len = (uint32_t)(ins - p->code) + 1; \
+      if (S_is_fatal(stored_)) {                                     \
+        result = stored_;                                            \
+        goto done;                                                   \
+      }                                                              \
+    }                                                                \
+    (into) = stored_;                                                \
   } while (0)
 /* The same for what a helper left in a register. */
 #define S_SETTLE(reg) S_STORE(reg, reg)
 
-#define S_ORDER_OP(name, left, sign)                                                               \
-  do {                                                                                             \
-    fb_value l_ = (left), r_ = S_C;                                                                \
-    if (l_.kind == FB_DOUBLE && r_.kind == FB_DOUBLE) S_A = fb_bool(l_.as.d sign r_.as.d);         \
-    else if (l_.kind == FB_INT && r_.kind == FB_INT) S_A = fb_bool(l_.as.i sign r_.as.i);          \
-    else S_STORE(S_A, fb_operate_binary(context, FB_OP_##name, l_, r_));                           \
-    S_NEXT_INS;                                                                                    \
+#define S_ORDER_OP(name, left, sign)                                  \
+  do {                                                                \
+    fb_value l_ = (left), r_ = S_C;                                   \
+    if (l_.kind == FB_DOUBLE && r_.kind == FB_DOUBLE)                 \
+      S_A = fb_bool(l_.as.d sign r_.as.d);                            \
+    else if (l_.kind == FB_INT && r_.kind == FB_INT)                  \
+      S_A = fb_bool(l_.as.i sign r_.as.i);                            \
+    else                                                              \
+      S_STORE(S_A, fb_operate_binary(context, FB_OP_##name, l_, r_)); \
+    S_NEXT_INS;                                                       \
   } while (0)
-#define S_EQUAL_OP(name, left, negated)                                                            \
-  do {                                                                                             \
-    fb_value l_ = (left), r_ = S_C;                                                                \
-    if (l_.kind == FB_STRING && r_.kind == FB_STRING) S_A = fb_bool(S_same_text(l_, r_) != (negated)); \
-    else if (l_.kind == r_.kind && (l_.kind == FB_INT || l_.kind == FB_BOOL))                      \
-      S_A = fb_bool((l_.kind == FB_INT ? l_.as.i == r_.as.i : l_.as.b == r_.as.b) != (negated));   \
-    else S_STORE(S_A, fb_operate_binary(context, FB_OP_##name, l_, r_));                           \
-    S_NEXT_INS;                                                                                    \
+#define S_EQUAL_OP(name, left, negated)                                                          \
+  do {                                                                                           \
+    fb_value l_ = (left), r_ = S_C;                                                              \
+    if (l_.kind == FB_STRING && r_.kind == FB_STRING)                                            \
+      S_A = fb_bool(S_same_text(l_, r_) != (negated));                                           \
+    else if (l_.kind == r_.kind && (l_.kind == FB_INT || l_.kind == FB_BOOL))                    \
+      S_A = fb_bool((l_.kind == FB_INT ? l_.as.i == r_.as.i : l_.as.b == r_.as.b) != (negated)); \
+    else                                                                                         \
+      S_STORE(S_A, fb_operate_binary(context, FB_OP_##name, l_, r_));                            \
+    S_NEXT_INS;                                                                                  \
   } while (0)
-#define S_ARITHMETIC_OP(name, builtin, sign)                                                       \
-  do {                                                                                             \
-    fb_value l_ = S_B, r_ = S_C;                                                                   \
-    int64_t sum_;                                                                                  \
-    if (l_.kind == FB_INT && r_.kind == FB_INT && !builtin(l_.as.i, r_.as.i, &sum_)) S_A = fb_int(sum_); \
-    else if (l_.kind == FB_DOUBLE && r_.kind == FB_DOUBLE) S_A = fb_double(l_.as.d sign r_.as.d);  \
-    else S_STORE(S_A, fb_operate_binary(context, FB_OP_##name, l_, r_));                           \
-    S_NEXT_INS;                                                                                    \
+#define S_ARITHMETIC_OP(name, builtin, sign)                                         \
+  do {                                                                               \
+    fb_value l_ = S_B, r_ = S_C;                                                     \
+    int64_t sum_;                                                                    \
+    if (l_.kind == FB_INT && r_.kind == FB_INT && !builtin(l_.as.i, r_.as.i, &sum_)) \
+      S_A = fb_int(sum_);                                                            \
+    else if (l_.kind == FB_DOUBLE && r_.kind == FB_DOUBLE)                           \
+      S_A = fb_double(l_.as.d sign r_.as.d);                                         \
+    else                                                                             \
+      S_STORE(S_A, fb_operate_binary(context, FB_OP_##name, l_, r_));                \
+    S_NEXT_INS;                                                                      \
   } while (0)
 
 /* Returns the result or an error value. Straight code was paid for by the caller: an instruction outside of
@@ -284,12 +310,16 @@ L_BRANCH:
   ins++;
   S_NEXT_INS;
 L_AND:
-  if (FB_LIKELY(S_A.kind == FB_BOOL && S_B.kind == FB_BOOL)) S_A = S_B;
-  else S_STORE(S_A, S_logic(context, true, S_A, S_B));
+  if (FB_LIKELY(S_A.kind == FB_BOOL && S_B.kind == FB_BOOL))
+    S_A = S_B;
+  else
+    S_STORE(S_A, S_logic(context, true, S_A, S_B));
   S_NEXT_INS;
 L_OR:
-  if (FB_LIKELY(S_A.kind == FB_BOOL && S_B.kind == FB_BOOL)) S_A = S_B;
-  else S_STORE(S_A, S_logic(context, false, S_A, S_B));
+  if (FB_LIKELY(S_A.kind == FB_BOOL && S_B.kind == FB_BOOL))
+    S_A = S_B;
+  else
+    S_STORE(S_A, S_logic(context, false, S_A, S_B));
   S_NEXT_INS;
 L_NOT:
   S_STORE(S_A, fb_operate_not(context, S_B));
@@ -449,7 +479,8 @@ L_UNWRAP:
     S_A = *result.as.optional;
     S_NEXT_INS;
   }
-  S_STORE(regs[ins->c], result.kind == FB_OPTIONAL ? result : S_not_bool(context, "optMap", result));
+  S_STORE(regs[ins->c],
+          result.kind == FB_OPTIONAL ? result : S_not_bool(context, "optMap", result));
   S_GO(ins->d);
 L_WRAP:
   S_STORE(S_A, S_B.kind >= FB_ERROR ? S_failed(S_B) : fb_access_some(context, S_B));
@@ -464,15 +495,18 @@ done:
 
 fb_status fb_cel_eval(const fb_cel_program *program, const fb_value *slots, fb_cel_context *context,
                       fb_value *ret_value, fb_error *err) {
-  if (!S_reserve(context, (size_t)program->reg_count * sizeof(fb_value))) return fb_fail(err, FB_E_NOMEM, "no memory for the registers");
-  fb_value result = fb_cel_spend(context, program->code_count) ? S_run(program, slots, context) : fb_cel_over_budget(context);
+  if (!S_reserve(context, (size_t)program->reg_count * sizeof(fb_value)))
+    return fb_fail(err, FB_E_NOMEM, "no memory for the registers");
+  fb_value result = fb_cel_spend(context, program->code_count) ? S_run(program, slots, context)
+                                                               : fb_cel_over_budget(context);
   if (FB_UNLIKELY(result.kind == FB_ERROR)) return S_report(program, slots, result, err);
   *ret_value = result;
   return FB_OK;
 }
 
 void fb_cel_context_init(fb_cel_context *context, fb_arena *arena) {
-  *context = (fb_cel_context){.arena = arena, .steps = 10 * 1000 * 1000, .max_size = 64 * 1024 * 1024};
+  *context =
+      (fb_cel_context){.arena = arena, .steps = 10 * 1000 * 1000, .max_size = 64 * 1024 * 1024};
 }
 
 void fb_cel_context_release(fb_cel_context *context) {

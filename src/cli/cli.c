@@ -64,15 +64,19 @@ static int S_finish(fb_cli *cli, int code) {
 
 static void S_help_json(const fb_command *command, fb_buf *out) {
   for (size_t i = 0; i < COMMAND_COUNT; i++)
-    if (command ? S_commands[i] == command : !S_commands[i]->hidden) fb_help_json(S_commands[i], out);
+    if (command ? S_commands[i] == command : !S_commands[i]->hidden)
+      fb_help_json(S_commands[i], out);
 }
 
 int fb_cli_help(fb_cli *cli, const fb_command *command) {
   fb_buf text;
   fb_buf_init(&text, NULL, 0);
-  if (cli->json) S_help_json(command, &text);
-  else if (command) fb_help_command(command, &text);
-  else fb_help_all(&text);
+  if (cli->json)
+    S_help_json(command, &text);
+  else if (command)
+    fb_help_command(command, &text);
+  else
+    fb_help_all(&text);
   fb_status status = fb_out_buf(cli, &text);
   fb_buf_release(&text);
   return status ? fb_cli_fail(cli, status, "out of memory") : FB_EXIT_OK;
@@ -83,9 +87,11 @@ static int S_run_command(fb_cli *cli, int argc, char **argv) {
   if (fb_cli_has(cli, "help")) return fb_cli_help(cli, cli->command);
   const fb_command *command = cli->command;
   if (cli->operand_count < command->min_operands)
-    return fb_cli_usage(cli, NULL, command->min_operands == 1 && command->max_operands == 1
-                                     ? "an operand is missing: flyball %s %s"
-                                     : "operands are missing: flyball %s %s", command->name, command->usage);
+    return fb_cli_usage(cli, NULL,
+                        command->min_operands == 1 && command->max_operands == 1
+                            ? "an operand is missing: flyball %s %s"
+                            : "operands are missing: flyball %s %s",
+                        command->name, command->usage);
   if (cli->operand_count > command->max_operands)
     return fb_cli_usage(cli, NULL, "unexpected operand `%s`", cli->operands[command->max_operands]);
   return command->run(cli);
@@ -102,7 +108,8 @@ static int S_command_index(int argc, char **argv) {
 static int S_without_command(fb_cli *cli, int argc, char **argv) {
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return fb_cli_help(cli, NULL);
-    if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) return fb_command_version.run(cli);
+    if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)
+      return fb_command_version.run(cli);
   }
   if (!fb_options_parse(cli, argc, argv)) return FB_EXIT_USAGE;
   return fb_cli_usage(cli, "`flyball help` lists the commands", "a command is missing");

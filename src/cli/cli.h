@@ -18,7 +18,7 @@
 /* What the process tells the shell. 128 + n: ended by signal n. */
 typedef enum fb_exit {
   FB_EXIT_OK = 0,
-  FB_EXIT_NO = 1,       /* the answer is no: a mission failed, a check failed, a regression was found */
+  FB_EXIT_NO = 1, /* the answer is no: a mission failed, a check failed, a regression was found */
   FB_EXIT_USAGE = 2,    /* wrong usage */
   FB_EXIT_DOCUMENT = 3, /* a document does not load */
   FB_EXIT_OUTSIDE = 4,  /* the outside failed: I/O, network, memory */
@@ -40,14 +40,14 @@ typedef enum fb_option_kind {
 /* Values are checked by the parser: a command sees only good ones. An option that is given again
  * replaces the one before, unless the command asks for all (fb_cli_next). */
 typedef struct fb_option {
-  char letter;             /* 'v'; 0: none */
-  const char *name;        /* "variable", without dashes; never NULL but at the table's end */
+  char letter;      /* 'v'; 0: none */
+  const char *name; /* "variable", without dashes; never NULL but at the table's end */
   fb_option_kind kind;
-  const char *value;       /* how help calls the value: "NAME=JSON"; NULL for a flag */
-  const char *help;        /* one sentence, no full stop; `code` in backquotes */
+  const char *value;          /* how help calls the value: "NAME=JSON"; NULL for a flag */
+  const char *help;           /* one sentence, no full stop; `code` in backquotes */
   const char *const *choices; /* of FB_OPTION_CHOICE, ended by NULL */
-  const char *env;         /* the variable that stands in when the option is not given; or NULL */
-  bool many;               /* may be given several times: only a remark for help */
+  const char *env; /* the variable that stands in when the option is not given; or NULL */
+  bool many;       /* may be given several times: only a remark for help */
 } fb_option;
 
 typedef enum fb_operands {
@@ -67,15 +67,15 @@ typedef struct fb_cli fb_cli;
 
 typedef struct fb_command {
   const char *name;
-  const char *summary;     /* one phrase, no full stop */
-  const char *usage;       /* what follows the name: "[OPTION]… FILE…" */
-  const char *description; /* paragraphs, separated by an empty line; `code` in backquotes */
+  const char *summary;        /* one phrase, no full stop */
+  const char *usage;          /* what follows the name: "[OPTION]… FILE…" */
+  const char *description;    /* paragraphs, separated by an empty line; `code` in backquotes */
   const fb_option *options;   /* ended by {0}; NULL: only the common ones */
   const fb_example *examples; /* ended by {0}; NULL: none */
-  fb_operands operands;    /* what completion offers */
+  fb_operands operands;       /* what completion offers */
   const char *const *operand_choices;
   uint32_t min_operands, max_operands; /* max UINT32_MAX: any number */
-  bool hidden; /* not in the list of commands, but it has help */
+  bool hidden;                         /* not in the list of commands, but it has help */
   /* Returns an fb_exit. Output still buffered is flushed after it. */
   int (*run)(fb_cli *cli);
 } fb_command;
@@ -99,10 +99,10 @@ struct fb_cli {
   const fb_command *command; /* NULL before it is known */
   const char *const *operands;
   size_t operand_count;
-  bool json;          /* --json: data and diagnostics as JSON */
-  bool colour_err;    /* diagnostics may be coloured */
-  bool colour_out;    /* the same for stdout */
-  bool terminal_err;  /* stderr is a terminal: progress may be shown */
+  bool json;         /* --json: data and diagnostics as JSON */
+  bool colour_err;   /* diagnostics may be coloured */
+  bool colour_out;   /* the same for stdout */
+  bool terminal_err; /* stderr is a terminal: progress may be shown */
   /* private */
   fb_option_use *uses;
   size_t use_count;
@@ -173,7 +173,7 @@ void fb_help_json(const fb_command *command, fb_buf *out); /* one line */
 void fb_help_wrap(fb_buf *out, const char *text, size_t indent);
 void fb_man_all(fb_buf *out);
 void fb_man_command(const fb_command *command, fb_buf *out);
-void fb_markdown_all(fb_buf *out); /* docs/reference/cli.md */
+void fb_markdown_all(fb_buf *out);                  /* docs/reference/cli.md */
 void fb_completion(const char *shell, fb_buf *out); /* "bash", "zsh" or "fish" */
 
 /* ── Parts of fb_cli_main ────────────────────────────────────────────────────────────────────── */

@@ -130,7 +130,8 @@ static const char *S_mode(const S_eval *eval) {
 static void S_stats_json(S_eval *eval, const fb_session_stats *stats, int64_t nanos) {
   fb_buf *out = &eval->line;
   fb_buf_printf(out,
-                "{\"type\":\"flyball.eval.v1\",\"mode\":\"%s\",\"records\":%llu,\"facts\":%llu,\"facts_peak\":%llu,"
+                "{\"type\":\"flyball.eval.v1\",\"mode\":\"%s\",\"records\":%llu,\"facts\":%llu,"
+                "\"facts_peak\":%llu,"
                 "\"asserted\":%llu,"
                 "\"modified\":%llu,\"retracted\":%llu,\"activations\":%llu,\"firings\":%llu,"
                 "\"decisions\":%llu,"
@@ -183,7 +184,7 @@ static int S_stopped(S_eval *eval, const fb_error *err) {
   int code = fb_cli_error(eval->cli, err);
   if (err->code != FB_E_RULE_LIMIT) return code;
   return fb_cli_has(eval->cli, "time-limit") && !strncmp(err->text, "the time", 8) ? FB_EXIT_TIME
-                                                                                    : FB_EXIT_NO;
+                                                                                   : FB_EXIT_NO;
 }
 
 static int S_assert_batch(S_eval *eval, const fb_batch *batch) {
@@ -388,7 +389,8 @@ static const fb_option S_options[] = {
     {0, "type-key", FB_OPTION_TEXT, "KEY",
      "Which key of a record tells its type; `type` if not given", NULL, NULL, false},
     {0, "mode", FB_OPTION_CHOICE, "MODE",
-     "`stateless` decides upon each fact as it comes and holds none, `session` reads all facts first; `auto` is "
+     "`stateless` decides upon each fact as it comes and holds none, `session` reads all facts "
+     "first; `auto` is "
      "stateless where the rules allow it",
      S_modes, NULL, false},
     {0, "explain", FB_OPTION_FLAG, NULL,
@@ -400,7 +402,8 @@ static const fb_option S_options[] = {
      false},
     {0, "max-firings", FB_OPTION_NUMBER, "N", "Stop after so many firings", NULL, NULL, false},
     {0, "max-facts", FB_OPTION_NUMBER, "N", "Hold at most so many facts", NULL, NULL, false},
-    {0, "time-limit", FB_OPTION_DURATION, "TIME", "Stop firing after so long; stateless: stop deciding", NULL, NULL, false},
+    {0, "time-limit", FB_OPTION_DURATION, "TIME",
+     "Stop firing after so long; stateless: stop deciding", NULL, NULL, false},
     {0}};
 
 const fb_command fb_command_eval = {
@@ -412,9 +415,12 @@ const fb_command fb_command_eval = {
         "and prints each "
         "decision (`emit`) as a line of JSON: its `type` and its fields. Lines of `log` go to "
         "stderr.\n\n"
-        "Where every rule reads one fact and changes none, facts are not held: each is decided upon as it comes, in "
-        "memory that does not grow with the input. The decisions are the same; they come fact by fact in order of "
-        "arrival (within a fact by salience, then as the rulebook has it), not after all facts by salience.\n\n"
+        "Where every rule reads one fact and changes none, facts are not held: each is decided "
+        "upon as it comes, in "
+        "memory that does not grow with the input. The decisions are the same; they come fact by "
+        "fact in order of "
+        "arrival (within a fact by salience, then as the rulebook has it), not after all facts by "
+        "salience.\n\n"
         "A record that is no good fact is reported and left out; the others are decided upon, and "
         "the exit code is 3. "
         "A condition or an action that fails is reported, counts as not holding, and makes the "

@@ -8,13 +8,14 @@ static int S_run(fb_cli *cli) {
 }
 
 const fb_command fb_command_help = {
-  .name = "help",
-  .summary = "Show what the commands do",
-  .usage = "[COMMAND]",
-  .description = "Lists the commands, or explains one: the same text as `flyball COMMAND --help`. "
-                 "With `--json` each command is an object on a line, its options included.",
-  .examples = (const fb_example[]){{"flyball help completion", "explain one command"}, {0}},
-  .operands = FB_OPERANDS_COMMANDS,
-  .max_operands = 1,
-  .run = S_run,
+    .name = "help",
+    .summary = "Show what the commands do",
+    .usage = "[COMMAND]",
+    .description =
+        "Lists the commands, or explains one: the same text as `flyball COMMAND --help`. "
+        "With `--json` each command is an object on a line, its options included.",
+    .examples = (const fb_example[]){{"flyball help completion", "explain one command"}, {0}},
+    .operands = FB_OPERANDS_COMMANDS,
+    .max_operands = 1,
+    .run = S_run,
 };

@@ -3,8 +3,8 @@
 #include "cli/cli.h"
 
 static const fb_option S_options[] = {
-  {0, "markdown", FB_OPTION_FLAG, .help = "Print the whole reference in Markdown instead"},
-  {0},
+    {0, "markdown", FB_OPTION_FLAG, .help = "Print the whole reference in Markdown instead"},
+    {0},
 };
 
 static int S_print(fb_cli *cli, fb_buf *text) {
@@ -33,13 +33,15 @@ static int S_run(fb_cli *cli) {
 }
 
 const fb_command fb_command_man = {
-  .name = "man",
-  .summary = "Print a manual page",
-  .usage = "[--markdown | PAGE]",
-  .description = "Prints the source of a manual page: `flyball`, or `flyball-COMMAND`. `flyball man flyball-version | man -l -` shows it.",
-  .options = S_options,
-  .operands = FB_OPERANDS_COMMANDS,
-  .max_operands = 1,
-  .hidden = true,
-  .run = S_run,
+    .name = "man",
+    .summary = "Print a manual page",
+    .usage = "[--markdown | PAGE]",
+    .description =
+        "Prints the source of a manual page: `flyball`, or `flyball-COMMAND`. `flyball man "
+        "flyball-version | man -l -` shows it.",
+    .options = S_options,
+    .operands = FB_OPERANDS_COMMANDS,
+    .max_operands = 1,
+    .hidden = true,
+    .run = S_run,
 };

@@ -10,10 +10,12 @@ static const char *const S_formats[] = {"json", "yaml", "ndjson", "csv", NULL};
 typedef enum S_format { FORMAT_JSON, FORMAT_YAML, FORMAT_NDJSON, FORMAT_CSV } S_format;
 
 static const fb_option S_options[] = {
-  {'f', "from", FB_OPTION_CHOICE, "FORMAT", .help = "The format, whatever the file is called", .choices = S_formats},
-  {'p', "pretty", FB_OPTION_FLAG, .help = "Indent the JSON (not that of `ndjson` and `csv`)"},
-  {0, "max-size", FB_OPTION_NUMBER, "BYTES", .help = "Refuse JSON and YAML of more bytes (64 MiB)"},
-  {0},
+    {'f', "from", FB_OPTION_CHOICE, "FORMAT", .help = "The format, whatever the file is called",
+     .choices = S_formats},
+    {'p', "pretty", FB_OPTION_FLAG, .help = "Indent the JSON (not that of `ndjson` and `csv`)"},
+    {0, "max-size", FB_OPTION_NUMBER, "BYTES",
+     .help = "Refuse JSON and YAML of more bytes (64 MiB)"},
+    {0},
 };
 
 static bool S_ends(const char *path, const char *ending) {
@@ -40,7 +42,8 @@ static fb_status S_print_tree(fb_cli *cli, const fb_doc *doc) {
   fb_buf_init(&text, NULL, 0);
   fb_status status = fb_node_value(fb_doc_root(doc), &arena, &value);
   if (!status) {
-    fb_json_write(&text, value, FB_JSON_CANONICAL | (fb_cli_has(cli, "pretty") ? FB_JSON_PRETTY : 0));
+    fb_json_write(&text, value,
+                  FB_JSON_CANONICAL | (fb_cli_has(cli, "pretty") ? FB_JSON_PRETTY : 0));
     fb_buf_char(&text, '\n');
     status = fb_out_buf(cli, &text);
   }
@@ -49,7 +52,8 @@ static fb_status S_print_tree(fb_cli *cli, const fb_doc *doc) {
   return status;
 }
 
-static fb_status S_parse_document(fb_cli *cli, const char *path, S_format format, fb_errors *errors) {
+static fb_status S_parse_document(fb_cli *cli, const char *path, S_format format,
+                                  fb_errors *errors) {
   const uint64_t max = fb_cli_number(cli, "max-size", UINT64_C(64) << 20);
   fb_doc_options options = {.max_length = max ? max : 1};
   fb_error err;
@@ -59,8 +63,8 @@ static fb_status S_parse_document(fb_cli *cli, const char *path, S_format format
   fb_status status = fb_cli_read(path, (size_t)max, &text, &err);
   if (status) fb_errors_add(errors, &err);
   if (!status)
-    status = (format == FORMAT_JSON ? fb_doc_read_json : fb_doc_read_yaml)(fb_buf_slice(&text), fb_cli_file_name(path),
-                                                                           &options, &doc, errors);
+    status = (format == FORMAT_JSON ? fb_doc_read_json : fb_doc_read_yaml)(
+        fb_buf_slice(&text), fb_cli_file_name(path), &options, &doc, errors);
   fb_buf_release(&text);
   if (doc) status = S_print_tree(cli, doc);
   fb_doc_free(doc);
@@ -74,7 +78,8 @@ static fb_status S_print_batch(fb_cli *cli, const fb_batch *batch) {
   fb_buf_init(&text, NULL, 0);
   for (size_t i = 0; i < batch->run_count; i++)
     for (uint32_t row = 0; row < batch->runs[i].count; row++) {
-      fb_json_write(&text, fb_fact_value(batch->runs[i].facts, batch->runs[i].first + row), FB_JSON_CANONICAL);
+      fb_json_write(&text, fb_fact_value(batch->runs[i].facts, batch->runs[i].first + row),
+                    FB_JSON_CANONICAL);
       fb_buf_char(&text, '\n');
     }
   fb_status status = fb_out_buf(cli, &text);
@@ -92,7 +97,8 @@ static fb_status S_pump(fb_cli *cli, fb_stream *stream, fb_errors *errors) {
   return status == FB_DONE ? FB_OK : status;
 }
 
-static fb_status S_parse_records(fb_cli *cli, const char *path, S_format format, fb_errors *errors) {
+static fb_status S_parse_records(fb_cli *cli, const char *path, S_format format,
+                                 fb_errors *errors) {
   fb_error err;
   int fd = -1;
   fb_symbols *symbols = NULL;
@@ -146,21 +152,26 @@ static int S_run(fb_cli *cli) {
 }
 
 const fb_command fb_command_parse = {
-  .name = "parse",
-  .summary = "Print a document as canonical JSON, or all its errors",
-  .usage = "[OPTION]… FILE…",
-  .description = "Reads each file as Flyball reads it and prints what it holds as one line of canonical JSON: keys sorted, "
-                 "numbers in their shortest form. NDJSON and CSV are read as streams and printed as one line a record.\n\n"
-                 "Errors go to standard error, each with its line and a caret, and the exit code is 3. "
-                 "The format follows the file's ending: `.json`, `.ndjson`, `.jsonl`, `.csv`; all else, and `-` for "
-                 "standard input, is YAML.",
-  .options = S_options,
-  .examples = (const fb_example[]){{"flyball parse rules.yaml", "what the YAML means"},
-                                   {"flyball parse --pretty --from json -", "JSON from standard input, indented"},
-                                   {"flyball parse orders.csv", "a CSV file as NDJSON"},
-                                   {0}},
-  .operands = FB_OPERANDS_FILES,
-  .min_operands = 1,
-  .max_operands = UINT32_MAX,
-  .run = S_run,
+    .name = "parse",
+    .summary = "Print a document as canonical JSON, or all its errors",
+    .usage = "[OPTION]… FILE…",
+    .description =
+        "Reads each file as Flyball reads it and prints what it holds as one line of canonical "
+        "JSON: keys sorted, "
+        "numbers in their shortest form. NDJSON and CSV are read as streams and printed as one "
+        "line a record.\n\n"
+        "Errors go to standard error, each with its line and a caret, and the exit code is 3. "
+        "The format follows the file's ending: `.json`, `.ndjson`, `.jsonl`, `.csv`; all else, and "
+        "`-` for "
+        "standard input, is YAML.",
+    .options = S_options,
+    .examples = (const fb_example[]){{"flyball parse rules.yaml", "what the YAML means"},
+                                     {"flyball parse --pretty --from json -",
+                                      "JSON from standard input, indented"},
+                                     {"flyball parse orders.csv", "a CSV file as NDJSON"},
+                                     {0}},
+    .operands = FB_OPERANDS_FILES,
+    .min_operands = 1,
+    .max_operands = UINT32_MAX,
+    .run = S_run,
 };

@@ -105,10 +105,12 @@ static int S_inputs(S_job *job) {
     fb_error err = {0};
     fb_value value;
     fb_slice text;
-    if (!equals) return fb_cli_usage(job->cli, "-i name=value", "an input without a value: %s", given);
+    if (!equals)
+      return fb_cli_usage(job->cli, "-i name=value", "an input without a value: %s", given);
     fb_slice name = {given, (size_t)(equals - given)};
     fb_status status = S_input_text(job, equals + 1, &text, &err);
-    if (!status) status = fb_mission_parse_input(job->mission, name, text, &job->arena, &value, &err);
+    if (!status)
+      status = fb_mission_parse_input(job->mission, name, text, &job->arena, &value, &err);
     if (!status && !fb_map_put(job->inputs, &job->arena, fb_string(name), value, NULL))
       status = fb_fail(&err, FB_E_NOMEM, "out of memory");
     if (!status) continue;
@@ -136,7 +138,8 @@ static int S_load(S_job *job) {
                                  &job->doc, &errors);
   if (!status) status = fb_mission_load(job->doc, &options, NULL, &job->mission, &errors);
   code = fb_cli_errors(job->cli, &errors);
-  if (status && code == FB_EXIT_OK) code = fb_cli_fail(job->cli, status, "%s cannot be loaded", job->path);
+  if (status && code == FB_EXIT_OK)
+    code = fb_cli_fail(job->cli, status, "%s cannot be loaded", job->path);
   fb_errors_release(&errors);
   return code;
 }
@@ -292,19 +295,22 @@ const fb_command fb_command_run = {
     .summary = "Run a mission",
     .usage = "[OPTION]… FILE",
     .description =
-        "Runs the steps of a mission, as many at once as its limits allow, each as soon as what it needs "
-        "is done. Progress goes to stderr, the mission's outputs as JSON to stdout; with `--json` every "
+        "Runs the steps of a mission, as many at once as its limits allow, each as soon as what it "
+        "needs "
+        "is done. Progress goes to stderr, the mission's outputs as JSON to stdout; with `--json` "
+        "every "
         "event is a line of JSON on stdout.\n\n"
         "What programs write is kept in a folder of its own for each run, under "
         "`$XDG_STATE_HOME/flyball/runs` (`~/.local/state/flyball/runs`).\n\n"
-        "SIGINT and SIGTERM end what runs, with all that it started; a second one ends it at once. The exit code "
-        "is 0 when all went well, 1 when a step failed, 2 for inputs that do not fit, 3 when the mission "
+        "SIGINT and SIGTERM end what runs, with all that it started; a second one ends it at once. "
+        "The exit code "
+        "is 0 when all went well, 1 when a step failed, 2 for inputs that do not fit, 3 when the "
+        "mission "
         "does not load, 124 when its time limit was reached, 128 + n after signal n.",
     .options = S_options,
-    .examples =
-        (const fb_example[]){{"flyball run nightly.yaml -i host=db1", "with an input"},
-                             {"flyball run --dry-run nightly.yaml", "what would it do?"},
-                             {0}},
+    .examples = (const fb_example[]){{"flyball run nightly.yaml -i host=db1", "with an input"},
+                                     {"flyball run --dry-run nightly.yaml", "what would it do?"},
+                                     {0}},
     .operands = FB_OPERANDS_FILES,
     .min_operands = 1,
     .max_operands = 1,

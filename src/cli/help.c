@@ -46,8 +46,10 @@ void fb_help_wrap(fb_buf *out, const char *text, size_t indent) {
 static void S_option(fb_buf *out, const fb_option *option) {
   fb_buf left;
   fb_buf_init(&left, NULL, 0);
-  if (option->letter) fb_buf_printf(&left, "  -%c, --%s", option->letter, option->name);
-  else fb_buf_printf(&left, "      --%s", option->name);
+  if (option->letter)
+    fb_buf_printf(&left, "  -%c, --%s", option->letter, option->name);
+  else
+    fb_buf_printf(&left, "      --%s", option->name);
   if (option->value) fb_buf_printf(&left, "=%s", option->value);
   fb_buf_printf(out, "%s", left.ptr ? left.ptr : "");
   size_t column = S_columns((fb_slice){left.ptr, left.len});
@@ -69,7 +71,8 @@ static void S_options(fb_buf *out, const fb_option *options) {
 
 void fb_help_command(const fb_command *command, fb_buf *out) {
   fb_buf_printf(out, "flyball %s: %s\n\n", command->name, command->summary);
-  fb_buf_printf(out, "Usage: flyball %s%s%s\n\n", command->name, *command->usage ? " " : "", command->usage);
+  fb_buf_printf(out, "Usage: flyball %s%s%s\n\n", command->name, *command->usage ? " " : "",
+                command->usage);
   fb_help_wrap(out, command->description, 0);
   fb_buf_text(out, "\nOptions:\n");
   S_options(out, command->options);
@@ -81,12 +84,14 @@ void fb_help_command(const fb_command *command, fb_buf *out) {
 }
 
 void fb_help_all(fb_buf *out) {
-  fb_buf_text(out, "flyball: facts come in, rules decide, missions act, everything is measured\n\n"
-                   "Usage: flyball COMMAND [OPTION]… [OPERAND]…\n\nCommands:\n");
+  fb_buf_text(out,
+              "flyball: facts come in, rules decide, missions act, everything is measured\n\n"
+              "Usage: flyball COMMAND [OPTION]… [OPERAND]…\n\nCommands:\n");
   size_t count;
   const fb_command *const *commands = fb_commands(&count);
   for (size_t i = 0; i < count; i++)
-    if (!commands[i]->hidden) fb_buf_printf(out, "  %-14s %s\n", commands[i]->name, commands[i]->summary);
+    if (!commands[i]->hidden)
+      fb_buf_printf(out, "  %-14s %s\n", commands[i]->name, commands[i]->summary);
   fb_buf_text(out, "\nOptions of every command:\n");
   S_options(out, fb_common_options);
   fb_buf_text(out, "\n`flyball help COMMAND` explains one command.\n");
@@ -103,12 +108,14 @@ static void S_json_options(fb_buf *out, const fb_option *options) {
   static const char *const kinds[] = {"flag", "text", "file", "number", "duration", "choice"};
   fb_buf_text(out, "\"options\":[");
   for (const fb_option *option = options; option && option->name; option++) {
-    fb_buf_printf(out, "%s{\"name\":\"%s\",\"kind\":\"%s\",", option == options ? "" : ",", option->name, kinds[option->kind]);
+    fb_buf_printf(out, "%s{\"name\":\"%s\",\"kind\":\"%s\",", option == options ? "" : ",",
+                  option->name, kinds[option->kind]);
     if (option->letter) fb_buf_printf(out, "\"letter\":\"%c\",", option->letter);
     if (option->value) S_json_member(out, "value", option->value);
     if (option->value) fb_buf_char(out, ',');
     if (option->choices) fb_buf_text(out, "\"choices\":[");
-    for (size_t i = 0; option->choices && option->choices[i]; i++) fb_buf_printf(out, "%s\"%s\"", i ? "," : "", option->choices[i]);
+    for (size_t i = 0; option->choices && option->choices[i]; i++)
+      fb_buf_printf(out, "%s\"%s\"", i ? "," : "", option->choices[i]);
     if (option->choices) fb_buf_text(out, "],");
     if (option->many) fb_buf_text(out, "\"many\":true,");
     S_json_member(out, "help", option->help);

@@ -6,22 +6,22 @@
 static const struct {
   const char *code, *meaning;
 } S_exits[] = {
-  {"0", "Done."},
-  {"1", "The answer is no: a mission failed, a check failed, a regression was found."},
-  {"2", "Wrong usage."},
-  {"3", "A document does not load; the errors are on stderr, each with its place."},
-  {"4", "The outside failed: input, output, network, memory."},
-  {"5", "A bug in Flyball."},
-  {"124", "The time limit was reached."},
-  {"128+n", "Ended by signal n."},
+    {"0", "Done."},
+    {"1", "The answer is no: a mission failed, a check failed, a regression was found."},
+    {"2", "Wrong usage."},
+    {"3", "A document does not load; the errors are on stderr, each with its place."},
+    {"4", "The outside failed: input, output, network, memory."},
+    {"5", "A bug in Flyball."},
+    {"124", "The time limit was reached."},
+    {"128+n", "Ended by signal n."},
 };
 enum { EXIT_COUNT = sizeof S_exits / sizeof *S_exits };
 
 static const struct {
   const char *name, *meaning;
 } S_variables[] = {
-  {"NO_COLOR", "If set and not empty, `--color=auto` means `never`."},
-  {"FLYBALL_COLOR", "What `--color` is when it is not given."},
+    {"NO_COLOR", "If set and not empty, `--color=auto` means `never`."},
+    {"FLYBALL_COLOR", "What `--color` is when it is not given."},
 };
 enum { VARIABLE_COUNT = sizeof S_variables / sizeof *S_variables };
 
@@ -37,10 +37,14 @@ static void S_roff(fb_buf *out, const char *text) {
     }
     if (line_start && (*p == '.' || *p == '\'')) fb_buf_text(out, "\\&");
     line_start = *p == '\n';
-    if (*p == '`') fb_buf_text(out, (bold = !bold) ? "\\fB" : "\\fR");
-    else if (*p == '-') fb_buf_text(out, "\\-");
-    else if (*p == '\\') fb_buf_text(out, "\\e");
-    else fb_buf_char(out, *p);
+    if (*p == '`')
+      fb_buf_text(out, (bold = !bold) ? "\\fB" : "\\fR");
+    else if (*p == '-')
+      fb_buf_text(out, "\\-");
+    else if (*p == '\\')
+      fb_buf_text(out, "\\e");
+    else
+      fb_buf_char(out, *p);
   }
 }
 
@@ -51,7 +55,8 @@ static void S_roff_line(fb_buf *out, const char *text) {
 
 static void S_man_head(fb_buf *out, const char *page, const char *summary) {
   fb_buf_text(out, ".TH ");
-  for (const char *p = page; *p; p++) fb_buf_char(out, *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p);
+  for (const char *p = page; *p; p++)
+    fb_buf_char(out, *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p);
   fb_buf_printf(out, " 1 \"\" \"Flyball %s\" \"Flyball\"\n.SH NAME\n", fb_version());
   S_roff(out, page);
   fb_buf_text(out, " \\- ");
@@ -112,7 +117,9 @@ void fb_man_command(const fb_command *command, fb_buf *out) {
 
 void fb_man_all(fb_buf *out) {
   S_man_head(out, "flyball", "facts in, rules decide, missions act, everything measured");
-  fb_buf_text(out, ".SH SYNOPSIS\n\\fBflyball\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]… [\\fIOPERAND\\fR]…\n.SH COMMANDS\n");
+  fb_buf_text(out,
+              ".SH SYNOPSIS\n\\fBflyball\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]… "
+              "[\\fIOPERAND\\fR]…\n.SH COMMANDS\n");
   size_t count;
   const fb_command *const *commands = fb_commands(&count);
   for (size_t i = 0; i < count; i++) {
@@ -133,14 +140,16 @@ static void S_md_options(fb_buf *out, const fb_option *options) {
   for (const fb_option *option = options; option && option->name; option++) {
     fb_buf_text(out, "| ");
     if (option->letter) fb_buf_printf(out, "`-%c`, ", option->letter);
-    fb_buf_printf(out, "`--%s%s%s` | %s%s |\n", option->name, option->value ? "=" : "", option->value ? option->value : "",
-                  option->help, option->many ? " (may be repeated)" : "");
+    fb_buf_printf(out, "`--%s%s%s` | %s%s |\n", option->name, option->value ? "=" : "",
+                  option->value ? option->value : "", option->help,
+                  option->many ? " (may be repeated)" : "");
   }
 }
 
 static void S_md_command(fb_buf *out, const fb_command *command) {
   fb_buf_printf(out, "\n## flyball %s\n\n%s.\n\n", command->name, command->summary);
-  fb_buf_printf(out, "Usage: `flyball %s%s%s`\n\n%s\n", command->name, *command->usage ? " " : "", command->usage, command->description);
+  fb_buf_printf(out, "Usage: `flyball %s%s%s`\n\n%s\n", command->name, *command->usage ? " " : "",
+                command->usage, command->description);
   if (command->options) {
     fb_buf_text(out, "\n| option | |\n|---|---|\n");
     S_md_options(out, command->options);
@@ -151,11 +160,14 @@ static void S_md_command(fb_buf *out, const fb_command *command) {
 }
 
 void fb_markdown_all(fb_buf *out) {
-  fb_buf_text(out, "<!-- Made by `flyball man --markdown`; `make docs` renews it. -->\n# The command line\n\n"
-                   "stdout is data, stderr is talk.\n\n| option of every command | |\n|---|---|\n");
+  fb_buf_text(
+      out,
+      "<!-- Made by `flyball man --markdown`; `make docs` renews it. -->\n# The command line\n\n"
+      "stdout is data, stderr is talk.\n\n| option of every command | |\n|---|---|\n");
   S_md_options(out, fb_common_options);
   fb_buf_text(out, "\n| exit code | meaning |\n|---|---|\n");
-  for (size_t i = 0; i < EXIT_COUNT; i++) fb_buf_printf(out, "| %s | %s |\n", S_exits[i].code, S_exits[i].meaning);
+  for (size_t i = 0; i < EXIT_COUNT; i++)
+    fb_buf_printf(out, "| %s | %s |\n", S_exits[i].code, S_exits[i].meaning);
   fb_buf_text(out, "\n| variable | meaning |\n|---|---|\n");
   for (size_t i = 0; i < VARIABLE_COUNT; i++)
     fb_buf_printf(out, "| `%s` | %s |\n", S_variables[i].name, S_variables[i].meaning);

@@ -7,11 +7,12 @@
 static const char *const S_when[] = {"auto", "always", "never", NULL};
 
 const fb_option fb_common_options[] = {
-  {0, "json", FB_OPTION_FLAG, .help = "Write data and diagnostics as JSON"},
-  {0, "color", FB_OPTION_CHOICE, "WHEN", "Colour: `auto` (on a terminal, unless `NO_COLOR` is set), `always` or `never`",
-   .choices = S_when, .env = "FLYBALL_COLOR"},
-  {'h', "help", FB_OPTION_FLAG, .help = "Show this help"},
-  {0},
+    {0, "json", FB_OPTION_FLAG, .help = "Write data and diagnostics as JSON"},
+    {0, "color", FB_OPTION_CHOICE, "WHEN",
+     "Colour: `auto` (on a terminal, unless `NO_COLOR` is set), `always` or `never`",
+     .choices = S_when, .env = "FLYBALL_COLOR"},
+    {'h', "help", FB_OPTION_FLAG, .help = "Show this help"},
+    {0},
 };
 
 enum { MOST_OPTIONS = 64 }; /* of one command, the common ones included */
@@ -19,8 +20,11 @@ enum { MOST_OPTIONS = 64 }; /* of one command, the common ones included */
 /* The command's own options, then the common ones. Returns how many. */
 static size_t S_all_options(const fb_command *command, const fb_option *all[MOST_OPTIONS]) {
   size_t count = 0;
-  for (const fb_option *o = command ? command->options : NULL; o && o->name && count < MOST_OPTIONS; o++) all[count++] = o;
-  for (const fb_option *o = fb_common_options; o->name && count < MOST_OPTIONS; o++) all[count++] = o;
+  for (const fb_option *o = command ? command->options : NULL; o && o->name && count < MOST_OPTIONS;
+       o++)
+    all[count++] = o;
+  for (const fb_option *o = fb_common_options; o->name && count < MOST_OPTIONS; o++)
+    all[count++] = o;
   return count;
 }
 
@@ -48,7 +52,8 @@ static bool S_unknown(fb_cli *cli, fb_slice name) {
   const char *near = fb_nearest(name, names, count);
   char hint[96] = "";
   if (near) snprintf(hint, sizeof hint, "did you mean `--%s`?", near);
-  fb_cli_usage(cli, hint, "unknown option `--%.*s`", (int)(name.len < 200 ? name.len : 200), name.ptr);
+  fb_cli_usage(cli, hint, "unknown option `--%.*s`", (int)(name.len < 200 ? name.len : 200),
+               name.ptr);
   return false;
 }
 
@@ -57,7 +62,8 @@ static bool S_number(const char *text, uint64_t *ret_number) {
   if (!*text) return false;
   for (const char *p = text; *p; p++) {
     if (*p < '0' || *p > '9') return false;
-    if (__builtin_mul_overflow(number, 10, &number) || __builtin_add_overflow(number, (uint64_t)(*p - '0'), &number))
+    if (__builtin_mul_overflow(number, 10, &number) ||
+        __builtin_add_overflow(number, (uint64_t)(*p - '0'), &number))
       return false;
   }
   *ret_number = number;
@@ -67,7 +73,8 @@ static bool S_number(const char *text, uint64_t *ret_number) {
 static bool S_duration(const char *text, int64_t *ret_nanos) {
   int64_t seconds;
   int32_t nanos;
-  if (!fb_duration_parse(fb_slice_of(text), &seconds, &nanos) || seconds < 0 || nanos < 0) return false;
+  if (!fb_duration_parse(fb_slice_of(text), &seconds, &nanos) || seconds < 0 || nanos < 0)
+    return false;
   if (seconds > INT64_MAX / 1000000000 - 1) return false;
   *ret_nanos = seconds * 1000000000 + nanos;
   return true;
@@ -81,7 +88,8 @@ static bool S_is_choice(const fb_option *option, const char *value, size_t *ret_
   return found;
 }
 
-static bool S_bad_value(fb_cli *cli, const fb_option *option, const char *value, const char *takes, const char *hint) {
+static bool S_bad_value(fb_cli *cli, const fb_option *option, const char *value, const char *takes,
+                        const char *hint) {
   fb_cli_usage(cli, hint, "`--%s` takes %s, not `%s`", option->name, takes, value);
   return false;
 }
@@ -92,7 +100,11 @@ static bool S_bad_choice(fb_cli *cli, const fb_option *option, const char *value
   if (near) snprintf(hint, sizeof hint, "did you mean `%s`?", near);
   size_t len = 0;
   for (size_t i = 0; i < count && len < sizeof takes; i++)
-    len += (size_t)snprintf(takes + len, sizeof takes - len, "%s%s", i == 0 ? "" : i + 1 == count ? " or " : ", ", option->choices[i]);
+    len += (size_t)snprintf(takes + len, sizeof takes - len, "%s%s",
+                            i == 0           ? ""
+                            : i + 1 == count ? " or "
+                                             : ", ",
+                            option->choices[i]);
   return S_bad_value(cli, option, value, takes, hint);
 }
 
@@ -101,10 +113,13 @@ static bool S_check_value(fb_cli *cli, const fb_option *option, const char *valu
   int64_t nanos;
   size_t count;
   switch (option->kind) {
-    case FB_OPTION_NUMBER: return S_number(value, &number) || S_bad_value(cli, option, value, "a whole number", NULL);
+    case FB_OPTION_NUMBER:
+      return S_number(value, &number) || S_bad_value(cli, option, value, "a whole number", NULL);
     case FB_OPTION_DURATION:
-      return S_duration(value, &nanos) || S_bad_value(cli, option, value, "a duration", "write it like `250ms`, `10s` or `1h30m`");
-    case FB_OPTION_CHOICE: return S_is_choice(option, value, &count) || S_bad_choice(cli, option, value, count);
+      return S_duration(value, &nanos) || S_bad_value(cli, option, value, "a duration",
+                                                      "write it like `250ms`, `10s` or `1h30m`");
+    case FB_OPTION_CHOICE:
+      return S_is_choice(option, value, &count) || S_bad_choice(cli, option, value, count);
     case FB_OPTION_FILE:
       if (!*value) return S_bad_value(cli, option, value, "a file", NULL);
       return true;
@@ -119,7 +134,8 @@ static bool S_use(fb_cli *cli, const fb_option *option, const char *value) {
 }
 
 static bool S_no_value(fb_cli *cli, const fb_option *option) {
-  fb_cli_usage(cli, NULL, "`--%s` needs a value: --%s=%s", option->name, option->name, option->value);
+  fb_cli_usage(cli, NULL, "`--%s` needs a value: --%s=%s", option->name, option->name,
+               option->value);
   return false;
 }
 
@@ -190,16 +206,20 @@ static bool S_is_option(const fb_cli *cli, const char *word) {
 static bool S_words(fb_cli *cli, const char **operands, int argc, char **argv) {
   bool only_operands = false;
   for (int i = 1; i < argc; i++) {
-    if (!only_operands && strcmp(argv[i], "--") == 0) only_operands = true;
-    else if (only_operands || !S_is_option(cli, argv[i])) operands[cli->operand_count++] = argv[i];
-    else if (!(argv[i][1] == '-' ? S_long : S_short)(cli, argc, argv, &i)) return false;
+    if (!only_operands && strcmp(argv[i], "--") == 0)
+      only_operands = true;
+    else if (only_operands || !S_is_option(cli, argv[i]))
+      operands[cli->operand_count++] = argv[i];
+    else if (!(argv[i][1] == '-' ? S_long : S_short)(cli, argc, argv, &i))
+      return false;
   }
   return S_environment(cli);
 }
 
 bool fb_options_parse(fb_cli *cli, int argc, char **argv) {
   size_t most = MOST_OPTIONS;
-  for (int i = 1; i < argc; i++) most += argv[i][0] == '-' && argv[i][1] != '-' ? strlen(argv[i]) : 1;
+  for (int i = 1; i < argc; i++)
+    most += argv[i][0] == '-' && argv[i][1] != '-' ? strlen(argv[i]) : 1;
   cli->uses = calloc(most, sizeof *cli->uses);
   const char **operands = calloc((size_t)argc + 1, sizeof *operands);
   cli->operands = operands;

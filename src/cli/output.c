@@ -22,7 +22,8 @@ static int S_write_all(int fd, const char *bytes, size_t len) {
 }
 
 void fb_out_flush(fb_cli *cli) {
-  if (!cli->out_errno && cli->out_len) cli->out_errno = S_write_all(STDOUT_FILENO, cli->out, cli->out_len);
+  if (!cli->out_errno && cli->out_len)
+    cli->out_errno = S_write_all(STDOUT_FILENO, cli->out, cli->out_len);
   cli->out_len = 0;
 }
 
@@ -48,8 +49,10 @@ void fb_out_printf(fb_cli *cli, const char *format, ...) {
   va_start(args, format);
   fb_buf_vprintf(&text, format, args);
   va_end(args);
-  if (text.failed) cli->out_errno = ENOMEM;
-  else fb_out_write(cli, text.ptr, text.len);
+  if (text.failed)
+    cli->out_errno = ENOMEM;
+  else
+    fb_out_write(cli, text.ptr, text.len);
   fb_buf_release(&text);
 }
 
@@ -99,13 +102,16 @@ int fb_exit_of(fb_status code) {
 }
 
 void fb_error_json(const fb_error *err, fb_buf *out) {
-  fb_buf_printf(out, "{\"type\":\"flyball.error.v1\",\"code\":\"FB%04d\",\"text\":", (int)err->code);
+  fb_buf_printf(out,
+                "{\"type\":\"flyball.error.v1\",\"code\":\"FB%04d\",\"text\":", (int)err->code);
   fb_json_write_text(out, fb_slice_of(err->text), FB_JSON_COMPACT);
   if (err->file[0]) {
     fb_buf_text(out, ",\"file\":");
     fb_json_write_text(out, fb_slice_of(err->file), FB_JSON_COMPACT);
   }
-  if (err->line) fb_buf_printf(out, ",\"line\":%u,\"column\":%u,\"length\":%u", err->line, err->column, err->length ? err->length : 1);
+  if (err->line)
+    fb_buf_printf(out, ",\"line\":%u,\"column\":%u,\"length\":%u", err->line, err->column,
+                  err->length ? err->length : 1);
   if (err->hint[0]) {
     fb_buf_text(out, ",\"hint\":");
     fb_json_write_text(out, fb_slice_of(err->hint), FB_JSON_COMPACT);
@@ -154,9 +160,12 @@ int fb_cli_usage(fb_cli *cli, const char *hint, const char *format, ...) {
   va_end(args);
   fb_error err;
   fb_fail(&err, FB_E_USAGE, "%s", text);
-  if (hint && *hint) fb_error_hint(&err, "%s", hint);
-  else if (cli->command) fb_error_hint(&err, "`flyball help %s` shows what it takes", cli->command->name);
-  else fb_error_hint(&err, "`flyball help` shows what it takes");
+  if (hint && *hint)
+    fb_error_hint(&err, "%s", hint);
+  else if (cli->command)
+    fb_error_hint(&err, "`flyball help %s` shows what it takes", cli->command->name);
+  else
+    fb_error_hint(&err, "`flyball help` shows what it takes");
   return fb_cli_error(cli, &err);
 }
 
@@ -181,7 +190,8 @@ const char *fb_cli_file_name(const char *path) {
 }
 
 static fb_status S_read_failed(fb_error *err, const char *path, int cause) {
-  return fb_fail(err, FB_E_IO, "cannot read %s: %s", strcmp(path, "-") == 0 ? "standard input" : path, strerror(cause));
+  return fb_fail(err, FB_E_IO, "cannot read %s: %s",
+                 strcmp(path, "-") == 0 ? "standard input" : path, strerror(cause));
 }
 
 fb_status fb_cli_open(const char *path, int *ret_fd, fb_error *err) {
@@ -206,7 +216,8 @@ static fb_status S_read_fd(int fd, const char *path, size_t max, fb_buf *out, fb
   enum { STEP = 65536 };
   size_t start = out->len;
   for (;;) {
-    if (!fb_buf_reserve(out, STEP)) return fb_fail(err, FB_E_NOMEM, "out of memory reading %s", path);
+    if (!fb_buf_reserve(out, STEP))
+      return fb_fail(err, FB_E_NOMEM, "out of memory reading %s", path);
     ssize_t n = read(fd, out->ptr + out->len, STEP);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return S_read_failed(err, path, errno);

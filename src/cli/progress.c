@@ -17,7 +17,8 @@ static int64_t S_now(void) {
 void fb_progress_begin(fb_progress *progress, const fb_cli *cli, uint64_t total) {
   const char *term = getenv("TERM");
   *progress = (fb_progress){.total = total};
-  progress->on = cli->terminal_err && !cli->json && !isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0;
+  progress->on = cli->terminal_err && !cli->json && !isatty(STDOUT_FILENO) && term &&
+                 strcmp(term, "dumb") != 0;
   if (!progress->on) return;
   progress->start = S_now();
   progress->next = progress->start + FIRST;
@@ -54,8 +55,10 @@ void fb_progress_show(fb_progress *progress, uint64_t bytes, uint64_t records) {
   if (progress->total) {
     S_amount(total, (double)progress->total);
     S_left(left, progress->total, bytes, rate);
-    len += snprintf(line + len, sizeof line - (size_t)len, " of %s (%.0f %%)  %s/s  %s", total,
-                    bytes < progress->total ? 100.0 * (double)bytes / (double)progress->total : 100.0, speed, left);
+    len +=
+        snprintf(line + len, sizeof line - (size_t)len, " of %s (%.0f %%)  %s/s  %s", total,
+                 bytes < progress->total ? 100.0 * (double)bytes / (double)progress->total : 100.0,
+                 speed, left);
   } else {
     len += snprintf(line + len, sizeof line - (size_t)len, "  %s/s", speed);
   }

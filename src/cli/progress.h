@@ -10,8 +10,8 @@
 
 typedef struct fb_progress {
   bool on;
-  bool shown; /* the line stands there now */
-  uint64_t total; /* bytes to come in all; 0: not known */
+  bool shown;          /* the line stands there now */
+  uint64_t total;      /* bytes to come in all; 0: not known */
   int64_t start, next; /* mono nanoseconds */
 } fb_progress;
 

@@ -39,8 +39,8 @@ static void S_send(fb_buf *text) {
 
 static void S_wall(fb_buf *out, int64_t wall) {
   char text[FB_TIME_TEXT_MAX];
-  size_t length = fb_time_format(wall / 1000000000, (uint32_t)(wall % 1000000000) / 1000000 * 1000000,
-                                 text);
+  size_t length =
+      fb_time_format(wall / 1000000000, (uint32_t)(wall % 1000000000) / 1000000 * 1000000, text);
   fb_buf_printf(out, ",\"time\":\"%.*s\"", (int)length, text);
 }
 
@@ -86,7 +86,8 @@ static void S_json_event(fb_run_view *view, const fb_mission_event *event) {
     fb_mission_step(view->mission, event->step, &info);
     fb_buf_text(&out, ",\"step\":");
     fb_json_write_text(&out, info.id, FB_JSON_COMPACT);
-    if (event->kind == FB_MISSION_EVENT_ITEM_FINISHED) fb_buf_printf(&out, ",\"item\":%u", event->item);
+    if (event->kind == FB_MISSION_EVENT_ITEM_FINISHED)
+      fb_buf_printf(&out, ",\"item\":%u", event->item);
     if (event->kind != FB_MISSION_EVENT_STEP_STARTED) S_json_end(&out, event, event->status);
   }
   fb_buf_text(&out, "}\n");
@@ -212,7 +213,7 @@ static void S_row(const S_table *table, uint32_t number, fb_buf *out) {
   uint32_t before = table->id_width + 2 + 2 + 9 + 2 + 7 + 2;
   if (detail.len) {
     fb_buf_text(out, "  ");
-    uint32_t room = table->columns == 0          ? MOST_WIDTH
+    uint32_t room = table->columns == 0           ? MOST_WIDTH
                     : table->columns > before + 1 ? table->columns - before - 1
                                                   : 0;
     S_cut(out, fb_buf_slice(&detail), room);

@@ -2,10 +2,11 @@
  * Documents: reading by name, looking into the tree. */
 #include "data/doc.h"
 
-fb_status fb_doc_read(fb_slice text, const char *name, const fb_doc_options *options, fb_doc **ret_doc,
-                      fb_errors *errors) {
+fb_status fb_doc_read(fb_slice text, const char *name, const fb_doc_options *options,
+                      fb_doc **ret_doc, fb_errors *errors) {
   size_t len = name ? strlen(name) : 0;
-  if (len >= 5 && strcmp(name + len - 5, ".json") == 0) return fb_doc_read_json(text, name, options, ret_doc, errors);
+  if (len >= 5 && strcmp(name + len - 5, ".json") == 0)
+    return fb_doc_read_json(text, name, options, ret_doc, errors);
   return fb_doc_read_yaml(text, name, options, ret_doc, errors);
 }
 
@@ -70,7 +71,8 @@ static fb_status S_list_value(const fb_node *node, fb_arena *arena, fb_value *re
   if (!list) return FB_E_NOMEM;
   for (uint32_t i = 0; i < node->count; i++) {
     fb_value item;
-    if (fb_node_value(&node->as.items[i], arena, &item) || !fb_list_push(list, arena, item)) return FB_E_NOMEM;
+    if (fb_node_value(&node->as.items[i], arena, &item) || !fb_list_push(list, arena, item))
+      return FB_E_NOMEM;
   }
   *ret_value = fb_list_value(list);
   return FB_OK;

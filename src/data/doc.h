@@ -33,13 +33,13 @@ struct fb_doc {
 };
 
 typedef struct fb_doc_frame {
-  uint8_t kind;         /* FB_LIST or FB_MAP */
-  bool has_key;         /* a map that waits for a value */
+  uint8_t kind;                  /* FB_LIST or FB_MAP */
+  bool has_key;                  /* a map that waits for a value */
   uint32_t offset, line, column; /* of the collection */
-  size_t first;         /* its first child in scratch */
-  uint32_t height;      /* of its children so far */
-  uint32_t weight_base; /* builder's weight when it was opened */
-  size_t anchor;        /* number + 1 in the reader's table; 0: none */
+  size_t first;                  /* its first child in scratch */
+  uint32_t height;               /* of its children so far */
+  uint32_t weight_base;          /* builder's weight when it was opened */
+  size_t anchor;                 /* number + 1 in the reader's table; 0: none */
 } fb_doc_frame;
 
 /* Walks forward over the text, so that positions of nodes in order cost one pass. */
@@ -79,7 +79,8 @@ bool fb_doc_wants_key(const fb_doc_builder *builder);
 /* Adds a finished node; line and column are filled in here. Fails only for good: memory, limits. */
 fb_status fb_doc_add(fb_doc_builder *builder, fb_node node);
 /* The same for a subtree that is already in the document: shares its children. */
-fb_status fb_doc_add_shared(fb_doc_builder *builder, fb_node node, uint32_t weight, uint32_t height);
+fb_status fb_doc_add_shared(fb_doc_builder *builder, fb_node node, uint32_t weight,
+                            uint32_t height);
 fb_status fb_doc_open(fb_doc_builder *builder, fb_kind kind, uint32_t offset, size_t anchor);
 /* `end`: offset after its closing bracket or its last child. */
 fb_status fb_doc_close(fb_doc_builder *builder, uint32_t end);

@@ -27,7 +27,8 @@ fb_status fb_doc_mistake(fb_doc_builder *builder, size_t offset, size_t length, 
   fb_errors *errors = builder->errors;
   /* Locating costs a walk through the text: not for errors that will only be counted. */
   if (errors && errors->count < errors->max)
-    fb_error_locate(&err, builder->doc->name, (fb_slice){builder->doc->text, builder->doc->length}, offset, length);
+    fb_error_locate(&err, builder->doc->name, (fb_slice){builder->doc->text, builder->doc->length},
+                    offset, length);
   if (hint && *hint) fb_error_hint(&err, "%s", hint);
   return S_report(builder, &err);
 }
@@ -50,17 +51,18 @@ static fb_status S_init_doc(fb_doc_builder *builder, fb_slice text, const char *
 fb_status fb_doc_builder_init(fb_doc_builder *builder, fb_slice text, const char *name,
                               const fb_doc_options *options, fb_errors *errors) {
   fb_doc_options o = options ? *options : (fb_doc_options){0};
-  if (text.len >= 3 && memcmp(text.ptr, "\xef\xbb\xbf", 3) == 0) text = (fb_slice){text.ptr + 3, text.len - 3};
+  if (text.len >= 3 && memcmp(text.ptr, "\xef\xbb\xbf", 3) == 0)
+    text = (fb_slice){text.ptr + 3, text.len - 3};
   uint64_t max_length = o.max_length ? o.max_length : FB_DOC_LENGTH_DEFAULT;
   if (max_length > FB_DOC_LENGTH_MAX) max_length = FB_DOC_LENGTH_MAX;
   uint32_t max_depth = o.max_depth ? o.max_depth : FB_DOC_DEPTH_DEFAULT;
-  *builder = (fb_doc_builder){
-      .errors = errors,
-      .allocator = o.allocator ? o.allocator : fb_allocator_system(),
-      .max_depth = max_depth > FB_DOC_DEPTH_MAX ? FB_DOC_DEPTH_MAX : max_depth,
-      .max_nodes = o.max_nodes ? o.max_nodes : FB_DOC_NODES_DEFAULT,
-      .keep_going = o.keep_going,
-      .cursor = {.line = 1, .column = 1}};
+  *builder =
+      (fb_doc_builder){.errors = errors,
+                       .allocator = o.allocator ? o.allocator : fb_allocator_system(),
+                       .max_depth = max_depth > FB_DOC_DEPTH_MAX ? FB_DOC_DEPTH_MAX : max_depth,
+                       .max_nodes = o.max_nodes ? o.max_nodes : FB_DOC_NODES_DEFAULT,
+                       .keep_going = o.keep_going,
+                       .cursor = {.line = 1, .column = 1}};
   if (text.len > max_length) {
     fb_error err;
     fb_fail(&err, FB_E_LIMIT, "the document has %zu bytes; at most %llu are read", text.len,
@@ -109,9 +111,10 @@ bool fb_doc_wants_key(const fb_doc_builder *builder) {
 
 static fb_status S_weigh(fb_doc_builder *builder, const fb_node *node, uint32_t weight) {
   if (weight > builder->max_nodes - builder->weight)
-    return fb_doc_mistake(builder, node->offset, 1, FB_E_LIMIT,
-                          "aliases count with everything they stand for; split the document, or raise the limit",
-                          "the document has more than %u nodes", builder->max_nodes);
+    return fb_doc_mistake(
+        builder, node->offset, 1, FB_E_LIMIT,
+        "aliases count with everything they stand for; split the document, or raise the limit",
+        "the document has more than %u nodes", builder->max_nodes);
   builder->weight += weight;
   return FB_OK;
 }
@@ -137,7 +140,8 @@ static fb_status S_place(fb_doc_builder *builder, fb_node node, uint32_t weight,
     if (top->kind == FB_MAP && !top->has_key) S_check_key(builder, &node);
     if (top->kind == FB_MAP) top->has_key = !top->has_key;
     void *scratch = builder->scratch;
-    if (!fb_grow(builder->allocator, &scratch, &builder->scratch_cap, builder->scratch_count, sizeof node))
+    if (!fb_grow(builder->allocator, &scratch, &builder->scratch_cap, builder->scratch_count,
+                 sizeof node))
       return fb_doc_no_memory(builder);
     builder->scratch = scratch;
     builder->scratch[builder->scratch_count++] = node;
@@ -157,11 +161,12 @@ fb_status fb_doc_add(fb_doc_builder *builder, fb_node node) {
 }
 
 static fb_status S_too_deep(fb_doc_builder *builder, uint32_t offset) {
-  return fb_doc_mistake(builder, offset, 1, FB_E_LIMIT, NULL, "the document is nested more than %u levels deep",
-                        builder->max_depth);
+  return fb_doc_mistake(builder, offset, 1, FB_E_LIMIT, NULL,
+                        "the document is nested more than %u levels deep", builder->max_depth);
 }
 
-fb_status fb_doc_add_shared(fb_doc_builder *builder, fb_node node, uint32_t weight, uint32_t height) {
+fb_status fb_doc_add_shared(fb_doc_builder *builder, fb_node node, uint32_t weight,
+                            uint32_t height) {
   if (builder->frame_count + height > builder->max_depth) return S_too_deep(builder, node.offset);
   fb_status status = S_weigh(builder, &node, weight);
   if (status) return status;
@@ -175,17 +180,18 @@ fb_status fb_doc_open(fb_doc_builder *builder, fb_kind kind, uint32_t offset, si
   fb_status status = S_weigh(builder, &here, 1);
   if (status) return status;
   void *frames = builder->frames;
-  if (!fb_grow(builder->allocator, &frames, &builder->frame_cap, builder->frame_count, sizeof *builder->frames))
+  if (!fb_grow(builder->allocator, &frames, &builder->frame_cap, builder->frame_count,
+               sizeof *builder->frames))
     return fb_doc_no_memory(builder);
   builder->frames = frames;
   S_locate(builder, &here);
   builder->frames[builder->frame_count++] = (fb_doc_frame){.kind = (uint8_t)kind,
-                                                          .offset = offset,
-                                                          .line = here.line,
-                                                          .column = here.column,
-                                                          .first = builder->scratch_count,
-                                                          .weight_base = builder->weight - 1,
-                                                          .anchor = anchor};
+                                                           .offset = offset,
+                                                           .line = here.line,
+                                                           .column = here.column,
+                                                           .first = builder->scratch_count,
+                                                           .weight_base = builder->weight - 1,
+                                                           .anchor = anchor};
   return FB_OK;
 }
 
@@ -195,8 +201,8 @@ static void S_repeated(fb_doc_builder *builder, const fb_node *first, const fb_n
   char hint[80];
   snprintf(hint, sizeof hint, "it is first at line %u, column %u", first->line, first->column);
   fb_slice key = fb_node_text(again);
-  fb_doc_mistake(builder, again->offset, again->length, FB_E_DOC_DUPLICATE, hint, "the key `%.*s` is repeated",
-                 key.len > 100 ? 100 : (int)key.len, key.ptr);
+  fb_doc_mistake(builder, again->offset, again->length, FB_E_DOC_DUPLICATE, hint,
+                 "the key `%.*s` is repeated", key.len > 100 ? 100 : (int)key.len, key.ptr);
 }
 
 /* Finds repeated keys with a table. They become mistakes. */
@@ -223,7 +229,8 @@ static bool S_check_many(fb_doc_builder *builder, fb_pair *pairs, size_t count) 
 static void S_check_few(fb_doc_builder *builder, fb_pair *pairs, size_t count) {
   for (size_t i = 1; i < count; i++)
     for (size_t j = 0; j < i && pairs[i].key.kind == FB_STRING; j++)
-      if (pairs[j].key.kind == FB_STRING && fb_slice_equal(fb_node_text(&pairs[i].key), fb_node_text(&pairs[j].key))) {
+      if (pairs[j].key.kind == FB_STRING &&
+          fb_slice_equal(fb_node_text(&pairs[i].key), fb_node_text(&pairs[j].key))) {
         S_repeated(builder, &pairs[j].key, &pairs[i].key);
         pairs[i].key.kind = FB_ERROR;
       }
@@ -254,8 +261,11 @@ fb_status fb_doc_close(fb_doc_builder *builder, uint32_t end) {
   fb_doc_frame frame = builder->frames[--builder->frame_count];
   size_t count = builder->scratch_count - frame.first;
   fb_node *children = count ? builder->scratch + frame.first : NULL;
-  fb_node node = {.kind = frame.kind, .style = FB_NODE_JSON, .offset = frame.offset,
-                  .line = frame.line, .column = frame.column};
+  fb_node node = {.kind = frame.kind,
+                  .style = FB_NODE_JSON,
+                  .offset = frame.offset,
+                  .line = frame.line,
+                  .column = frame.column};
   node.length = end > node.offset ? end - node.offset : 0;
   if (count && frame.kind == FB_MAP) S_begin_at_key(&node, children);
   size_t size = count * sizeof *children;
@@ -282,7 +292,8 @@ static void S_check_open_maps(fb_doc_builder *builder) {
   for (size_t i = builder->frame_count; i > 0; i--) {
     const fb_doc_frame *frame = &builder->frames[i - 1];
     size_t pairs = (end - frame->first) / 2;
-    if (frame->kind == FB_MAP && pairs) S_settle_map(builder, (fb_pair *)(builder->scratch + frame->first), pairs);
+    if (frame->kind == FB_MAP && pairs)
+      S_settle_map(builder, (fb_pair *)(builder->scratch + frame->first), pairs);
     end = frame->first;
   }
 }

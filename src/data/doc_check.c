@@ -14,10 +14,10 @@ static size_t S_shown_length(const fb_doc *doc, const fb_node *node) {
   return node->as.pairs[0].key.length;
 }
 
-static fb_status S_fail(const fb_doc *doc, const fb_node *node, fb_errors *errors, fb_status code, const char *hint,
-                        const char *format, va_list args) FB_PRINTF(6, 0);
-static fb_status S_fail(const fb_doc *doc, const fb_node *node, fb_errors *errors, fb_status code, const char *hint,
-                        const char *format, va_list args) {
+static fb_status S_fail(const fb_doc *doc, const fb_node *node, fb_errors *errors, fb_status code,
+                        const char *hint, const char *format, va_list args) FB_PRINTF(6, 0);
+static fb_status S_fail(const fb_doc *doc, const fb_node *node, fb_errors *errors, fb_status code,
+                        const char *hint, const char *format, va_list args) {
   if (node->kind == FB_ERROR) return code;
   fb_error err;
   char text[sizeof err.text];
@@ -29,8 +29,8 @@ static fb_status S_fail(const fb_doc *doc, const fb_node *node, fb_errors *error
   return fb_errors_add(errors, &err);
 }
 
-fb_status fb_doc_fail(const fb_doc *doc, const fb_node *node, fb_errors *errors, fb_status code, const char *hint,
-                      const char *format, ...) {
+fb_status fb_doc_fail(const fb_doc *doc, const fb_node *node, fb_errors *errors, fb_status code,
+                      const char *hint, const char *format, ...) {
   va_list args;
   va_start(args, format);
   S_fail(doc, node, errors, code, hint, format, args);
@@ -71,7 +71,11 @@ static void S_say_kinds(uint32_t kinds, char *out, size_t size) {
   out[0] = 0;
   size_t at = 0;
   for (size_t i = 0; i < count && at < size; i++) {
-    int n = snprintf(out + at, size - at, "%s%s", i == 0 ? "" : i + 1 == count ? " or " : ", ", phrases[i]);
+    int n = snprintf(out + at, size - at, "%s%s",
+                     i == 0           ? ""
+                     : i + 1 == count ? " or "
+                                      : ", ",
+                     phrases[i]);
     at += n > 0 ? (size_t)n : 0;
   }
 }
@@ -79,8 +83,8 @@ static void S_say_kinds(uint32_t kinds, char *out, size_t size) {
 static void S_wrong_kind(S_check *check, const fb_key_spec *spec, const fb_node *value) {
   char wanted[160];
   S_say_kinds(spec->kinds, wanted, sizeof wanted);
-  fb_doc_fail(check->doc, value, check->errors, FB_E_DOC_WRONG_KIND, NULL, "`%s`: expected %s, found %s", spec->name,
-              wanted, fb_node_describe(value));
+  fb_doc_fail(check->doc, value, check->errors, FB_E_DOC_WRONG_KIND, NULL,
+              "`%s`: expected %s, found %s", spec->name, wanted, fb_node_describe(value));
   check->ok = false;
 }
 
@@ -98,10 +102,12 @@ static void S_unknown_key(S_check *check, const fb_node *key) {
   } else {
     int at = snprintf(hint, sizeof hint, "known keys:");
     for (size_t i = 0; i < check->count && at < (int)sizeof hint; i++)
-      at += snprintf(hint + at, sizeof hint - (size_t)at, "%s %s", i ? "," : "", check->specs[i].name);
+      at += snprintf(hint + at, sizeof hint - (size_t)at, "%s %s", i ? "," : "",
+                     check->specs[i].name);
   }
-  fb_doc_fail(check->doc, key, check->errors, FB_E_DOC_UNKNOWN_KEY, hint, "unknown key `%.*s` in %s",
-              word.len > 80 ? 80 : (int)word.len, word.ptr, check->what);
+  fb_doc_fail(check->doc, key, check->errors, FB_E_DOC_UNKNOWN_KEY, hint,
+              "unknown key `%.*s` in %s", word.len > 80 ? 80 : (int)word.len, word.ptr,
+              check->what);
   check->ok = false;
 }
 
@@ -121,14 +127,16 @@ static void S_check_pair(S_check *check, const fb_pair *pair, const fb_node **no
     nodes[number] = &pair->value;
 }
 
-bool fb_doc_keys(const fb_doc *doc, const fb_node *map, const char *what, const fb_key_spec *specs, size_t count,
-                 const fb_node **nodes, fb_errors *errors) {
+bool fb_doc_keys(const fb_doc *doc, const fb_node *map, const char *what, const fb_key_spec *specs,
+                 size_t count, const fb_node **nodes, fb_errors *errors) {
   for (size_t i = 0; i < count; i++) nodes[i] = NULL;
   if (map->kind != FB_MAP) {
-    fb_doc_fail(doc, map, errors, FB_E_DOC_WRONG_KIND, NULL, "%s: expected a map, found %s", what, fb_node_describe(map));
+    fb_doc_fail(doc, map, errors, FB_E_DOC_WRONG_KIND, NULL, "%s: expected a map, found %s", what,
+                fb_node_describe(map));
     return false;
   }
-  S_check check = {.doc = doc, .map = map, .what = what, .specs = specs, .errors = errors, .ok = true};
+  S_check check = {
+      .doc = doc, .map = map, .what = what, .specs = specs, .errors = errors, .ok = true};
   check.count = count < MAX_SPECS ? count : MAX_SPECS;
   for (uint32_t i = 0; i < map->count; i++) S_check_pair(&check, &map->as.pairs[i], nodes);
   for (size_t i = 0; i < check.count; i++) {

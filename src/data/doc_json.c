@@ -21,7 +21,8 @@ static fb_status S_on_event(fb_doc_builder *builder, const fb_json_event *event)
 static fb_status S_pump(fb_doc_builder *builder) {
   fb_doc *doc = builder->doc;
   fb_json_events events;
-  fb_json_events_init(&events, (fb_slice){doc->text, doc->length}, doc->name, builder->max_depth, &doc->arena);
+  fb_json_events_init(&events, (fb_slice){doc->text, doc->length}, doc->name, builder->max_depth,
+                      &doc->arena);
   for (;;) {
     fb_json_event event;
     fb_error err;
@@ -36,8 +37,8 @@ static fb_status S_pump(fb_doc_builder *builder) {
   }
 }
 
-fb_status fb_doc_read_json(fb_slice text, const char *name, const fb_doc_options *options, fb_doc **ret_doc,
-                           fb_errors *errors) {
+fb_status fb_doc_read_json(fb_slice text, const char *name, const fb_doc_options *options,
+                           fb_doc **ret_doc, fb_errors *errors) {
   fb_doc_builder builder;
   fb_status status = fb_doc_builder_init(&builder, text, name, options, errors);
   if (!status) status = S_pump(&builder);

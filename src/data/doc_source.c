@@ -35,7 +35,8 @@ static bool S_fold(S_walk *walk) {
   size_t at = walk->at, breaks = 0;
   while (at < walk->end && S_blank(walk->text[at])) at++;
   if (at == walk->end || !S_break(walk->text[at])) return false;
-  for (; at < walk->end && (S_blank(walk->text[at]) || S_break(walk->text[at])); at++) breaks += walk->text[at] == '\n';
+  for (; at < walk->end && (S_blank(walk->text[at]) || S_break(walk->text[at])); at++)
+    breaks += walk->text[at] == '\n';
   size_t bytes = breaks > 1 ? breaks - 1 : 1;
   if (walk->value + bytes > walk->wanted) return false;
   walk->value += bytes;
@@ -68,9 +69,12 @@ static size_t S_escape(const S_walk *walk, size_t *ret_bytes) {
     case 'x': digits = 2; break;
     case 'u': digits = 4; break;
     case 'U': digits = 8; break;
-    case 'N': case '_': *ret_bytes = 2; return 2;
-    case 'L': case 'P': *ret_bytes = 3; return 2;
-    default: return 1 + S_char_length(&(S_walk){.text = walk->text, .at = walk->at + 1, .end = walk->end});
+    case 'N':
+    case '_': *ret_bytes = 2; return 2;
+    case 'L':
+    case 'P': *ret_bytes = 3; return 2;
+    default:
+      return 1 + S_char_length(&(S_walk){.text = walk->text, .at = walk->at + 1, .end = walk->end});
   }
   if (left < 2 + digits) return left;
   unsigned rune = S_hex(text + 2, digits);
@@ -89,7 +93,8 @@ static bool S_joined_line(S_walk *walk) {
   at += walk->text[at] == '\r' && at + 1 < walk->end ? 2 : 1;
   while (at < walk->end && S_blank(walk->text[at])) at++;
   size_t breaks = 0;
-  for (; at < walk->end && (S_blank(walk->text[at]) || S_break(walk->text[at])); at++) breaks += walk->text[at] == '\n';
+  for (; at < walk->end && (S_blank(walk->text[at]) || S_break(walk->text[at])); at++)
+    breaks += walk->text[at] == '\n';
   walk->at = at;
   walk->value += breaks;
   return true;
@@ -127,7 +132,8 @@ static void S_walk_block(S_walk *walk, fb_slice value) {
   while (line > 0 && !S_break(walk->text[line - 1])) line--;
   indent = walk->at - line;
   while (walk->value < walk->wanted && value.ptr[walk->value] == '\n') walk->value++;
-  while (walk->value < walk->wanted || (walk->wanted < value.len && value.ptr[walk->wanted] != '\n')) {
+  while (walk->value < walk->wanted ||
+         (walk->wanted < value.len && value.ptr[walk->wanted] != '\n')) {
     size_t stop = line, content = line;
     while (stop < walk->end && !S_break(walk->text[stop])) stop++;
     while (content < stop && content - line < indent && walk->text[content] == ' ') content++;
@@ -150,9 +156,12 @@ static void S_walk_block(S_walk *walk, fb_slice value) {
 size_t fb_node_source_offset(const fb_doc *doc, const fb_node *node, size_t offset) {
   if (node->kind != FB_STRING) return node->offset;
   fb_slice value = fb_node_text(node);
-  S_walk walk = {.text = doc->text, .at = node->offset, .end = (size_t)node->offset + node->length,
+  S_walk walk = {.text = doc->text,
+                 .at = node->offset,
+                 .end = (size_t)node->offset + node->length,
                  .wanted = offset < value.len ? offset : value.len};
-  bool quoted = node->style == FB_NODE_SINGLE_QUOTED || node->style == FB_NODE_DOUBLE_QUOTED || node->style == FB_NODE_JSON;
+  bool quoted = node->style == FB_NODE_SINGLE_QUOTED || node->style == FB_NODE_DOUBLE_QUOTED ||
+                node->style == FB_NODE_JSON;
   if (quoted && node->length >= 2) {
     walk.at++;
     walk.end--;
@@ -164,7 +173,8 @@ size_t fb_node_source_offset(const fb_doc *doc, const fb_node *node, size_t offs
   return walk.at;
 }
 
-void fb_doc_relocate(const fb_doc *doc, const fb_node *node, size_t offset, size_t length, fb_error *err) {
+void fb_doc_relocate(const fb_doc *doc, const fb_node *node, size_t offset, size_t length,
+                     fb_error *err) {
   if (!err) return;
   size_t start = fb_node_source_offset(doc, node, offset);
   size_t end = length ? fb_node_source_offset(doc, node, offset + length) : start;

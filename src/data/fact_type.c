@@ -33,7 +33,8 @@ const char *fb_field_type_name(fb_field_type type) {
   return (unsigned)type < NAME_COUNT ? S_names[type] : "unknown";
 }
 
-fb_status fb_schema_new(const fb_allocator *allocator, fb_symbols *symbols, fb_schema **ret_schema) {
+fb_status fb_schema_new(const fb_allocator *allocator, fb_symbols *symbols,
+                        fb_schema **ret_schema) {
   if (!allocator) allocator = fb_allocator_system();
   fb_schema *schema = fb_alloc_zero(allocator, sizeof *schema);
   if (!schema) return FB_E_NOMEM;
@@ -137,7 +138,8 @@ static fb_status S_declare_fields(fb_schema *schema, fb_fact_type *type, const f
     uint32_t number;
     if (fb_fact_type_field(type, fields[i].name) >= 0)
       return fb_fail(err, FB_E_FACT_TYPE, "fact type `%.*s` declares field `%.*s` twice",
-                     (int)type->name.len, type->name.ptr, (int)fields[i].name.len, fields[i].name.ptr);
+                     (int)type->name.len, type->name.ptr, (int)fields[i].name.len,
+                     fields[i].name.ptr);
     fb_status status = S_add_field(schema, type, fields[i].name, fields[i].type, &number);
     if (status == FB_E_LIMIT)
       return fb_fail(err, status, "fact type `%.*s` has more than %d fields", (int)type->name.len,
@@ -150,7 +152,8 @@ static fb_status S_declare_fields(fb_schema *schema, fb_fact_type *type, const f
 fb_status fb_schema_declare(fb_schema *schema, fb_slice name, const fb_field *fields, size_t count,
                             fb_fact_type **ret_type, fb_error *err) {
   if (fb_schema_find(schema, name))
-    return fb_fail(err, FB_E_FACT_TYPE, "fact type `%.*s` is declared already", (int)name.len, name.ptr);
+    return fb_fail(err, FB_E_FACT_TYPE, "fact type `%.*s` is declared already", (int)name.len,
+                   name.ptr);
   fb_fact_type *type;
   fb_status status = S_add_type(schema, name, false, &type);
   if (status == FB_E_LIMIT) return fb_fail(err, status, "more than %d fact types", MAX_TYPES);
@@ -168,7 +171,8 @@ int32_t fb_fact_type_field(const fb_fact_type *type, fb_slice name) {
   return slot ? (int32_t)slot->value.number : -1;
 }
 
-fb_status fb_fact_type_learn(fb_schema *schema, fb_fact_type *type, fb_slice name, uint32_t *ret_field) {
+fb_status fb_fact_type_learn(fb_schema *schema, fb_fact_type *type, fb_slice name,
+                             uint32_t *ret_field) {
   int32_t field = fb_fact_type_field(type, name);
   if (field < 0)
     return type->open ? S_add_field(schema, type, name, FB_FIELD_ANY, ret_field) : FB_E_FACT_FIELD;
@@ -176,12 +180,15 @@ fb_status fb_fact_type_learn(fb_schema *schema, fb_fact_type *type, fb_slice nam
   return FB_OK;
 }
 
-fb_status fb_field_unknown(const fb_fact_type *type, fb_slice name, fb_status status, fb_error *err) {
+fb_status fb_field_unknown(const fb_fact_type *type, fb_slice name, fb_status status,
+                           fb_error *err) {
   if (status == FB_E_NOMEM) return fb_fail(err, status, "out of memory");
   int len = name.len < 80 ? (int)name.len : 80, type_len = (int)type->name.len;
   if (status == FB_E_LIMIT)
-    return fb_fail(err, status, "fact type `%.*s` has more than %d fields", type_len, type->name.ptr, MAX_FIELDS);
-  fb_fail(err, status, "fact type `%.*s` has no field `%.*s`", type_len, type->name.ptr, len, name.ptr);
+    return fb_fail(err, status, "fact type `%.*s` has more than %d fields", type_len,
+                   type->name.ptr, MAX_FIELDS);
+  fb_fail(err, status, "fact type `%.*s` has no field `%.*s`", type_len, type->name.ptr, len,
+          name.ptr);
   enum { NEAR = 64 };
   const char *names[NEAR]; /* field names end in NUL */
   uint32_t count = type->field_count < NEAR ? type->field_count : NEAR;
@@ -221,10 +228,11 @@ static bool S_to_duration(fb_value *value) {
 
 bool fb_field_convert(fb_field_type type, fb_value *value) {
   static const uint8_t kinds[] = {
-      [FB_FIELD_BOOL] = FB_BOOL,           [FB_FIELD_INT] = FB_INT,           [FB_FIELD_UINT] = FB_UINT,
-      [FB_FIELD_DOUBLE] = FB_DOUBLE,       [FB_FIELD_STRING] = FB_STRING,     [FB_FIELD_BYTES] = FB_BYTES,
-      [FB_FIELD_TIMESTAMP] = FB_TIMESTAMP, [FB_FIELD_DURATION] = FB_DURATION, [FB_FIELD_LIST] = FB_LIST,
-      [FB_FIELD_MAP] = FB_MAP};
+      [FB_FIELD_BOOL] = FB_BOOL,           [FB_FIELD_INT] = FB_INT,
+      [FB_FIELD_UINT] = FB_UINT,           [FB_FIELD_DOUBLE] = FB_DOUBLE,
+      [FB_FIELD_STRING] = FB_STRING,       [FB_FIELD_BYTES] = FB_BYTES,
+      [FB_FIELD_TIMESTAMP] = FB_TIMESTAMP, [FB_FIELD_DURATION] = FB_DURATION,
+      [FB_FIELD_LIST] = FB_LIST,           [FB_FIELD_MAP] = FB_MAP};
   uint8_t kind = value->kind;
   if (kind == FB_ERROR) return false;
   if (type == FB_FIELD_ANY || kind == kinds[type] || kind == FB_ABSENT) return true;
@@ -265,16 +273,20 @@ fb_status fb_field_refuse(const fb_fact_type *type, uint32_t field, fb_value val
   switch (value.kind) {
     case FB_STRING: {
       fb_slice text = fb_value_text(value);
-      return fb_fail(err, FB_E_FACT_VALUE, "field `%.*s` of `%.*s` takes %s, not the text \"%.*s\"%s",
-                     (int)name.len, name.ptr, (int)type->name.len, type->name.ptr, wanted,
+      return fb_fail(err, FB_E_FACT_VALUE,
+                     "field `%.*s` of `%.*s` takes %s, not the text \"%.*s\"%s", (int)name.len,
+                     name.ptr, (int)type->name.len, type->name.ptr, wanted,
                      text.len < 60 ? (int)text.len : 60, text.ptr, text.len < 60 ? "" : "…");
     }
-    case FB_INT: case FB_UINT: case FB_DOUBLE:
+    case FB_INT:
+    case FB_UINT:
+    case FB_DOUBLE:
       return fb_fail(err, FB_E_FACT_VALUE, "field `%.*s` of `%.*s` takes %s, not the number %s",
                      (int)name.len, name.ptr, (int)type->name.len, type->name.ptr, wanted,
                      S_describe_number(value, number));
     default:
       return fb_fail(err, FB_E_FACT_VALUE, "field `%.*s` of `%.*s` takes %s, not %s", (int)name.len,
-                     name.ptr, (int)type->name.len, type->name.ptr, wanted, fb_kind_name(value.kind));
+                     name.ptr, (int)type->name.len, type->name.ptr, wanted,
+                     fb_kind_name(value.kind));
   }
 }

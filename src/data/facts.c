@@ -7,7 +7,9 @@ enum { FIRST_ROWS = 16, GROWTH = 4, PRESENT_BYTES = FB_CHUNK_ROWS / 8 };
 static size_t S_cell_size(uint8_t kind) {
   switch (kind) {
     case FB_BOOL: return 1;
-    case FB_INT: case FB_UINT: case FB_DOUBLE: return 8;
+    case FB_INT:
+    case FB_UINT:
+    case FB_DOUBLE: return 8;
     case FB_STRING: return sizeof(fb_symbol);
     default: return sizeof(fb_value);
   }
@@ -76,7 +78,8 @@ void fb_facts_clear(fb_facts *facts) {
 fb_status fb_facts_last_chunk(fb_facts *facts, fb_chunk **ret_chunk) {
   if (facts->count / FB_CHUNK_ROWS == facts->chunk_count) {
     void *chunks = facts->chunks;
-    if (!fb_grow(facts->allocator, &chunks, &facts->chunk_cap, facts->chunk_count, sizeof *facts->chunks))
+    if (!fb_grow(facts->allocator, &chunks, &facts->chunk_cap, facts->chunk_count,
+                 sizeof *facts->chunks))
       return FB_E_NOMEM;
     facts->chunks = chunks;
     facts->chunks[facts->chunk_count++] = (fb_chunk){0};
@@ -86,13 +89,15 @@ fb_status fb_facts_last_chunk(fb_facts *facts, fb_chunk **ret_chunk) {
 }
 
 static fb_status S_widen(fb_facts *facts, fb_chunk *chunk, uint32_t count) {
-  size_t old_size = chunk->columns ? S_columns_size(chunk->column_count) : 0, size = S_columns_size(count);
+  size_t old_size = chunk->columns ? S_columns_size(chunk->column_count) : 0,
+         size = S_columns_size(count);
   if (size != old_size) {
     fb_column *columns = S_resize(facts, chunk->columns, old_size, size);
     if (!columns) return FB_E_NOMEM;
     chunk->columns = columns;
   }
-  memset(chunk->columns + chunk->column_count, 0, (count - chunk->column_count) * sizeof(fb_column));
+  memset(chunk->columns + chunk->column_count, 0,
+         (count - chunk->column_count) * sizeof(fb_column));
   chunk->column_count = count;
   return FB_OK;
 }
@@ -146,8 +151,8 @@ fb_status fb_facts_need_bits(fb_facts *facts, fb_column *column) {
   return FB_OK;
 }
 
-fb_status fb_facts_column_for(fb_facts *facts, fb_chunk *chunk, uint32_t field, uint8_t kind, uint32_t at,
-                              fb_column **ret_column) {
+fb_status fb_facts_column_for(fb_facts *facts, fb_chunk *chunk, uint32_t field, uint8_t kind,
+                              uint32_t at, fb_column **ret_column) {
   fb_status status = FB_OK;
   if (field >= chunk->column_count) status = S_widen(facts, chunk, field + 1);
   if (status) return status;
@@ -171,7 +176,8 @@ void fb_facts_mark(fb_column *column, uint32_t from, uint32_t rows) {
     if (from + rows > column->dense) column->dense = from + rows;
     return;
   }
-  for (uint32_t at = from; at < from + rows; at++) column->present[at / 64] |= UINT64_C(1) << (at % 64);
+  for (uint32_t at = from; at < from + rows; at++)
+    column->present[at / 64] |= UINT64_C(1) << (at % 64);
 }
 
 /* Removes a cell that is not the last of the dense ones: those after it get bits. */
@@ -179,7 +185,8 @@ static fb_status S_unmark(fb_facts *facts, fb_column *column, uint32_t at) {
   if (at < column->dense) {
     fb_status status = fb_facts_need_bits(facts, column);
     if (status) return status;
-    for (uint32_t i = at + 1; i < column->dense; i++) column->present[i / 64] |= UINT64_C(1) << (i % 64);
+    for (uint32_t i = at + 1; i < column->dense; i++)
+      column->present[i / 64] |= UINT64_C(1) << (i % 64);
     column->dense = at;
   }
   if (column->present) column->present[at / 64] &= ~(UINT64_C(1) << (at % 64));
@@ -217,7 +224,9 @@ void fb_facts_drop_last(fb_facts *facts) {
 static void S_write_cell(fb_column *column, uint32_t at, fb_value value) {
   switch (column->kind) {
     case FB_BOOL: ((uint8_t *)column->cells)[at] = value.as.b; break;
-    case FB_INT: case FB_UINT: case FB_DOUBLE: ((uint64_t *)column->cells)[at] = value.as.u; break;
+    case FB_INT:
+    case FB_UINT:
+    case FB_DOUBLE: ((uint64_t *)column->cells)[at] = value.as.u; break;
     case FB_STRING: ((fb_symbol *)column->cells)[at] = fb_symbol_of(value); break;
     default: ((fb_value *)column->cells)[at] = value; break;
   }
@@ -229,7 +238,8 @@ fb_status fb_facts_put(fb_facts *facts, uint32_t row, uint32_t field, fb_value v
   if (value.kind == FB_ABSENT)
     return field < chunk->column_count ? S_unmark(facts, &chunk->columns[field], at) : FB_OK;
   fb_column *column;
-  fb_status status = fb_facts_column_for(facts, chunk, field, fb_cell_kind(value.kind), at, &column);
+  fb_status status =
+      fb_facts_column_for(facts, chunk, field, fb_cell_kind(value.kind), at, &column);
   if (status) return status;
   S_write_cell(column, at, value);
   fb_facts_mark(column, at, 1);
@@ -250,8 +260,12 @@ static fb_status S_own(fb_facts *facts, fb_value *value) {
       if (!status) *value = fb_symbol_value_of(symbols, symbol);
       return status;
     }
-    case FB_BYTES: case FB_LIST: case FB_MAP: case FB_TYPE: case FB_OPTIONAL: case FB_FACT:
-      return fb_value_copy(&facts->arena, *value, value);
+    case FB_BYTES:
+    case FB_LIST:
+    case FB_MAP:
+    case FB_TYPE:
+    case FB_OPTIONAL:
+    case FB_FACT: return fb_value_copy(&facts->arena, *value, value);
     default: return FB_OK;
   }
 }
@@ -262,7 +276,8 @@ static fb_status S_fail_memory(fb_status status, fb_error *err) {
                                 : status;
 }
 
-fb_status fb_facts_set(fb_facts *facts, uint32_t row, uint32_t field, fb_value value, fb_error *err) {
+fb_status fb_facts_set(fb_facts *facts, uint32_t row, uint32_t field, fb_value value,
+                       fb_error *err) {
   if (row >= facts->count) return fb_fail(err, FB_E_INTERNAL, "there is no row %u", row);
   if (field >= facts->type->field_count)
     return fb_fail(err, FB_E_FACT_FIELD, "fact type `%.*s` has no field number %u",
@@ -277,9 +292,11 @@ fb_status fb_facts_set(fb_facts *facts, uint32_t row, uint32_t field, fb_value v
 static fb_status S_set_entry(fb_facts *facts, uint32_t row, const fb_entry *entry, fb_error *err) {
   const fb_fact_type *type = facts->type;
   if (entry->key.kind != FB_STRING)
-    return fb_fail(err, FB_E_FACT_VALUE, "a fact's keys are text, not %s", fb_kind_name(entry->key.kind));
+    return fb_fail(err, FB_E_FACT_VALUE, "a fact's keys are text, not %s",
+                   fb_kind_name(entry->key.kind));
   uint32_t field;
-  fb_status status = fb_fact_type_learn(facts->schema, facts->type, fb_value_text(entry->key), &field);
+  fb_status status =
+      fb_fact_type_learn(facts->schema, facts->type, fb_value_text(entry->key), &field);
   if (!status) return fb_facts_set(facts, row, field, entry->value, err);
   return fb_field_unknown(type, fb_value_text(entry->key), status, err);
 }
@@ -288,8 +305,10 @@ fb_status fb_facts_add_map(fb_facts *facts, const fb_map *map, uint32_t *ret_row
   uint32_t row;
   fb_arena_mark mark = fb_arena_save(&facts->arena);
   fb_status status = fb_facts_add(facts, &row);
-  if (status) return fb_fail(err, status, "%s", status == FB_E_NOMEM ? "out of memory" : "too many facts");
-  for (uint32_t i = 0; i < map->len && !status; i++) status = S_set_entry(facts, row, &map->entries[i], err);
+  if (status)
+    return fb_fail(err, status, "%s", status == FB_E_NOMEM ? "out of memory" : "too many facts");
+  for (uint32_t i = 0; i < map->len && !status; i++)
+    status = S_set_entry(facts, row, &map->entries[i], err);
   if (status) {
     fb_facts_drop_last(facts);
     fb_arena_rewind(&facts->arena, mark);
@@ -300,15 +319,17 @@ fb_status fb_facts_add_map(fb_facts *facts, const fb_map *map, uint32_t *ret_row
 }
 
 /* A cell that needs neither another kind of column nor more room. */
-static bool S_copy_cell(fb_chunk *chunk, uint32_t to, uint32_t field, const fb_column *from, uint32_t at) {
+static bool S_copy_cell(fb_chunk *chunk, uint32_t to, uint32_t field, const fb_column *from,
+                        uint32_t at) {
   fb_column *column = field < chunk->column_count ? &chunk->columns[field] : NULL;
-  if (!column || column->kind != from->kind || to >= column->rows || to != column->dense) return false;
+  if (!column || column->kind != from->kind || to >= column->rows || to != column->dense)
+    return false;
   switch (from->kind) {
     case FB_BOOL: ((uint8_t *)column->cells)[to] = ((const uint8_t *)from->cells)[at]; break;
     case FB_STRING: ((fb_symbol *)column->cells)[to] = ((const fb_symbol *)from->cells)[at]; break;
-    case FB_INT: case FB_UINT: case FB_DOUBLE:
-      ((uint64_t *)column->cells)[to] = ((const uint64_t *)from->cells)[at];
-      break;
+    case FB_INT:
+    case FB_UINT:
+    case FB_DOUBLE: ((uint64_t *)column->cells)[to] = ((const uint64_t *)from->cells)[at]; break;
     default: return false;
   }
   column->dense++;
@@ -316,7 +337,8 @@ static bool S_copy_cell(fb_chunk *chunk, uint32_t to, uint32_t field, const fb_c
 }
 
 fb_status fb_facts_add_row(fb_facts *facts, const fb_facts *from, uint32_t row, uint32_t *ret_row) {
-  if (facts->type != from->type || facts->symbols != from->symbols || row >= from->count) return FB_E_INTERNAL;
+  if (facts->type != from->type || facts->symbols != from->symbols || row >= from->count)
+    return FB_E_INTERNAL;
   uint32_t to;
   fb_arena_mark mark = fb_arena_save(&facts->arena);
   fb_status status = fb_facts_add(facts, &to);
@@ -325,7 +347,8 @@ fb_status fb_facts_add_row(fb_facts *facts, const fb_facts *from, uint32_t row, 
   for (uint32_t field = 0; field < count && !status; field++) {
     const fb_column *column = &from->chunks[row / FB_CHUNK_ROWS].columns[field];
     if (!fb_column_has(column, at)) continue;
-    if (S_copy_cell(&facts->chunks[to / FB_CHUNK_ROWS], to % FB_CHUNK_ROWS, field, column, at)) continue;
+    if (S_copy_cell(&facts->chunks[to / FB_CHUNK_ROWS], to % FB_CHUNK_ROWS, field, column, at))
+      continue;
     fb_value value = fb_column_value(column, from->symbols, at);
     status = S_own(facts, &value);
     if (!status) status = fb_facts_put(facts, to, field, value);
@@ -376,7 +399,8 @@ fb_status fb_fact_map(const fb_facts *facts, uint32_t row, fb_arena *arena, fb_m
   for (uint32_t field = 0; field < count; field++) {
     fb_value value = fb_facts_get(facts, row, field);
     if (value.kind == FB_ABSENT) continue;
-    if (!fb_map_put(map, arena, fb_string(facts->type->fields[field].name), value, NULL)) return FB_E_NOMEM;
+    if (!fb_map_put(map, arena, fb_string(facts->type->fields[field].name), value, NULL))
+      return FB_E_NOMEM;
   }
   *ret_map = map;
   return FB_OK;

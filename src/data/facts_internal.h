@@ -18,13 +18,15 @@ struct fb_facts {
   const fb_allocator *allocator;
 };
 
-static inline const fb_column *fb_facts_column(const fb_facts *facts, uint32_t row, uint32_t field) {
+static inline const fb_column *fb_facts_column(const fb_facts *facts, uint32_t row,
+                                               uint32_t field) {
   const fb_chunk *chunk = &facts->chunks[row / FB_CHUNK_ROWS];
   return FB_LIKELY(field < chunk->column_count) ? &chunk->columns[field] : NULL;
 }
 
 /* What a present cell holds. */
-static inline fb_value fb_column_value(const fb_column *column, const fb_symbols *symbols, uint32_t at) {
+static inline fb_value fb_column_value(const fb_column *column, const fb_symbols *symbols,
+                                       uint32_t at) {
   switch (column->kind) {
     case FB_BOOL: return fb_bool(((const uint8_t *)column->cells)[at]);
     case FB_INT: return fb_int(((const int64_t *)column->cells)[at]);
@@ -53,8 +55,8 @@ fb_status fb_facts_last_chunk(fb_facts *facts, fb_chunk **ret_chunk);
 /* Makes `field` of the chunk a column that takes cells of `kind` (a column of another kind becomes one
  * of values) and is ready to be written from row `at` on: has room for it, and for its presence. Moves
  * the chunk's other columns when it adds one. */
-fb_status fb_facts_column_for(fb_facts *facts, fb_chunk *chunk, uint32_t field, uint8_t kind, uint32_t at,
-                              fb_column **ret_column);
+fb_status fb_facts_column_for(fb_facts *facts, fb_chunk *chunk, uint32_t field, uint8_t kind,
+                              uint32_t at, fb_column **ret_column);
 /* Gives the column the bits of `present`. */
 fb_status fb_facts_need_bits(fb_facts *facts, fb_column *column);
 /* Marks the cells of rows [from, from + rows) present; fb_facts_column_for was called for `from`. */
@@ -70,6 +72,7 @@ bool fb_field_convert(fb_field_type type, fb_value *value);
 /* FB_E_FACT_VALUE, for what fb_field_convert refused. */
 fb_status fb_field_refuse(const fb_fact_type *type, uint32_t field, fb_value value, fb_error *err);
 /* The error of fb_fact_type_learn, in words. */
-fb_status fb_field_unknown(const fb_fact_type *type, fb_slice name, fb_status status, fb_error *err);
+fb_status fb_field_unknown(const fb_fact_type *type, fb_slice name, fb_status status,
+                           fb_error *err);
 
 #endif

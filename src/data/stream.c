@@ -9,7 +9,8 @@ enum {
   MAX_RECORD = 16 << 20,
   MAX_DEPTH = 64,
   MAX_ERRORS = 100,
-  BATCH_BYTES = 4 << 20 /* a batch ends after so much text even if its rows are few: bounds its memory */
+  BATCH_BYTES =
+      4 << 20 /* a batch ends after so much text even if its rows are few: bounds its memory */
 };
 
 /* ── Opening and closing ── */
@@ -84,7 +85,8 @@ uint64_t fb_stream_records(const fb_stream *stream) {
 
 static uint32_t S_count_lines(const char *text, size_t len) {
   uint32_t lines = 0;
-  for (size_t i = 0; i < len;) { /* in blocks whose counts fit a byte: the compiler makes vectors of it */
+  for (size_t i = 0;
+       i < len;) { /* in blocks whose counts fit a byte: the compiler makes vectors of it */
     size_t stop = len - i > 255 * 16 ? i + 255 * 16 : len;
     uint32_t block = 0;
     for (; i < stop; i++) block += text[i] == '\n';
@@ -98,14 +100,16 @@ static void S_pass(fb_stream *stream, size_t len) {
   const char *last = memrchr(stream->buf, '\n', len);
   size_t from = last ? (size_t)(last - stream->buf) + 1 : 0;
   if (last) stream->column = 0;
-  stream->line += stream->options.format == FB_STREAM_NDJSON ? stream->lines : S_count_lines(stream->buf, from);
+  stream->line +=
+      stream->options.format == FB_STREAM_NDJSON ? stream->lines : S_count_lines(stream->buf, from);
   stream->lines = 0;
   stream->column += (uint32_t)fb_utf8_length(stream->buf + from, len - from);
 }
 
 void fb_stream_locate(fb_stream *stream, fb_error *err, const char *at, size_t length) {
   if (!err) return;
-  const char *before = at > stream->buf ? memrchr(stream->buf, '\n', (size_t)(at - stream->buf)) : NULL;
+  const char *before =
+      at > stream->buf ? memrchr(stream->buf, '\n', (size_t)(at - stream->buf)) : NULL;
   const char *line = before ? before + 1 : stream->buf, *end = stream->buf + stream->end;
   const char *stop = at < end ? memchr(at, '\n', (size_t)(end - at)) : end;
   fb_slice text = {line, (size_t)((stop ? stop : end) - line)};
@@ -143,7 +147,8 @@ fb_status fb_stream_table(fb_stream *stream, fb_fact_type *type, fb_table_of **r
   while (type->id >= stream->table_cap) {
     void *tables = stream->tables;
     size_t was = stream->table_cap;
-    if (!fb_grow(stream->allocator, &tables, &stream->table_cap, was, sizeof *stream->tables)) return FB_E_NOMEM;
+    if (!fb_grow(stream->allocator, &tables, &stream->table_cap, was, sizeof *stream->tables))
+      return FB_E_NOMEM;
     stream->tables = tables;
     memset(stream->tables + was, 0, (stream->table_cap - was) * sizeof *stream->tables);
   }
@@ -181,7 +186,8 @@ fb_status fb_stream_field(fb_stream *stream, fb_table_of *table, fb_slice name, 
   bool again;
   if (!S_see(stream, table, field, &again)) return fb_fail(err, FB_E_NOMEM, "out of memory");
   if (again)
-    return fb_fail(err, FB_E_JSON_DUPLICATE, "the key `%.*s` is given twice", name.len < 80 ? (int)name.len : 80, name.ptr);
+    return fb_fail(err, FB_E_JSON_DUPLICATE, "the key `%.*s` is given twice",
+                   name.len < 80 ? (int)name.len : 80, name.ptr);
   *ret_field = field;
   return FB_OK;
 }
@@ -285,7 +291,8 @@ static fb_stream_format S_detect(const char *at, const char *end, bool eof) {
   do at++;
   while (at < end && (*at == ' ' || *at == '\t' || *at == '\r'));
   if (at == end && !eof) return FB_STREAM_AUTO;
-  return at < end && *at == '\n' ? FB_STREAM_JSON : FB_STREAM_NDJSON; /* an object on several lines */
+  return at < end && *at == '\n' ? FB_STREAM_JSON
+                                 : FB_STREAM_NDJSON; /* an object on several lines */
 }
 
 static fb_status S_begin(fb_stream *stream, fb_errors *errors) {
@@ -293,7 +300,8 @@ static fb_status S_begin(fb_stream *stream, fb_errors *errors) {
   const char *at = stream->buf + stream->start, *end = stream->buf + stream->end;
   size_t len = stream->end - stream->start;
   bool half = len == 1 && ((unsigned char)*at == 0xff || (unsigned char)*at == 0xfe);
-  if (!stream->eof && (half || (len < 3 && memcmp(at, bom, len) == 0))) return FB_OK; /* cannot tell yet */
+  if (!stream->eof && (half || (len < 3 && memcmp(at, bom, len) == 0)))
+    return FB_OK; /* cannot tell yet */
   if (len >= 2 && (memcmp(at, "\xff\xfe", 2) == 0 || memcmp(at, "\xfe\xff", 2) == 0)) {
     fb_error err;
     fb_fail(&err, FB_E_STREAM_ENCODING, "the input is UTF-16");
@@ -305,7 +313,8 @@ static fb_status S_begin(fb_stream *stream, fb_errors *errors) {
   if (stream->options.format == FB_STREAM_AUTO)
     stream->options.format = S_detect(at + (marked ? 3 : 0), end, stream->eof);
   if (stream->options.format == FB_STREAM_AUTO) return FB_OK;
-  if (marked && stream->options.format == FB_STREAM_CSV) stream->start += 3; /* what spreadsheets write */
+  if (marked && stream->options.format == FB_STREAM_CSV)
+    stream->start += 3; /* what spreadsheets write */
   stream->begun = true;
   return FB_OK;
 }
@@ -331,7 +340,8 @@ fb_status fb_stream_next(fb_stream *stream, fb_batch *ret_batch, fb_errors *erro
     if (status || fb_stream_batch_full(stream)) break;
     if (last)
       status = FB_DONE;
-    else if (stream->rows && (stream->starved || S_position(stream) - stream->batch_from > BATCH_BYTES))
+    else if (stream->rows &&
+             (stream->starved || S_position(stream) - stream->batch_from > BATCH_BYTES))
       break; /* what has come is handed on before anyone waits for more */
     else
       status = S_fill(stream, errors);

@@ -8,13 +8,15 @@
 
 static fb_member *S_new_cell(fb_stream *stream) {
   void *members = stream->members;
-  if (!fb_grow(stream->allocator, &members, &stream->member_cap, stream->member_count, sizeof *stream->members))
+  if (!fb_grow(stream->allocator, &members, &stream->member_cap, stream->member_count,
+               sizeof *stream->members))
     return NULL;
   stream->members = members;
   return &stream->members[stream->member_count++];
 }
 
-static fb_status S_bad(fb_stream *stream, fb_error *err, const char *at, const char *text, const char *hint) {
+static fb_status S_bad(fb_stream *stream, fb_error *err, const char *at, const char *text,
+                       const char *hint) {
   fb_fail(err, FB_E_CSV_SYNTAX, "%s", text);
   fb_error_hint(err, "%s", hint);
   fb_stream_locate(stream, err, at, 1);
@@ -23,11 +25,13 @@ static fb_status S_bad(fb_stream *stream, fb_error *err, const char *at, const c
 
 /* True at the end of a cell that may stand there. */
 static bool S_ends_cell(const char *at, const char *end) {
-  return at == end || *at == ',' || *at == '\n' || (*at == '\r' && (at + 1 == end || at[1] == '\n'));
+  return at == end || *at == ',' || *at == '\n' ||
+         (*at == '\r' && (at + 1 == end || at[1] == '\n'));
 }
 
 /* A cell in quotes; doubled ones are made single in the scratch arena. FB_DONE: it goes on behind `end`. */
-static fb_status S_quoted(fb_stream *stream, const char *at, const char *end, fb_member *cell, fb_error *err) {
+static fb_status S_quoted(fb_stream *stream, const char *at, const char *end, fb_member *cell,
+                          fb_error *err) {
   size_t doubled = 0;
   const char *from = at + 1, *p = from;
   for (;; p += 2, doubled++) {
@@ -35,7 +39,8 @@ static fb_status S_quoted(fb_stream *stream, const char *at, const char *end, fb
     if (!p || (p + 1 == end && !stream->eof)) {
       if (!stream->eof) return FB_DONE;
       cell->end = end;
-      return S_bad(stream, err, at, "the quote is never closed", "close it, or double it if it is part of the text");
+      return S_bad(stream, err, at, "the quote is never closed",
+                   "close it, or double it if it is part of the text");
     }
     if (p + 1 == end || p[1] != '"') break;
   }
@@ -54,10 +59,12 @@ static fb_status S_quoted(fb_stream *stream, const char *at, const char *end, fb
   }
   cell->value = fb_string(text);
   if (S_ends_cell(p + 1, end)) return FB_OK;
-  return S_bad(stream, err, p + 1, "text after the closing quote of a cell", "a quote within a quoted cell is doubled");
+  return S_bad(stream, err, p + 1, "text after the closing quote of a cell",
+               "a quote within a quoted cell is doubled");
 }
 
-static fb_status S_bare(fb_stream *stream, const char *at, const char *end, fb_member *cell, fb_error *err) {
+static fb_status S_bare(fb_stream *stream, const char *at, const char *end, fb_member *cell,
+                        fb_error *err) {
   const char *p = at;
   while (p < end && *p != ',' && *p != '\n' && *p != '"') p++;
   if (p == end && !stream->eof) return FB_DONE;
@@ -81,7 +88,8 @@ static fb_status S_line(fb_stream *stream, const char *at, const char **ret_next
     fb_member *cell = S_new_cell(stream);
     if (!cell) return fb_fail(err, FB_E_NOMEM, "out of memory");
     cell->at = at;
-    fb_status status = at < end && *at == '"' ? S_quoted(stream, at, end, cell, err) : S_bare(stream, at, end, cell, err);
+    fb_status status = at < end && *at == '"' ? S_quoted(stream, at, end, cell, err)
+                                              : S_bare(stream, at, end, cell, err);
     if (status) {
       if (status != FB_DONE && status != FB_E_NOMEM) *ret_next = cell->end;
       return status;
@@ -120,7 +128,9 @@ static fb_status S_check_text(fb_stream *stream, const char *at, const char *end
 static fb_status S_name(fb_stream *stream, uint32_t column, const fb_member *cell, fb_error *err) {
   fb_csv *csv = &stream->csv;
   fb_slice name = fb_value_text(cell->value);
-  if (!name.len) return S_bad(stream, err, cell->at, "a column without a name", "the first line names the columns");
+  if (!name.len)
+    return S_bad(stream, err, cell->at, "a column without a name",
+                 "the first line names the columns");
   for (uint32_t i = 0; i < column; i++)
     if (fb_slice_equal(csv->names[i], name))
       return S_bad(stream, err, cell->at, "two columns have the same name", "rename one of them");
@@ -136,13 +146,15 @@ static fb_status S_one_type(fb_stream *stream, fb_error *err) {
   fb_csv *csv = &stream->csv;
   fb_slice key = stream->options.type_key, name = stream->options.type;
   if (!name.len) {
-    fb_fail(err, FB_E_STREAM_RECORD, "the header has no column `%.*s` to tell the fact type", (int)key.len, key.ptr);
+    fb_fail(err, FB_E_STREAM_RECORD, "the header has no column `%.*s` to tell the fact type",
+            (int)key.len, key.ptr);
     fb_error_hint(err, "name the type of the records when you read them");
     fb_stream_locate(stream, err, stream->members[0].at, 1);
     return FB_E_STREAM_RECORD;
   }
   fb_status status = fb_schema_open(stream->schema, name, &csv->type);
-  if (status) return fb_fail(err, status, status == FB_E_LIMIT ? "too many fact types" : "out of memory");
+  if (status)
+    return fb_fail(err, status, status == FB_E_LIMIT ? "too many fact types" : "out of memory");
   for (uint32_t i = 0; i < csv->count; i++) {
     status = fb_fact_type_learn(stream->schema, csv->type, csv->names[i], &csv->fields[i]);
     if (!status) continue;
@@ -176,7 +188,8 @@ static fb_value S_look(fb_slice text) {
   fb_scan_fault fault;
   const char *end = text.ptr + text.len;
   char c = text.len ? text.ptr[0] : 0;
-  if ((c == '-' || (c >= '0' && c <= '9')) && fb_scan_number(text.ptr, end, &value, &fault) == end) return value;
+  if ((c == '-' || (c >= '0' && c <= '9')) && fb_scan_number(text.ptr, end, &value, &fault) == end)
+    return value;
   if (fb_slice_equal(text, FB_SLICE("true"))) return fb_bool(true);
   if (fb_slice_equal(text, FB_SLICE("false"))) return fb_bool(false);
   return fb_string(text);
@@ -200,25 +213,29 @@ static fb_status S_value(fb_stream *stream, fb_facts *facts, uint32_t field, con
   } else if (type != FB_FIELD_STRING && type != FB_FIELD_TIMESTAMP && type != FB_FIELD_DURATION) {
     value = S_look(text);
   }
-  if (!status && !fb_field_convert(type, &value)) status = fb_field_refuse(facts->type, field, value, err);
+  if (!status && !fb_field_convert(type, &value))
+    status = fb_field_refuse(facts->type, field, value, err);
   if (!status && value.kind == FB_STRING) {
     fb_symbol symbol;
     status = fb_symbol_intern(stream->symbols, text, &symbol);
-    if (status) fb_fail(err, status, status == FB_E_LIMIT ? "too many different texts" : "out of memory");
+    if (status)
+      fb_fail(err, status, status == FB_E_LIMIT ? "too many different texts" : "out of memory");
     if (!status) value = fb_symbol_value_of(stream->symbols, symbol);
   }
   if (!status) *ret_value = value;
   return status;
 }
 
-static fb_status S_cell(fb_stream *stream, fb_facts *facts, uint32_t row, uint32_t column, fb_error *err) {
+static fb_status S_cell(fb_stream *stream, fb_facts *facts, uint32_t row, uint32_t column,
+                        fb_error *err) {
   fb_csv *csv = &stream->csv;
   const fb_member *cell = &stream->members[column];
   if (!cell->value.len && !cell->nested) return FB_OK;
   fb_value value;
   fb_status status = FB_OK;
   if (csv->fields[column] == UINT32_MAX) {
-    status = fb_fact_type_learn(stream->schema, facts->type, csv->names[column], &csv->fields[column]);
+    status =
+        fb_fact_type_learn(stream->schema, facts->type, csv->names[column], &csv->fields[column]);
     if (status) fb_field_unknown(facts->type, csv->names[column], status, err);
   }
   if (!status) status = S_value(stream, facts, csv->fields[column], cell, &value, err);
@@ -259,7 +276,8 @@ static fb_status S_type(fb_stream *stream, fb_error *err) {
 static fb_status S_count_cells(fb_stream *stream, const char *at, fb_error *err) {
   size_t count = stream->member_count, wanted = stream->csv.count;
   if (count == wanted) return FB_OK;
-  fb_fail(err, FB_E_CSV_SYNTAX, "%zu cell%s where the header has %zu", count, count == 1 ? "" : "s", wanted);
+  fb_fail(err, FB_E_CSV_SYNTAX, "%zu cell%s where the header has %zu", count, count == 1 ? "" : "s",
+          wanted);
   fb_stream_locate(stream, err, count > wanted ? stream->members[wanted].at : at, 1);
   return FB_E_CSV_SYNTAX;
 }
@@ -271,7 +289,8 @@ static fb_status S_record(fb_stream *stream, const char *at, const char *end, fb
   if (status) return status;
   fb_table_of *table;
   uint32_t row;
-  if (fb_stream_table(stream, stream->csv.type, &table) || fb_stream_run_room(stream) || fb_facts_add(table->facts, &row))
+  if (fb_stream_table(stream, stream->csv.type, &table) || fb_stream_run_room(stream) ||
+      fb_facts_add(table->facts, &row))
     return fb_fail(err, FB_E_NOMEM, "out of memory");
   fb_arena_mark mark = fb_arena_save(&table->facts->arena);
   for (uint32_t i = 0; i < stream->csv.count && !status; i++)
@@ -309,8 +328,12 @@ static const char *S_error_at(const fb_stream *stream, const fb_error *err, cons
 
 static fb_status S_too_long(fb_stream *stream, fb_errors *errors, const char *at) {
   fb_error err;
-  fb_fail(&err, FB_E_STREAM_LENGTH, "the record is longer than %zu bytes", stream->options.max_record);
-  if (*at == '"' || memchr(at, '"', 4096 < stream->end - (size_t)(at - stream->buf) ? 4096 : stream->end - (size_t)(at - stream->buf)))
+  fb_fail(&err, FB_E_STREAM_LENGTH, "the record is longer than %zu bytes",
+          stream->options.max_record);
+  if (*at == '"' || memchr(at, '"',
+                           4096 < stream->end - (size_t)(at - stream->buf)
+                               ? 4096
+                               : stream->end - (size_t)(at - stream->buf)))
     fb_error_hint(&err, "a quote may not be closed");
   fb_stream_locate(stream, &err, at, 1);
   S_resume(stream, at);
@@ -326,7 +349,9 @@ static fb_status S_take(fb_stream *stream, fb_errors *errors) {
   size_t len = (size_t)((status == FB_DONE ? stream->buf + stream->end : next) - at);
   if (len > stream->options.max_record) {
     status = S_too_long(stream, errors, at);
-    return stream->csv.ready || status ? status : FB_E_STREAM_LENGTH; /* without a header nothing has a name */
+    return stream->csv.ready || status
+               ? status
+               : FB_E_STREAM_LENGTH; /* without a header nothing has a name */
   }
   if (status == FB_DONE) return status;
   if (status) { /* what follows on the same line cannot be trusted */
@@ -334,7 +359,8 @@ static fb_status S_take(fb_stream *stream, fb_errors *errors) {
     fb_status ended = fb_stream_report(stream, errors, &err);
     return stream->csv.ready ? ended : status;
   }
-  bool blank = stream->member_count == 1 && !stream->members[0].value.len && !stream->members[0].nested;
+  bool blank =
+      stream->member_count == 1 && !stream->members[0].value.len && !stream->members[0].nested;
   if (!blank) {
     bool header = !stream->csv.ready;
     status = header ? S_check_text(stream, at, next, &err) : S_record(stream, at, next, &err);
@@ -352,7 +378,8 @@ static fb_status S_take(fb_stream *stream, fb_errors *errors) {
 fb_status fb_stream_take_csv(fb_stream *stream, fb_errors *errors) {
   if (stream->skipping) S_resume(stream, stream->buf + stream->start);
   while (stream->start < stream->end && !fb_stream_batch_full(stream)) {
-    const char *at = stream->buf + stream->start + stream->scanned, *end = stream->buf + stream->end;
+    const char *at = stream->buf + stream->start + stream->scanned,
+               *end = stream->buf + stream->end;
     if (!stream->eof && (at == end || !memchr(at, '\n', (size_t)(end - at)))) {
       stream->scanned = stream->end - stream->start;
       if (stream->scanned <= stream->options.max_record) return FB_OK;

@@ -17,22 +17,22 @@
 enum {
   FB_STREAM_PAD = 64,
   FB_STREAM_BLOCK = 256 * 1024,
-  FB_SHAPES = 32,       /* shapes, and first pieces of glue, that a stream keeps */
+  FB_SHAPES = 32, /* shapes, and first pieces of glue, that a stream keeps */
   FB_SHAPE_NODES = 192,
   FB_SHAPE_FIELDS = 63,
-  FB_SHAPE_NEXT = 6,    /* that a piece of glue may have after it */
-  FB_SHAPE_GLUE = 64,   /* longest; ≤ FB_STREAM_PAD */
-  FB_SHAPE_TEXT = 4096  /* of all glue of a shape */
+  FB_SHAPE_NEXT = 6,   /* that a piece of glue may have after it */
+  FB_SHAPE_GLUE = 64,  /* longest; ≤ FB_STREAM_PAD */
+  FB_SHAPE_TEXT = 4096 /* of all glue of a shape */
 };
 
 /* One key and value of a JSON record, before its type is known. */
 typedef struct fb_member {
   fb_slice key;
-  fb_value value;        /* a string's text lies in the buffer or in stream->scratch */
-  bool nested;           /* a list or map, still text: [at, end) */
-  const char *key_at;    /* its opening quote */
-  const char *at, *end;  /* the value's bytes, quotes included */
-  uint32_t field;        /* once its cell has been written */
+  fb_value value;       /* a string's text lies in the buffer or in stream->scratch */
+  bool nested;          /* a list or map, still text: [at, end) */
+  const char *key_at;   /* its opening quote */
+  const char *at, *end; /* the value's bytes, quotes included */
+  uint32_t field;       /* once its cell has been written */
 } fb_member;
 
 typedef enum fb_shape_op {
@@ -57,7 +57,8 @@ typedef struct fb_shape_node {
   uint16_t glue;                /* where in text */
   uint16_t next[FB_SHAPE_NEXT]; /* nodes; the one taken last is the first */
   uint32_t field;
-  uint64_t keys; /* bits of what this adds to the record: its field, FB_SHAPE_TYPED if the glue has the type */
+  uint64_t
+      keys; /* bits of what this adds to the record: its field, FB_SHAPE_TYPED if the glue has the type */
   void *cells; /* of the column in the table's last chunk, once bound */
 } fb_shape_node;
 
@@ -70,7 +71,7 @@ typedef struct fb_shape {
   bool varied;    /* records have different fields */
   bool untyped;   /* of the type that records have which do not tell theirs */
   fb_shape_node nodes[FB_SHAPE_NODES];
-  uint32_t fields[FB_SHAPE_FIELDS]; /* by bit: field number */
+  uint32_t fields[FB_SHAPE_FIELDS];    /* by bit: field number */
   fb_column *columns[FB_SHAPE_FIELDS]; /* by bit, once bound */
   char text[FB_SHAPE_TEXT + FB_SHAPE_GLUE];
 } fb_shape;
@@ -116,10 +117,10 @@ struct fb_stream {
 
   char *buf;
   size_t cap, start, end;
-  size_t scanned; /* bytes from `start` on that are known to hold no end of a record */
-  bool eof, starved; /* starved: the source gave less than it was asked for */
+  size_t scanned;        /* bytes from `start` on that are known to hold no end of a record */
+  bool eof, starved;     /* starved: the source gave less than it was asked for */
   uint32_t line, column; /* of buf[0], both from 0 */
-  uint32_t lines; /* NDJSON: line ends in buf[0, start) */
+  uint32_t lines;        /* NDJSON: line ends in buf[0, start) */
   uint64_t bytes, records;
   uint64_t attempt; /* numbers the records read, good or bad; see fb_table_of.seen */
 
@@ -127,13 +128,13 @@ struct fb_stream {
   size_t table_cap;
   fb_run *runs;
   size_t run_count, run_cap;
-  uint32_t rows;      /* in the batch */
+  uint32_t rows;       /* in the batch */
   uint64_t batch_from; /* position in the stream where the batch began */
 
   uint32_t error_count;
-  fb_status ended;   /* FB_OK while there is more to come */
-  bool skipping;     /* the rest of a line that was too long */
-  bool begun;        /* the format is known */
+  fb_status ended; /* FB_OK while there is more to come */
+  bool skipping;   /* the rest of a line that was too long */
+  bool begun;      /* the format is known */
 
   fb_member *members;
   size_t member_count, member_cap;
@@ -180,7 +181,8 @@ fb_status fb_stream_take_csv(fb_stream *stream, fb_errors *errors);
 /* Reads one record, which is the whole text. On failure `err` is complete and nothing stays. */
 fb_status fb_stream_record(fb_stream *stream, fb_slice text, fb_error *err);
 /* For shapes, one value; NULL if anything is wrong with it. `at` is behind the opening quote. */
-const char *fb_stream_text(fb_stream *stream, const char *at, const char *end, fb_symbol *ret_symbol);
+const char *fb_stream_text(fb_stream *stream, const char *at, const char *end,
+                           fb_symbol *ret_symbol);
 /* Any value, converted to `type`, as a cell has it: its text a symbol, its lists and maps in the arena. */
 const char *fb_stream_value(fb_stream *stream, fb_facts *facts, const char *at, const char *end,
                             fb_field_type type, fb_value *ret_value);

@@ -5,7 +5,8 @@
 
 static fb_status S_too_long(fb_stream *stream, fb_errors *errors, const char *at) {
   fb_error err;
-  fb_fail(&err, FB_E_STREAM_LENGTH, "the record is longer than %zu bytes", stream->options.max_record);
+  fb_fail(&err, FB_E_STREAM_LENGTH, "the record is longer than %zu bytes",
+          stream->options.max_record);
   fb_stream_locate(stream, &err, at, 1);
   return fb_stream_report(stream, errors, &err);
 }
@@ -23,7 +24,8 @@ static bool S_skip_line(fb_stream *stream) {
 }
 
 /* One line without its end. */
-static fb_status S_take_line(fb_stream *stream, const char *at, const char *stop, fb_errors *errors) {
+static fb_status S_take_line(fb_stream *stream, const char *at, const char *stop,
+                             fb_errors *errors) {
   if ((size_t)(stop - at) > stream->options.max_record) return S_too_long(stream, errors, at);
   at = fb_scan_blank(at, stop);
   while (stop > at && (stop[-1] == ' ' || stop[-1] == '\t' || stop[-1] == '\r')) stop--;
@@ -158,7 +160,8 @@ static fb_json_want S_want(fb_array_state state) {
 
 /* Something else where a record should begin. */
 static fb_status S_no_object(fb_stream *stream, fb_errors *errors, const char *at) {
-  if (!*at || !strchr("[\"-0123456789tfn", *at)) return S_broken(stream, errors, at, S_want(stream->array));
+  if (!*at || !strchr("[\"-0123456789tfn", *at))
+    return S_broken(stream, errors, at, S_want(stream->array));
   fb_error err;
   fb_fail(&err, FB_E_STREAM_RECORD, "a fact is an object");
   fb_stream_locate(stream, &err, at, 1);
@@ -199,7 +202,8 @@ static fb_status S_array_step(fb_stream *stream, fb_errors *errors) {
 
 /* Records that look like one before, while the array expects some. */
 static void S_run(fb_stream *stream) {
-  if ((stream->array != FB_ARRAY_RECORD && stream->array != FB_ARRAY_FIRST) || stream->scanned) return;
+  if ((stream->array != FB_ARRAY_RECORD && stream->array != FB_ARRAY_FIRST) || stream->scanned)
+    return;
   bool open = false;
   const char *at = stream->buf + stream->start;
   const char *stop = fb_shape_run(stream, at, stream->buf + stream->end, &open);

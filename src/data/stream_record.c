@@ -37,7 +37,8 @@ static bool S_text(fb_stream *stream, fb_slice raw, bool escaped, fb_slice *ret_
   return text && fb_scan_unescape(raw, text, &ret_text->len, &fault);
 }
 
-static const char *S_string(fb_stream *stream, const char *at, const char *end, fb_slice *ret_text) {
+static const char *S_string(fb_stream *stream, const char *at, const char *end,
+                            fb_slice *ret_text) {
   fb_scan_fault fault;
   fb_slice raw;
   bool escaped;
@@ -62,7 +63,8 @@ static const char *S_value(fb_stream *stream, const char *at, const char *end, f
       if (at) member->value = fb_string(text);
       break;
     }
-    case '{': case '[':
+    case '{':
+    case '[':
       member->nested = true;
       at = S_skip_nested(at, end);
       break;
@@ -78,10 +80,17 @@ static const char *S_value(fb_stream *stream, const char *at, const char *end, f
       member->value = fb_null();
       at = S_word(at, end, "null", 4);
       break;
-    case '-': case '0': case '1': case '2': case '3': case '4':
-    case '5': case '6': case '7': case '8': case '9':
-      at = fb_scan_number(at, end, &member->value, &fault);
-      break;
+    case '-':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9': at = fb_scan_number(at, end, &member->value, &fault); break;
     default: at = NULL;
   }
   member->end = at;
@@ -90,7 +99,8 @@ static const char *S_value(fb_stream *stream, const char *at, const char *end, f
 
 static fb_member *S_new_member(fb_stream *stream) {
   void *members = stream->members;
-  if (!fb_grow(stream->allocator, &members, &stream->member_cap, stream->member_count, sizeof *stream->members))
+  if (!fb_grow(stream->allocator, &members, &stream->member_cap, stream->member_count,
+               sizeof *stream->members))
     return NULL;
   stream->members = members;
   return &stream->members[stream->member_count];
@@ -130,9 +140,11 @@ static fb_status S_explain(fb_stream *stream, fb_slice text, fb_error *err) {
     fb_stream_relocate(stream, err, text);
     return status;
   }
-  if (text.ptr[0] == '{') return fb_fail(err, FB_E_NOMEM, "out of memory"); /* for a string's escapes */
+  if (text.ptr[0] == '{')
+    return fb_fail(err, FB_E_NOMEM, "out of memory"); /* for a string's escapes */
   fb_fail(err, FB_E_STREAM_RECORD, "a fact is an object");
-  if (text.ptr[0] == '[') fb_error_hint(err, "this looks like a JSON array: read it as json, not ndjson");
+  if (text.ptr[0] == '[')
+    fb_error_hint(err, "this looks like a JSON array: read it as json, not ndjson");
   fb_stream_locate(stream, err, text.ptr, 1);
   return FB_E_STREAM_RECORD;
 }
@@ -140,7 +152,8 @@ static fb_status S_explain(fb_stream *stream, fb_slice text, fb_error *err) {
 /* ── The type ── */
 
 /* Adds the place to the failure `status`, which it returns. */
-static fb_status S_fail_at(fb_stream *stream, fb_status status, fb_error *err, const char *at, const char *end) {
+static fb_status S_fail_at(fb_stream *stream, fb_status status, fb_error *err, const char *at,
+                           const char *end) {
   fb_stream_locate(stream, err, at, (size_t)(end - at));
   return status;
 }
@@ -153,7 +166,8 @@ static fb_status S_type_member(fb_stream *stream, fb_member **ret_member, fb_err
     fb_member *member = &stream->members[i];
     if (!fb_slice_equal(member->key, key)) continue;
     if (found) {
-      fb_status status = fb_fail(err, FB_E_JSON_DUPLICATE, "the key `%.*s` is given twice", (int)key.len, key.ptr);
+      fb_status status =
+          fb_fail(err, FB_E_JSON_DUPLICATE, "the key `%.*s` is given twice", (int)key.len, key.ptr);
       return S_fail_at(stream, status, err, member->key_at, member->key_at + key.len + 2);
     }
     found = member;
@@ -173,7 +187,8 @@ static fb_status S_type(fb_stream *stream, fb_slice text, fb_fact_type **ret_typ
   }
   if (member) name = fb_value_text(member->value);
   if (!name.len) {
-    status = fb_fail(err, FB_E_STREAM_RECORD, "the record has no key `%.*s` to tell its fact type", (int)key.len, key.ptr);
+    status = fb_fail(err, FB_E_STREAM_RECORD, "the record has no key `%.*s` to tell its fact type",
+                     (int)key.len, key.ptr);
     fb_error_hint(err, "name the type of such records when you read them");
     return S_fail_at(stream, status, err, text.ptr, text.ptr + 1);
   }
@@ -188,8 +203,10 @@ static fb_status S_type(fb_stream *stream, fb_slice text, fb_fact_type **ret_typ
 /* Reads a nested value into the table's arena. */
 static fb_status S_nested(fb_stream *stream, fb_facts *facts, fb_member *member, fb_error *err) {
   fb_slice text = {member->at, (size_t)(member->end - member->at)};
-  fb_json_options options = {.max_depth = stream->options.max_depth > 1 ? stream->options.max_depth - 1 : 1};
-  fb_status status = fb_json_read(text, stream->options.name, &options, &facts->arena, &member->value, err);
+  fb_json_options options = {.max_depth =
+                                 stream->options.max_depth > 1 ? stream->options.max_depth - 1 : 1};
+  fb_status status =
+      fb_json_read(text, stream->options.name, &options, &facts->arena, &member->value, err);
   if (status) fb_stream_relocate(stream, err, text);
   return status;
 }
@@ -203,7 +220,8 @@ static fb_status S_own(fb_facts *facts, fb_value *value) {
   return status;
 }
 
-const char *fb_stream_text(fb_stream *stream, const char *at, const char *end, fb_symbol *ret_symbol) {
+const char *fb_stream_text(fb_stream *stream, const char *at, const char *end,
+                           fb_symbol *ret_symbol) {
   fb_slice text;
   fb_arena_reset(&stream->scratch);
   at = S_string(stream, at, end, &text);
@@ -225,7 +243,8 @@ const char *fb_stream_value(fb_stream *stream, fb_facts *facts, const char *at, 
   return at;
 }
 
-static fb_status S_cell(fb_stream *stream, fb_table_of *table, uint32_t row, fb_member *member, fb_error *err) {
+static fb_status S_cell(fb_stream *stream, fb_table_of *table, uint32_t row, fb_member *member,
+                        fb_error *err) {
   fb_facts *facts = table->facts;
   uint32_t field;
   fb_status status = fb_stream_field(stream, table, member->key, &field, err);
@@ -257,7 +276,8 @@ static fb_status S_cells(fb_stream *stream, fb_table_of *table, fb_slice text, f
   if (table->shape) table->shape->room = 0; /* columns may move */
   fb_status status = fb_stream_run_room(stream);
   if (!status) status = fb_facts_add(facts, &row);
-  if (status) return fb_fail(err, status, status == FB_E_LIMIT ? "too many facts" : "out of memory");
+  if (status)
+    return fb_fail(err, status, status == FB_E_LIMIT ? "too many facts" : "out of memory");
   for (size_t i = 0; i < stream->member_count && !status; i++)
     if (!fb_slice_equal(stream->members[i].key, stream->options.type_key))
       status = S_cell(stream, table, row, &stream->members[i], err);

@@ -67,8 +67,8 @@ typedef struct fb_late_texts {
   fb_late_text items[FB_SHAPE_FIELDS];
 } fb_late_texts;
 
-static inline const char *S_text_cell(fb_stream *stream, const char *at, const char *end, fb_symbol *cell,
-                                      fb_late_texts *late) {
+static inline const char *S_text_cell(fb_stream *stream, const char *at, const char *end,
+                                      fb_symbol *cell, fb_late_texts *late) {
   unsigned n = S_plain16(at);
   if (FB_UNLIKELY(n == 16 || at[n] != '"')) return fb_stream_text(stream, at, end, cell);
   if (FB_UNLIKELY(n == 0)) {
@@ -93,7 +93,8 @@ static inline bool S_late_texts(fb_symbols *symbols, const fb_late_texts *late) 
   for (uint32_t i = 0; i < late->count; i++) {
     const fb_late_text *text = &late->items[i];
     fb_symbol symbol = fb_symbol_find_hashed(symbols, text->key, text->hash);
-    if (FB_UNLIKELY(!symbol) && fb_symbol_add_short(symbols, text->key, text->text, &symbol)) return false;
+    if (FB_UNLIKELY(!symbol) && fb_symbol_add_short(symbols, text->key, text->text, &symbol))
+      return false;
     *text->cell = symbol;
   }
   return true;
@@ -112,7 +113,8 @@ static inline uint32_t S_number(uint64_t word, unsigned n) {
   uint64_t t = (word - UINT64_C(0x3030303030303030)) << (64 - 8 * n);
   t = t * 10 + (t >> 8);
   return (uint32_t)(((t & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x000f424000000064) +
-                     ((t >> 16 & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x0000271000000001))) >> 32);
+                     ((t >> 16 & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x0000271000000001))) >>
+                    32);
 }
 
 static const char *S_int_slow(const char *at, const char *end, int64_t *cell) {
@@ -140,12 +142,14 @@ static const char *S_double_slow(const char *at, const char *end, bool declared,
   fb_value value;
   fb_scan_fault fault;
   at = at < end ? fb_scan_number(at, end, &value, &fault) : NULL;
-  if (!at || (value.kind != FB_DOUBLE && !declared) || !fb_field_convert(FB_FIELD_DOUBLE, &value)) return NULL;
+  if (!at || (value.kind != FB_DOUBLE && !declared) || !fb_field_convert(FB_FIELD_DOUBLE, &value))
+    return NULL;
   *cell = value.as.d;
   return at;
 }
 
-static inline const char *S_double_cell(const char *at, const char *end, bool declared, double *cell) {
+static inline const char *S_double_cell(const char *at, const char *end, bool declared,
+                                        double *cell) {
   bool negative = *at == '-';
   const char *p = at + negative;
   uint64_t word = S_load(p);
@@ -177,8 +181,8 @@ static inline const char *S_bool_cell(const char *at, uint8_t *cell) {
   return FB_LIKELY(is_true | is_false) ? at + 5 - is_true : NULL;
 }
 
-static const char *S_any_cell(fb_stream *stream, fb_facts *facts, const fb_shape_node *node, const char *at,
-                              const char *end, uint32_t row) {
+static const char *S_any_cell(fb_stream *stream, fb_facts *facts, const fb_shape_node *node,
+                              const char *at, const char *end, uint32_t row) {
   fb_value value;
   if (node->type == FB_FIELD_ANY && (*at == '-' || (unsigned char)(*at - '0') <= 9)) {
     fb_scan_fault fault;
@@ -213,21 +217,26 @@ static const fb_shape_node *S_other(fb_shape *shape, fb_shape_node *node, const 
 
 /* One record, whose first glue is that of `node`. NULL if it is not what it looked like: each step was
  * seen in some record, but all of them together may name a key twice, or the type not once. */
-static inline const char *S_record(fb_stream *stream, fb_shape *shape, fb_shape_node *node, uint32_t row,
-                                   const char *at, const char *end, uint64_t *ret_keys, fb_late_texts *late) {
+static inline const char *S_record(fb_stream *stream, fb_shape *shape, fb_shape_node *node,
+                                   uint32_t row, const char *at, const char *end,
+                                   uint64_t *ret_keys, fb_late_texts *late) {
   for (uint64_t keys = 0;;) {
     if (FB_UNLIKELY(keys & node->keys)) return NULL;
     keys |= node->keys;
     at += node->glue_len;
     switch ((fb_shape_op)node->op) {
-      case FB_OP_STRING: at = S_text_cell(stream, at, end, (fb_symbol *)node->cells + row, late); break;
+      case FB_OP_STRING:
+        at = S_text_cell(stream, at, end, (fb_symbol *)node->cells + row, late);
+        break;
       case FB_OP_INT: at = S_int_cell(at, end, (int64_t *)node->cells + row); break;
       case FB_OP_DOUBLE: at = S_double_cell(at, end, false, (double *)node->cells + row); break;
       case FB_OP_ANY_DOUBLE: at = S_double_cell(at, end, true, (double *)node->cells + row); break;
       case FB_OP_BOOL: at = S_bool_cell(at, (uint8_t *)node->cells + row); break;
       case FB_OP_END:
         *ret_keys = keys & ~FB_SHAPE_TYPED;
-        return ((keys & FB_SHAPE_TYPED) || shape->untyped) && S_late_texts(stream->symbols, late) ? at : NULL;
+        return ((keys & FB_SHAPE_TYPED) || shape->untyped) && S_late_texts(stream->symbols, late)
+                   ? at
+                   : NULL;
       default: at = S_any_cell(stream, shape->facts, node, at, end, row); break;
     }
     if (FB_UNLIKELY(!at)) return NULL;
@@ -253,12 +262,13 @@ static inline const char *S_separator(fb_stream *stream, const char *at, bool *r
   return *at == '\n' ? at + 1 : NULL;
 }
 
-static const char *S_try(fb_stream *stream, fb_shape *shape, uint16_t node, uint32_t row, const char *at,
-                         uint64_t *ret_keys, bool *ret_open) {
+static const char *S_try(fb_stream *stream, fb_shape *shape, uint16_t node, uint32_t row,
+                         const char *at, uint64_t *ret_keys, bool *ret_open) {
   fb_arena_mark mark = fb_arena_save(&shape->facts->arena);
   fb_late_texts late;
   late.count = 0;
-  const char *next = S_record(stream, shape, &shape->nodes[node], row, at, stream->buf + stream->end, ret_keys, &late);
+  const char *next = S_record(stream, shape, &shape->nodes[node], row, at,
+                              stream->buf + stream->end, ret_keys, &late);
   if (FB_LIKELY(next && (size_t)(next - at) <= stream->options.max_record)) {
     next = S_separator(stream, next, ret_open);
     if (FB_LIKELY(next != NULL)) return next;
@@ -281,10 +291,12 @@ static void S_forget(fb_stream *stream, fb_shape *shape) {
 }
 
 /* One column ready for rows from `row` on; if records differ in their fields, also for those without. */
-static fb_status S_bind_column(fb_shape *shape, fb_chunk *chunk, const fb_shape_node *node, uint32_t row) {
+static fb_status S_bind_column(fb_shape *shape, fb_chunk *chunk, const fb_shape_node *node,
+                               uint32_t row) {
   fb_column *column = node->field < chunk->column_count ? &chunk->columns[node->field] : NULL;
   if (column && column->cells && column->kind != node->kind) return FB_E_FACT_VALUE;
-  fb_status status = fb_facts_column_for(shape->facts, chunk, node->field, node->kind, row, &column);
+  fb_status status =
+      fb_facts_column_for(shape->facts, chunk, node->field, node->kind, row, &column);
   return !status && shape->varied ? fb_facts_need_bits(shape->facts, column) : status;
 }
 
@@ -307,7 +319,8 @@ static bool S_bind(fb_stream *stream, fb_shape *shape) {
     if (column->rows < rows) rows = column->rows;
   }
   for (uint32_t i = 0; i < shape->node_count; i++)
-    if (shape->nodes[i].op != FB_OP_END) shape->nodes[i].cells = chunk->columns[shape->nodes[i].field].cells;
+    if (shape->nodes[i].op != FB_OP_END)
+      shape->nodes[i].cells = chunk->columns[shape->nodes[i].field].cells;
   shape->room = rows;
   shape->chunk = number;
   return true;
@@ -324,7 +337,8 @@ typedef struct fb_shape_rows {
 static void S_mark(fb_shape_rows *rows) {
   if (rows->alike)
     for (uint64_t keys = rows->keys; keys; keys &= keys - 1)
-      fb_facts_mark(rows->shape->columns[__builtin_ctzll(keys)], rows->row - rows->alike, rows->alike);
+      fb_facts_mark(rows->shape->columns[__builtin_ctzll(keys)], rows->row - rows->alike,
+                    rows->alike);
   rows->alike = 0;
 }
 
@@ -346,7 +360,8 @@ static bool S_turn(fb_stream *stream, fb_shape_rows *rows, fb_shape *shape) {
   return true;
 }
 
-static const char *S_try_root(fb_stream *stream, uint32_t number, fb_shape_rows *rows, const char *at, bool *ret_open) {
+static const char *S_try_root(fb_stream *stream, uint32_t number, fb_shape_rows *rows,
+                              const char *at, bool *ret_open) {
   fb_shape_root *root = &stream->roots[number];
   fb_shape *shape = root->shape;
   const fb_shape_node *node = &shape->nodes[root->node];
@@ -371,7 +386,8 @@ static const char *S_try_root(fb_stream *stream, uint32_t number, fb_shape_rows 
 const char *fb_shape_run(fb_stream *stream, const char *at, const char *limit, bool *ret_open) {
   fb_shape_rows rows = {0};
   *ret_open = false;
-  while (at < limit && !*ret_open && stream->rows + rows.count < stream->options.batch_rows && stream->root_count) {
+  while (at < limit && !*ret_open && stream->rows + rows.count < stream->options.batch_rows &&
+         stream->root_count) {
     uint32_t guess = stream->roots[stream->root].next;
     const char *next = S_try_root(stream, guess, &rows, at, ret_open);
     for (uint32_t i = 0; !next && i < stream->root_count; i++)
@@ -393,7 +409,9 @@ static bool S_op(const fb_member *member, uint8_t kind, fb_field_type type, fb_s
     case FB_INT: node->op = FB_OP_INT; return true;
     case FB_UINT: node->op = FB_OP_UINT; return true;
     case FB_BOOL: node->op = FB_OP_BOOL; return true;
-    case FB_DOUBLE: node->op = type == FB_FIELD_DOUBLE ? FB_OP_ANY_DOUBLE : FB_OP_DOUBLE; return true;
+    case FB_DOUBLE:
+      node->op = type == FB_FIELD_DOUBLE ? FB_OP_ANY_DOUBLE : FB_OP_DOUBLE;
+      return true;
     default: node->op = FB_OP_VALUE; return true;
   }
 }
@@ -416,7 +434,8 @@ static int32_t S_node(fb_shape *shape, const fb_shape_node *wanted, const char *
   fb_shape_node *node = &shape->nodes[shape->node_count];
   *node = *wanted;
   if (wanted->op != FB_OP_END) node->keys |= UINT64_C(1) << bit;
-  node->next[0] = (uint16_t)shape->node_count; /* itself: a way that always fails, as its field was there */
+  node->next[0] =
+      (uint16_t)shape->node_count; /* itself: a way that always fails, as its field was there */
   node->glue = (uint16_t)shape->text_len;
   node->glue_len = (uint8_t)len;
   memcpy(shape->text + shape->text_len, glue, len);
@@ -436,7 +455,9 @@ static void S_link(fb_shape_node *from, uint16_t to) {
 
 static void S_add_root(fb_stream *stream, fb_shape *shape, uint16_t node) {
   uint32_t i = 0;
-  while (i < stream->root_count && (stream->roots[i].shape != shape || stream->roots[i].node != node)) i++;
+  while (i < stream->root_count &&
+         (stream->roots[i].shape != shape || stream->roots[i].node != node))
+    i++;
   if (i == stream->root_count) {
     if (i < FB_SHAPES)
       stream->root_count++;
@@ -467,7 +488,8 @@ static bool S_learn(fb_stream *stream, fb_shape *shape, uint32_t row, fb_slice t
       const fb_column *column = fb_facts_column(shape->facts, row, member->field);
       if (!column || !fb_column_has(column, row % FB_CHUNK_ROWS)) return true;
       wanted.field = member->field;
-      if (!S_op(member, column->kind, shape->facts->type->fields[member->field].type, &wanted)) return true;
+      if (!S_op(member, column->kind, shape->facts->type->fields[member->field].type, &wanted))
+        return true;
       to = member->at + (wanted.op == FB_OP_STRING);
     }
     if (to - from > FB_SHAPE_GLUE) return true;
@@ -492,7 +514,8 @@ void fb_shape_learn(fb_stream *stream, fb_table_of *table, uint32_t row, fb_slic
     if (!table->shape) return;
     stream->shape_count++;
     table->shape->facts = table->facts;
-    table->shape->node_count = table->shape->text_len = table->shape->field_count = table->shape->room = 0;
+    table->shape->node_count = table->shape->text_len = table->shape->field_count =
+        table->shape->room = 0;
     table->shape->varied = false;
     table->shape->untyped = fb_slice_equal(table->facts->type->name, stream->options.type);
   }

@@ -42,7 +42,8 @@ static fb_symbol_slot *S_slot(const fb_symbols *symbols, fb_symbol_key key, cons
 
 static bool S_rehash(fb_symbols *symbols, size_t size) {
   if (size > SIZE_MAX / 2 / sizeof *symbols->slots) return false;
-  fb_symbol_slot *old = symbols->slots, *slots = fb_alloc_zero(symbols->allocator, size * sizeof *slots);
+  fb_symbol_slot *old = symbols->slots,
+                 *slots = fb_alloc_zero(symbols->allocator, size * sizeof *slots);
   if (!slots) return false;
   size_t old_size = old ? symbols->mask + 1 : 0;
   symbols->slots = slots;
@@ -99,10 +100,12 @@ static const char *S_store_text(fb_symbols *symbols, fb_slice text) {
 }
 
 /* Adds a text that is not there. */
-static fb_status S_add(fb_symbols *symbols, fb_symbol_key key, const char *text, fb_symbol *ret_symbol) {
+static fb_status S_add(fb_symbols *symbols, fb_symbol_key key, const char *text,
+                       fb_symbol *ret_symbol) {
   if (symbols->count >= UINT32_MAX) return FB_E_LIMIT;
   size_t size = symbols->mask + 1;
-  if (symbols->count * 2 > symbols->mask && !S_rehash(symbols, size < LARGE_SLOTS ? size * 4 : size * 2))
+  if (symbols->count * 2 > symbols->mask &&
+      !S_rehash(symbols, size < LARGE_SLOTS ? size * 4 : size * 2))
     return FB_E_NOMEM;
   void *texts = symbols->texts;
   if (!fb_grow(symbols->allocator, &texts, &symbols->cap, symbols->count, sizeof *symbols->texts))
@@ -118,7 +121,8 @@ static fb_status S_add(fb_symbols *symbols, fb_symbol_key key, const char *text,
   return FB_OK;
 }
 
-fb_status fb_symbol_add_short(fb_symbols *symbols, fb_symbol_key key, const char *text, fb_symbol *ret_symbol) {
+fb_status fb_symbol_add_short(fb_symbols *symbols, fb_symbol_key key, const char *text,
+                              fb_symbol *ret_symbol) {
   return S_add(symbols, key, text, ret_symbol);
 }
 

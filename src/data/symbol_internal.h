@@ -59,7 +59,8 @@ static inline uint64_t fb_symbol_hash(const fb_symbols *symbols, fb_symbol_key k
 
 /* The symbol of a text of 1 to 16 bytes given as its words and their fb_symbol_hash, 0 if it is not
  * interned. */
-static inline fb_symbol fb_symbol_find_hashed(const fb_symbols *symbols, fb_symbol_key key, uint64_t hash) {
+static inline fb_symbol fb_symbol_find_hashed(const fb_symbols *symbols, fb_symbol_key key,
+                                              uint64_t hash) {
   for (size_t i = hash & symbols->mask;; i = (i + 1) & symbols->mask) {
     const fb_symbol_slot *slot = &symbols->slots[i];
     if (FB_LIKELY(slot->low == key.low && slot->high == key.high && slot->len == key.len))
@@ -69,6 +70,7 @@ static inline fb_symbol fb_symbol_find_hashed(const fb_symbols *symbols, fb_symb
 }
 
 /* Interns the text, of which fb_symbol_find_hashed found nothing. */
-fb_status fb_symbol_add_short(fb_symbols *symbols, fb_symbol_key key, const char *text, fb_symbol *ret_symbol);
+fb_status fb_symbol_add_short(fb_symbols *symbols, fb_symbol_key key, const char *text,
+                              fb_symbol *ret_symbol);
 
 #endif

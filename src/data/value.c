@@ -7,10 +7,22 @@
 enum { INDEX_FROM = 9 }; /* a map of that many entries gets a hash index */
 
 const char *fb_kind_name(fb_kind kind) {
-  static const char *const names[FB_KIND_COUNT] = {
-      "null_type", "bool", "int", "uint", "double", "string", "bytes", "list", "map",
-      "google.protobuf.Timestamp", "google.protobuf.Duration", "type", "optional_type",
-      "fact", "error", "absent"};
+  static const char *const names[FB_KIND_COUNT] = {"null_type",
+                                                   "bool",
+                                                   "int",
+                                                   "uint",
+                                                   "double",
+                                                   "string",
+                                                   "bytes",
+                                                   "list",
+                                                   "map",
+                                                   "google.protobuf.Timestamp",
+                                                   "google.protobuf.Duration",
+                                                   "type",
+                                                   "optional_type",
+                                                   "fact",
+                                                   "error",
+                                                   "absent"};
   return (unsigned)kind < FB_KIND_COUNT ? names[kind] : "unknown";
 }
 
@@ -29,7 +41,7 @@ static int S_compare_int_double(int64_t i, double d) {
   int64_t whole = (int64_t)d;
   if (i != whole) return i < whole ? -1 : 1;
   double rest = d - (double)whole;
-  return S_sign(rest < 0, rest > 0);
+  return S_sign(rest<0, rest> 0);
 }
 
 static int S_compare_uint_double(uint64_t u, double d) {
@@ -48,7 +60,8 @@ static bool S_compare_numbers(fb_value a, fb_value b, int *ret_order) {
   }
   if (b.kind == FB_DOUBLE) {
     if (isnan(b.as.d)) return false;
-    *ret_order = a.kind == FB_INT ? S_compare_int_double(a.as.i, b.as.d) : S_compare_uint_double(a.as.u, b.as.d);
+    *ret_order = a.kind == FB_INT ? S_compare_int_double(a.as.i, b.as.d)
+                                  : S_compare_uint_double(a.as.u, b.as.d);
     return true;
   }
   if (a.kind == FB_DOUBLE) {
@@ -57,7 +70,8 @@ static bool S_compare_numbers(fb_value a, fb_value b, int *ret_order) {
     return true;
   }
   if (a.kind == b.kind) {
-    *ret_order = a.kind == FB_INT ? S_sign(a.as.i > b.as.i, a.as.i < b.as.i) : S_sign(a.as.u > b.as.u, a.as.u < b.as.u);
+    *ret_order = a.kind == FB_INT ? S_sign(a.as.i > b.as.i, a.as.i < b.as.i)
+                                  : S_sign(a.as.u > b.as.u, a.as.u < b.as.u);
   } else if (a.kind == FB_INT) {
     *ret_order = a.as.i < 0 ? -1 : S_sign((uint64_t)a.as.i > b.as.u, (uint64_t)a.as.i < b.as.u);
   } else {
@@ -79,7 +93,8 @@ bool fb_value_compare(fb_value a, fb_value b, int *ret_order) {
     }
     case FB_TIMESTAMP:
     case FB_DURATION:
-      *ret_order = a.as.i != b.as.i ? S_sign(a.as.i > b.as.i, a.as.i < b.as.i) : S_sign(a.len > b.len, a.len < b.len);
+      *ret_order = a.as.i != b.as.i ? S_sign(a.as.i > b.as.i, a.as.i < b.as.i)
+                                    : S_sign(a.len > b.len, a.len < b.len);
       return true;
     default: return false;
   }
@@ -104,20 +119,28 @@ static bool S_maps_equal(const fb_map *a, const fb_map *b) {
 bool fb_value_equal(fb_value a, fb_value b) {
   if (a.kind != b.kind) {
     int order;
-    return S_is_number(a.kind) && S_is_number(b.kind) && S_compare_numbers(a, b, &order) && order == 0;
+    return S_is_number(a.kind) && S_is_number(b.kind) && S_compare_numbers(a, b, &order) &&
+           order == 0;
   }
   switch (a.kind) {
-    case FB_NULL: case FB_ABSENT: return true;
+    case FB_NULL:
+    case FB_ABSENT: return true;
     case FB_BOOL: return a.as.b == b.as.b;
-    case FB_INT: case FB_UINT: return a.as.u == b.as.u;
+    case FB_INT:
+    case FB_UINT: return a.as.u == b.as.u;
     case FB_DOUBLE: return a.as.d == b.as.d;
-    case FB_STRING: case FB_BYTES: case FB_TYPE:
-      return (a.as.text == b.as.text && a.len == b.len) || fb_slice_equal(fb_value_text(a), fb_value_text(b));
+    case FB_STRING:
+    case FB_BYTES:
+    case FB_TYPE:
+      return (a.as.text == b.as.text && a.len == b.len) ||
+             fb_slice_equal(fb_value_text(a), fb_value_text(b));
     case FB_LIST: return S_lists_equal(a.as.list, b.as.list);
     case FB_MAP: return S_maps_equal(a.as.map, b.as.map);
-    case FB_TIMESTAMP: case FB_DURATION: return a.as.i == b.as.i && a.len == b.len;
+    case FB_TIMESTAMP:
+    case FB_DURATION: return a.as.i == b.as.i && a.len == b.len;
     case FB_OPTIONAL:
-      return a.as.optional && b.as.optional ? fb_value_equal(*a.as.optional, *b.as.optional) : a.as.optional == b.as.optional;
+      return a.as.optional && b.as.optional ? fb_value_equal(*a.as.optional, *b.as.optional)
+                                            : a.as.optional == b.as.optional;
     case FB_FACT: return a.as.facts == b.as.facts && a.len == b.len;
     default: return false;
   }
@@ -143,7 +166,8 @@ static int S_order_maps(const fb_map *a, const fb_map *b) {
 int fb_value_order(fb_value a, fb_value b) {
   int order = 0;
   if (a.kind != b.kind) {
-    if (S_is_number(a.kind) && S_is_number(b.kind) && S_compare_numbers(a, b, &order) && order) return order;
+    if (S_is_number(a.kind) && S_is_number(b.kind) && S_compare_numbers(a, b, &order) && order)
+      return order;
     return S_sign(a.kind > b.kind, a.kind < b.kind);
   }
   switch (a.kind) {
@@ -166,7 +190,8 @@ int fb_value_order(fb_value a, fb_value b) {
 static uint64_t S_hash_number(fb_value value) {
   if (value.kind != FB_DOUBLE) return fb_hash_u64(value.as.u);
   double d = value.as.d;
-  if (d >= -0x1p63 && d < 0x1p63 && d == (double)(int64_t)d) return fb_hash_u64((uint64_t)(int64_t)d);
+  if (d >= -0x1p63 && d < 0x1p63 && d == (double)(int64_t)d)
+    return fb_hash_u64((uint64_t)(int64_t)d);
   if (d >= 0 && d < 0x1p64 && d == (double)(uint64_t)d) return fb_hash_u64((uint64_t)d);
   return fb_hash_mix(value.as.u, 1);
 }
@@ -174,15 +199,19 @@ static uint64_t S_hash_number(fb_value value) {
 static uint64_t S_hash_map(const fb_map *map, uint64_t seed) {
   uint64_t sum = 0; /* a sum, since order does not count */
   for (uint32_t i = 0; i < map->len; i++)
-    sum += fb_hash_mix(fb_value_hash(map->entries[i].key, seed), fb_value_hash(map->entries[i].value, seed));
+    sum += fb_hash_mix(fb_value_hash(map->entries[i].key, seed),
+                       fb_value_hash(map->entries[i].value, seed));
   return fb_hash_mix(sum, seed ^ FB_MAP);
 }
 
 uint64_t fb_value_hash(fb_value value, uint64_t seed) {
   switch (value.kind) {
-    case FB_INT: case FB_UINT: case FB_DOUBLE: return S_hash_number(value) ^ seed;
+    case FB_INT:
+    case FB_UINT:
+    case FB_DOUBLE: return S_hash_number(value) ^ seed;
     case FB_STRING: return fb_hash_bytes(value.as.text, value.len, seed);
-    case FB_BYTES: case FB_TYPE: return fb_hash_bytes(value.as.text, value.len, seed ^ value.kind);
+    case FB_BYTES:
+    case FB_TYPE: return fb_hash_bytes(value.as.text, value.len, seed ^ value.kind);
     case FB_LIST: {
       uint64_t hash = seed ^ FB_LIST;
       for (uint32_t i = 0; i < value.as.list->len; i++)
@@ -191,7 +220,8 @@ uint64_t fb_value_hash(fb_value value, uint64_t seed) {
     }
     case FB_MAP: return S_hash_map(value.as.map, seed);
     case FB_OPTIONAL:
-      return fb_hash_mix(seed ^ FB_OPTIONAL, value.as.optional ? fb_value_hash(*value.as.optional, seed) : 0);
+      return fb_hash_mix(seed ^ FB_OPTIONAL,
+                         value.as.optional ? fb_value_hash(*value.as.optional, seed) : 0);
     case FB_BOOL: return fb_hash_mix(seed ^ FB_BOOL, value.as.b);
     default: return fb_hash_mix(seed ^ value.kind, fb_hash_mix(value.as.u, value.len));
   }
@@ -275,7 +305,8 @@ bool fb_map_put(fb_map *map, fb_arena *arena, fb_value key, fb_value value, bool
     map->entries = entries;
     map->cap = cap;
   }
-  if (map->len + 1 >= INDEX_FROM && (map->len + 1) * 2 > map->index_size && !S_reindex(map, arena)) return false;
+  if (map->len + 1 >= INDEX_FROM && (map->len + 1) * 2 > map->index_size && !S_reindex(map, arena))
+    return false;
   map->entries[map->len++] = (fb_entry){key, value};
   if (map->index) *S_index_slot(map, key) = map->len;
   return true;
@@ -295,7 +326,8 @@ static fb_status S_copy_list(fb_arena *arena, const fb_list *from, fb_value *ret
   if (!list) return FB_E_NOMEM;
   for (uint32_t i = 0; i < from->len; i++) {
     fb_value item;
-    if (fb_value_copy(arena, from->items[i], &item) || !fb_list_push(list, arena, item)) return FB_E_NOMEM;
+    if (fb_value_copy(arena, from->items[i], &item) || !fb_list_push(list, arena, item))
+      return FB_E_NOMEM;
   }
   *ret_copy = fb_list_value(list);
   return FB_OK;
@@ -306,7 +338,8 @@ static fb_status S_copy_map(fb_arena *arena, const fb_map *from, fb_value *ret_c
   if (!map) return FB_E_NOMEM;
   for (uint32_t i = 0; i < from->len; i++) {
     fb_value key, value;
-    if (fb_value_copy(arena, from->entries[i].key, &key) || fb_value_copy(arena, from->entries[i].value, &value) ||
+    if (fb_value_copy(arena, from->entries[i].key, &key) ||
+        fb_value_copy(arena, from->entries[i].value, &value) ||
         !fb_map_put(map, arena, key, value, NULL))
       return FB_E_NOMEM;
   }
@@ -316,7 +349,9 @@ static fb_status S_copy_map(fb_arena *arena, const fb_map *from, fb_value *ret_c
 
 fb_status fb_value_copy(fb_arena *arena, fb_value value, fb_value *ret_copy) {
   switch (value.kind) {
-    case FB_STRING: case FB_BYTES: case FB_TYPE: {
+    case FB_STRING:
+    case FB_BYTES:
+    case FB_TYPE: {
       char *text = fb_arena_text(arena, fb_value_text(value));
       if (!text) return FB_E_NOMEM;
       value.as.text = text;

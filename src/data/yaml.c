@@ -70,12 +70,14 @@ static bool S_token_text(S_reader *reader, struct fy_token *token, fb_slice *ret
   size_t length = 0;
   if (fy_token_scalar_style(token) == FYSS_SINGLE_QUOTED) {
     size_t start = S_start_of(reader, token), end = S_end_of(reader, token);
-    return !fb_yaml_unquote((fb_slice){doc->text + start, end > start ? end - start : 0}, &doc->arena, ret_text);
+    return !fb_yaml_unquote((fb_slice){doc->text + start, end > start ? end - start : 0},
+                            &doc->arena, ret_text);
   }
   const char *text = token ? fy_token_get_text(token, &length) : "";
   if (!text) return false;
   uintptr_t at = (uintptr_t)text, first = (uintptr_t)doc->text;
-  if (token && (at < first || at > first + doc->length)) text = fb_arena_text(&doc->arena, (fb_slice){text, length});
+  if (token && (at < first || at > first + doc->length))
+    text = fb_arena_text(&doc->arena, (fb_slice){text, length});
   *ret_text = (fb_slice){text, length};
   return text != NULL;
 }
@@ -87,7 +89,8 @@ static fb_status S_enter_anchor(S_reader *reader, struct fy_token *token, size_t
   fb_slice name;
   void *anchors = reader->anchors;
   if (!S_token_text(reader, token, &name) ||
-      !fb_grow(reader->builder.allocator, &anchors, &reader->anchor_cap, reader->anchor_count, sizeof(S_anchor)))
+      !fb_grow(reader->builder.allocator, &anchors, &reader->anchor_cap, reader->anchor_count,
+               sizeof(S_anchor)))
     return fb_doc_no_memory(&reader->builder);
   reader->anchors = anchors;
   fb_table_slot *slot = fb_table_put(&reader->by_name, name, NULL);
@@ -102,7 +105,8 @@ static fb_status S_enter_anchor(S_reader *reader, struct fy_token *token, size_t
 static void S_settle_anchor(S_reader *reader, size_t anchor) {
   if (!anchor) return;
   const fb_doc_builder *builder = &reader->builder;
-  reader->anchors[anchor - 1] = (S_anchor){builder->last, builder->last_weight, builder->last_height, false};
+  reader->anchors[anchor - 1] =
+      (S_anchor){builder->last, builder->last_weight, builder->last_height, false};
 }
 
 static fb_status S_unknown_alias(S_reader *reader, fb_slice name, size_t offset) {
@@ -119,7 +123,8 @@ static fb_status S_unknown_alias(S_reader *reader, fb_slice name, size_t offset)
   const char *near = fb_nearest(name, names, count);
   if (near) snprintf(hint, sizeof hint, "did you mean `*%s`?", near);
   return fb_doc_mistake(&reader->builder, offset, name.len + 1, FB_E_DOC_ALIAS, hint,
-                        "the alias `*%.*s` has no anchor", name.len > 100 ? 100 : (int)name.len, name.ptr);
+                        "the alias `*%.*s` has no anchor", name.len > 100 ? 100 : (int)name.len,
+                        name.ptr);
 }
 
 static fb_status S_on_alias(S_reader *reader, struct fy_token *token) {
@@ -131,10 +136,12 @@ static fb_status S_on_alias(S_reader *reader, struct fy_token *token) {
   fb_node node = {.kind = FB_ERROR, .offset = (uint32_t)offset, .length = (uint32_t)name.len + 1};
   fb_table_slot *slot = fb_table_get(&reader->by_name, name);
   const S_anchor *anchor = slot ? &reader->anchors[slot->value.number] : NULL;
-  if (anchor && !anchor->open) return fb_doc_add_shared(&reader->builder, anchor->node, anchor->weight, anchor->height);
+  if (anchor && !anchor->open)
+    return fb_doc_add_shared(&reader->builder, anchor->node, anchor->weight, anchor->height);
   if (anchor)
-    fb_doc_mistake(&reader->builder, offset, node.length, FB_E_DOC_ALIAS, NULL, "the alias `*%.*s` contains itself",
-                   name.len > 100 ? 100 : (int)name.len, name.ptr);
+    fb_doc_mistake(&reader->builder, offset, node.length, FB_E_DOC_ALIAS, NULL,
+                   "the alias `*%.*s` contains itself", name.len > 100 ? 100 : (int)name.len,
+                   name.ptr);
   else
     S_unknown_alias(reader, name, offset);
   return fb_doc_add(&reader->builder, node);
@@ -142,9 +149,21 @@ static fb_status S_on_alias(S_reader *reader, struct fy_token *token) {
 
 /* ── Tags ────────────────────────────────────────────────────────────────────────────────────── */
 
-typedef enum S_tag { TAG_NONE, TAG_PLAIN, TAG_STR, TAG_INT, TAG_FLOAT, TAG_BOOL, TAG_NULL, TAG_SEQ, TAG_MAP, TAG_BAD } S_tag;
+typedef enum S_tag {
+  TAG_NONE,
+  TAG_PLAIN,
+  TAG_STR,
+  TAG_INT,
+  TAG_FLOAT,
+  TAG_BOOL,
+  TAG_NULL,
+  TAG_SEQ,
+  TAG_MAP,
+  TAG_BAD
+} S_tag;
 
-static const char *const S_tag_names[] = {"", "!", "!!str", "!!int", "!!float", "!!bool", "!!null", "!!seq", "!!map"};
+static const char *const S_tag_names[] = {"",       "!",      "!!str", "!!int", "!!float",
+                                          "!!bool", "!!null", "!!seq", "!!map"};
 
 static S_tag S_find_tag(fb_slice tag) {
   static const char prefix[] = "tag:yaml.org,2002:";
@@ -175,12 +194,16 @@ static bool S_read_tag(S_reader *reader, struct fy_token *token, fb_kind kind, S
   int shown = end - start > 60 ? 60 : (int)(end - start);
   S_tag tag = S_find_tag(text);
   if (tag == TAG_BAD) {
-    fb_doc_mistake(&reader->builder, start, end - start, FB_E_DOC_TAG,
-                   "known are !!str !!int !!float !!bool !!null !!seq !!map; quote text that begins with `!`",
-                   "unknown tag `%.*s`", shown, source);
+    fb_doc_mistake(
+        &reader->builder, start, end - start, FB_E_DOC_TAG,
+        "known are !!str !!int !!float !!bool !!null !!seq !!map; quote text that begins with `!`",
+        "unknown tag `%.*s`", shown, source);
   } else if (!S_tag_fits(tag, kind)) {
-    fb_doc_mistake(&reader->builder, start, end - start, FB_E_DOC_TAG, NULL, "the tag `%.*s` cannot stand before %s",
-                   shown, source, kind == FB_LIST ? "a list" : kind == FB_MAP ? "a map" : "a scalar");
+    fb_doc_mistake(&reader->builder, start, end - start, FB_E_DOC_TAG, NULL,
+                   "the tag `%.*s` cannot stand before %s", shown, source,
+                   kind == FB_LIST  ? "a list"
+                   : kind == FB_MAP ? "a map"
+                                    : "a scalar");
   } else {
     *ret_tag = tag;
   }
@@ -202,7 +225,8 @@ static uint8_t S_style_of(struct fy_token *token) {
 /* Blanks that belong to the text and not to the indentation: those its value begins with. */
 static size_t S_own_blanks(fb_slice value) {
   size_t blanks = 0;
-  for (size_t i = 0; i < value.len && strchr(" \n", value.ptr[i]); i++) blanks = value.ptr[i] == ' ' ? blanks + 1 : 0;
+  for (size_t i = 0; i < value.len && strchr(" \n", value.ptr[i]); i++)
+    blanks = value.ptr[i] == ' ' ? blanks + 1 : 0;
   return blanks;
 }
 
@@ -213,7 +237,8 @@ static bool S_only_breaks(fb_slice value) {
 }
 
 /* Offset and length: quotes belong to it; a block scalar begins at its first character. */
-static void S_place_scalar(const S_reader *reader, struct fy_token *token, fb_slice value, fb_node *node) {
+static void S_place_scalar(const S_reader *reader, struct fy_token *token, fb_slice value,
+                           fb_node *node) {
   const char *text = reader->builder.doc->text;
   size_t start = token ? S_start_of(reader, token) : S_empty_place(reader);
   size_t end = token ? S_end_of(reader, token) : start;
@@ -225,7 +250,9 @@ static void S_place_scalar(const S_reader *reader, struct fy_token *token, fb_sl
   } else if (node->style != FB_NODE_PLAIN) {
     size_t first = start;
     while (first < end && strchr(" \r\n", text[first])) first++;
-    for (size_t own = S_own_blanks(value); own > 0 && first > start && text[first - 1] == ' '; own--) first--;
+    for (size_t own = S_own_blanks(value); own > 0 && first > start && text[first - 1] == ' ';
+         own--)
+      first--;
     if (first < end) start = first;
     while (end > start && strchr("\r\n", text[end - 1])) end--;
   }
@@ -234,12 +261,14 @@ static void S_place_scalar(const S_reader *reader, struct fy_token *token, fb_sl
 }
 
 static fb_status S_out_of_range(S_reader *reader, fb_node *node, fb_slice text) {
-  bool real = memchr(text.ptr, '.', text.len) || (text.len > 1 && text.ptr[1] != 'x' && memchr(text.ptr, 'e', text.len)) ||
+  bool real = memchr(text.ptr, '.', text.len) ||
+              (text.len > 1 && text.ptr[1] != 'x' && memchr(text.ptr, 'e', text.len)) ||
               (text.len > 1 && text.ptr[1] != 'x' && memchr(text.ptr, 'E', text.len));
   node->kind = FB_ERROR;
-  return fb_doc_mistake(&reader->builder, node->offset, node->length, FB_E_DOC_NUMBER,
-                        "quote it if it is not a number to calculate with",
-                        real ? "the number is too large for a double" : "the integer does not fit in 64 bits");
+  return fb_doc_mistake(
+      &reader->builder, node->offset, node->length, FB_E_DOC_NUMBER,
+      "quote it if it is not a number to calculate with",
+      real ? "the number is too large for a double" : "the integer does not fit in 64 bits");
 }
 
 /* An explicit tag demands a kind; !!float takes integers too. */
@@ -252,8 +281,8 @@ static void S_demand(S_reader *reader, fb_node *node, S_tag tag) {
   if (tag == TAG_FLOAT && value->kind == FB_INT) *value = fb_double((double)value->as.i);
   if (tag == TAG_FLOAT && value->kind == FB_UINT) *value = fb_double((double)value->as.u);
   if (FB_KIND_BIT(value->kind) & wanted[tag]) return;
-  fb_doc_mistake(&reader->builder, node->offset, node->length, FB_E_DOC_TAG, NULL, "this is not what `%s` says it is",
-                 S_tag_names[tag]);
+  fb_doc_mistake(&reader->builder, node->offset, node->length, FB_E_DOC_TAG, NULL,
+                 "this is not what `%s` says it is", S_tag_names[tag]);
   value->kind = FB_ERROR;
 }
 
@@ -280,9 +309,11 @@ static void S_resolve_key(S_reader *reader, fb_node *node, fb_slice text) {
   node->as.scalar = fb_string(text);
   if (fb_slice_equal(text, FB_SLICE("<<"))) {
     fb_doc_mistake(&reader->builder, node->offset, node->length, FB_E_DOC_KEY,
-                   "write the keys out, or quote \"<<\" if it is meant as text", "YAML 1.2 has no merge keys");
+                   "write the keys out, or quote \"<<\" if it is meant as text",
+                   "YAML 1.2 has no merge keys");
     node->kind = FB_ERROR;
-  } else if (!fb_yaml_resolve(text, reader->builder.allocator, &meaning) && meaning.kind == FB_NULL) {
+  } else if (!fb_yaml_resolve(text, reader->builder.allocator, &meaning) &&
+             meaning.kind == FB_NULL) {
     node->kind = FB_NULL; /* the builder says it */
   }
 }
@@ -306,7 +337,8 @@ static fb_status S_on_scalar(S_reader *reader, const struct fy_event_scalar_data
   if (!scalar->value && scalar->tag) reader->last_end = S_end_of(reader, scalar->tag);
   if (!scalar->value && scalar->anchor && S_end_of(reader, scalar->anchor) > reader->last_end)
     reader->last_end = S_end_of(reader, scalar->anchor);
-  if (!S_token_text(reader, scalar->value, &text) || !S_read_tag(reader, scalar->tag, FB_STRING, &tag))
+  if (!S_token_text(reader, scalar->value, &text) ||
+      !S_read_tag(reader, scalar->tag, FB_STRING, &tag))
     return fb_doc_no_memory(builder);
   S_place_scalar(reader, scalar->value, text, &node);
   S_drop_added_break(reader, &node, &text);
@@ -324,8 +356,8 @@ static fb_status S_on_scalar(S_reader *reader, const struct fy_event_scalar_data
 
 /* ── Collections and documents ───────────────────────────────────────────────────────────────── */
 
-static fb_status S_on_open(S_reader *reader, fb_kind kind, struct fy_token *anchor_token, struct fy_token *tag_token,
-                           struct fy_token *start) {
+static fb_status S_on_open(S_reader *reader, fb_kind kind, struct fy_token *anchor_token,
+                           struct fy_token *tag_token, struct fy_token *start) {
   S_tag tag;
   size_t anchor;
   if (!S_read_tag(reader, tag_token, kind, &tag)) return fb_doc_no_memory(&reader->builder);
@@ -346,18 +378,20 @@ static fb_status S_on_close(S_reader *reader, struct fy_token *end) {
 
 static fb_status S_on_document(S_reader *reader, const struct fy_event_document_start_data *start) {
   fb_doc *doc = reader->builder.doc;
-  size_t offset = start->document_start ? S_start_of(reader, start->document_start) : S_skip_blank(reader, reader->last_end);
-  if (reader->ended && strncmp(doc->text + offset, "...", 3) == 0) offset = S_skip_blank(reader, offset + 3);
+  size_t offset = start->document_start ? S_start_of(reader, start->document_start)
+                                        : S_skip_blank(reader, reader->last_end);
+  if (reader->ended && strncmp(doc->text + offset, "...", 3) == 0)
+    offset = S_skip_blank(reader, offset + 3);
   if (reader->ended)
-    return fb_doc_mistake(&reader->builder, offset, 3, FB_E_DOC_MANY, "split the file: one document in each",
-                          "a second document begins here");
+    return fb_doc_mistake(&reader->builder, offset, 3, FB_E_DOC_MANY,
+                          "split the file: one document in each", "a second document begins here");
   const struct fy_version *version = fy_document_state_version(start->document_state);
   if (version && fy_document_state_version_explicit(start->document_state) &&
       (version->major != 1 || version->minor != 2)) {
     const char *directive = memmem(doc->text, doc->length, "%YAML", 5);
-    return fb_doc_mistake(&reader->builder, directive ? (size_t)(directive - doc->text) : 0, 9, FB_E_YAML_SYNTAX,
-                          "remove the line: the document is read as YAML 1.2", "only YAML 1.2 is read, not %d.%d",
-                          version->major, version->minor);
+    return fb_doc_mistake(&reader->builder, directive ? (size_t)(directive - doc->text) : 0, 9,
+                          FB_E_YAML_SYNTAX, "remove the line: the document is read as YAML 1.2",
+                          "only YAML 1.2 is read, not %d.%d", version->major, version->minor);
   }
   return FB_OK;
 }
@@ -389,7 +423,8 @@ static fb_status S_on_event(S_reader *reader, struct fy_event *event) {
 static size_t S_open_bracket(const S_reader *reader, size_t otherwise) {
   const fb_doc_builder *builder = &reader->builder;
   for (size_t i = builder->frame_count; i > 0; i--)
-    if (strchr("[{", builder->doc->text[builder->frames[i - 1].offset])) return builder->frames[i - 1].offset;
+    if (strchr("[{", builder->doc->text[builder->frames[i - 1].offset]))
+      return builder->frames[i - 1].offset;
   return otherwise;
 }
 
@@ -409,7 +444,8 @@ static const struct fy_diag_error *S_first_error(const S_reader *reader) {
 static fb_status S_never_closed(S_reader *reader, size_t otherwise) {
   size_t at = S_open_bracket(reader, otherwise);
   char open = reader->builder.doc->text[at];
-  return fb_doc_mistake(&reader->builder, at, 1, FB_E_YAML_SYNTAX, open == '{' ? "a `}` is missing" : "a `]` is missing",
+  return fb_doc_mistake(&reader->builder, at, 1, FB_E_YAML_SYNTAX,
+                        open == '{' ? "a `}` is missing" : "a `]` is missing",
                         "this `%c` is never closed", open == '{' ? '{' : '[');
 }
 
@@ -425,7 +461,8 @@ static fb_status S_syntax_error(S_reader *reader) {
   if (strstr(found->msg, "without a closing b") || (comma && start == builder->doc->length))
     return S_never_closed(reader, start);
   if (comma && text[start] == '{' && start > 0 && text[start - 1] == '$')
-    return fb_doc_mistake(builder, start - 1, 2, FB_E_YAML_SYNTAX, "write \"${{ … }}\", in double quotes",
+    return fb_doc_mistake(builder, start - 1, 2, FB_E_YAML_SYNTAX,
+                          "write \"${{ … }}\", in double quotes",
                           "`${{` inside brackets must be quoted");
   if (strstr(found->msg, "without closing quote") || strstr(found->msg, "-quoted scalar")) {
     if (start > 0 && !S_is_quote(text[start])) start--;
@@ -438,14 +475,13 @@ static fb_status S_syntax_error(S_reader *reader) {
     snprintf(hint, sizeof hint, "is the `%c` before it closed?", text[bracket]);
     complaint.hint = hint;
   }
-  return fb_doc_mistake(builder, start, end > start ? end - start : 1, complaint.code, complaint.hint, "%s",
-                        complaint.text ? complaint.text : found->msg);
+  return fb_doc_mistake(builder, start, end > start ? end - start : 1, complaint.code,
+                        complaint.hint, "%s", complaint.text ? complaint.text : found->msg);
 }
 
 /* ── Reading ─────────────────────────────────────────────────────────────────────────────────── */
 
-static void S_swallow(struct fy_diag *diag, void *user, const char *buf, size_t len) {
-}
+static void S_swallow(struct fy_diag *diag, void *user, const char *buf, size_t len) {}
 
 static fb_status S_start(S_reader *reader) {
   struct fy_diag_cfg diag_cfg;
@@ -457,10 +493,12 @@ static fb_status S_start(S_reader *reader) {
   reader->diag = fy_diag_create(&diag_cfg);
   if (!reader->diag) return fb_doc_no_memory(&reader->builder);
   fy_diag_set_collect_errors(reader->diag, true);
-  struct fy_parse_cfg cfg = {.flags = FYPCF_DISABLE_DEPTH_LIMIT | FYPCF_JSON_NONE | FYPCF_DEFAULT_VERSION_1_2,
-                             .diag = reader->diag};
+  struct fy_parse_cfg cfg = {
+      .flags = FYPCF_DISABLE_DEPTH_LIMIT | FYPCF_JSON_NONE | FYPCF_DEFAULT_VERSION_1_2,
+      .diag = reader->diag};
   reader->parser = fy_parser_create(&cfg);
-  if (!reader->parser || fy_parser_set_string(reader->parser, reader->builder.doc->text, reader->builder.doc->length))
+  if (!reader->parser ||
+      fy_parser_set_string(reader->parser, reader->builder.doc->text, reader->builder.doc->length))
     return fb_doc_no_memory(&reader->builder);
   return FB_OK;
 }
@@ -475,15 +513,17 @@ static fb_status S_pump(S_reader *reader) {
   }
 }
 
-fb_status fb_doc_read_yaml(fb_slice text, const char *name, const fb_doc_options *options, fb_doc **ret_doc,
-                           fb_errors *errors) {
+fb_status fb_doc_read_yaml(fb_slice text, const char *name, const fb_doc_options *options,
+                           fb_doc **ret_doc, fb_errors *errors) {
   S_reader reader = {0};
   fb_status status = fb_doc_builder_init(&reader.builder, text, name, options, errors);
   if (!status) status = fb_yaml_guard(&reader.builder);
-  fb_table_init(&reader.by_name, reader.builder.allocator, fb_hash_u64((uintptr_t)reader.builder.doc));
+  fb_table_init(&reader.by_name, reader.builder.allocator,
+                fb_hash_u64((uintptr_t)reader.builder.doc));
   if (!status && reader.builder.doc->length) status = S_start(&reader);
   if (!status && reader.parser) status = S_pump(&reader);
-  if (!status && !reader.builder.has_root) status = fb_doc_add(&reader.builder, (fb_node){.kind = FB_NULL});
+  if (!status && !reader.builder.has_root)
+    status = fb_doc_add(&reader.builder, (fb_node){.kind = FB_NULL});
   if (reader.parser) fy_parser_destroy(reader.parser);
   if (reader.diag) fy_diag_destroy(reader.diag);
   fb_table_release(&reader.by_name);

@@ -14,14 +14,16 @@ static fb_status S_bad_byte(fb_doc_builder *builder, size_t offset) {
   const char *text = builder->doc->text;
   unsigned char c = (unsigned char)text[offset];
   if (offset == 0 && (c == 0xff || c == 0xfe))
-    return fb_doc_mistake(builder, 0, 1, FB_E_DOC_ENCODING, "save it as UTF-8", "the document seems to be UTF-16");
+    return fb_doc_mistake(builder, 0, 1, FB_E_DOC_ENCODING, "save it as UTF-8",
+                          "the document seems to be UTF-16");
   if (c >= 0x80)
     return fb_doc_mistake(builder, offset, 1, FB_E_DOC_ENCODING, "save the file as UTF-8",
                           "byte 0x%02X is not valid UTF-8 here", c);
   if (c == '\r')
     return fb_doc_mistake(builder, offset, 1, FB_E_DOC_ENCODING, "end lines with LF or CR LF",
                           "a carriage return without a line feed");
-  return fb_doc_mistake(builder, offset, 1, FB_E_DOC_ENCODING, "in double quotes it can be written as \"\\xNN\"",
+  return fb_doc_mistake(builder, offset, 1, FB_E_DOC_ENCODING,
+                        "in double quotes it can be written as \"\\xNN\"",
                         "control character U+%04X", c);
 }
 
@@ -47,8 +49,10 @@ static bool S_alphanumeric(char c) {
 static bool S_opens_block(fb_slice line) {
   if (line.ptr[0] == '-') return line.len == 1 || line.ptr[1] == ' ';
   size_t i = 0;
-  while (i < line.len && (S_alphanumeric(line.ptr[i]) || (i > 0 && strchr(" -./", line.ptr[i])))) i++;
-  return i > 0 && i < line.len && line.ptr[i] == ':' && (i + 1 == line.len || line.ptr[i + 1] == ' ');
+  while (i < line.len && (S_alphanumeric(line.ptr[i]) || (i > 0 && strchr(" -./", line.ptr[i]))))
+    i++;
+  return i > 0 && i < line.len && line.ptr[i] == ':' &&
+         (i + 1 == line.len || line.ptr[i + 1] == ' ');
 }
 
 static bool S_is_marker(fb_slice line) {
@@ -57,8 +61,9 @@ static bool S_is_marker(fb_slice line) {
 
 /* Every token of a flow collection begins with one of these or comes after one. */
 static size_t S_count_marks(fb_slice line) {
-  static const bool marks[256] = {[','] = 1, [':'] = 1, ['['] = 1,  [']'] = 1, ['{'] = 1, ['}'] = 1,
-                                  ['"'] = 1, ['\''] = 1, ['&'] = 1, ['*'] = 1, ['!'] = 1, ['?'] = 1};
+  static const bool marks[256] = {
+      [','] = 1, [':'] = 1,  ['['] = 1, [']'] = 1, ['{'] = 1, ['}'] = 1,
+      ['"'] = 1, ['\''] = 1, ['&'] = 1, ['*'] = 1, ['!'] = 1, ['?'] = 1};
   size_t count = 0;
   for (size_t i = 0; i < line.len; i++) count += marks[(unsigned char)line.ptr[i]];
   return count;
@@ -98,9 +103,10 @@ static fb_status S_check_marks(fb_doc_builder *builder) {
     fb_slice line = {doc->text + at, len && doc->text[at + len - 1] == '\r' ? len - 1 : len};
     S_count_line(&stretch, line, at);
     if (stretch.marks > MAX_MARKS)
-      return fb_doc_mistake(builder, stretch.start, 1, FB_E_LIMIT,
-                            "so large a document should be JSON, or a list or map at the left margin",
-                            "more than %d brackets, commas, colons and quotes in one piece", MAX_MARKS);
+      return fb_doc_mistake(
+          builder, stretch.start, 1, FB_E_LIMIT,
+          "so large a document should be JSON, or a list or map at the left margin",
+          "more than %d brackets, commas, colons and quotes in one piece", MAX_MARKS);
     at += len + 1;
   }
   return FB_OK;

@@ -29,7 +29,8 @@ static bool S_digits(fb_slice text, unsigned base, uint64_t *ret_value, bool *re
   for (size_t i = 0; i < text.len; i++) {
     unsigned digit = (unsigned)S_digit_of(text.ptr[i]);
     if (digit >= base) return false;
-    if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, digit, &value)) fits = false;
+    if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, digit, &value))
+      fits = false;
   }
   *ret_value = value;
   *ret_fits = fits;
@@ -95,7 +96,8 @@ static size_t S_as_json(fb_slice text, char *out) {
     if (c == '.' && (len == 0 || !S_digit(out[len - 1]))) out[len++] = '0';
     if (len && out[len - 1] == '.' && !S_digit(c)) out[len++] = '0';
     /* JSON has no leading zeros */
-    if (S_digit(c) && len && out[len - 1] == '0' && (len == 1 || (len == 2 && out[0] == '-'))) len--;
+    if (S_digit(c) && len && out[len - 1] == '0' && (len == 1 || (len == 2 && out[0] == '-')))
+      len--;
     out[len++] = c;
   }
   if (len && out[len - 1] == '.') out[len++] = '0';

@@ -57,12 +57,14 @@ static fb_status S_check_window(const fb_breaker_config *config, fb_error *err) 
   if (config->window_calls && config->window_time)
     return fb_fail(err, FB_E_USAGE, "breaker: it has window_calls or window_time, not both");
   if (config->window_calls > 1000000)
-    return fb_fail(err, FB_E_USAGE, "breaker: window_calls is %u; at most 1000000", config->window_calls);
+    return fb_fail(err, FB_E_USAGE, "breaker: window_calls is %u; at most 1000000",
+                   config->window_calls);
   if (buckets < 2 || buckets > 63)
     return fb_fail(err, FB_E_USAGE, "breaker: buckets is %u; it is 2 to 63", buckets);
   if (config->window_time < 0 || (config->window_time && config->window_time / buckets < 1000))
     return fb_fail(err, FB_E_USAGE, "breaker: a bucket of window_time is shorter than 1 µs");
-  if (!(config->failure_rate >= 0 && config->failure_rate <= 1) || !(config->slow_rate >= 0 && config->slow_rate <= 1))
+  if (!(config->failure_rate >= 0 && config->failure_rate <= 1) ||
+      !(config->slow_rate >= 0 && config->slow_rate <= 1))
     return fb_fail(err, FB_E_USAGE, "breaker: a rate is 0 to 1");
   if ((config->failure_rate > 0 || config->slow_rate > 0) != window)
     return fb_fail(err, FB_E_USAGE, "breaker: a rate needs a window, and a window a rate");
@@ -81,13 +83,16 @@ static fb_status S_check(const fb_breaker_config *config, fb_error *err) {
   if (config->wait_max && config->wait_max < config->wait)
     return fb_fail(err, FB_E_USAGE, "breaker: wait_max is shorter than wait");
   if (config->wait_factor != 0 && !(config->wait_factor >= 1 && config->wait_factor <= 1e6))
-    return fb_fail(err, FB_E_USAGE, "breaker: wait_factor is %g; it is 1 to 1000000", config->wait_factor);
+    return fb_fail(err, FB_E_USAGE, "breaker: wait_factor is %g; it is 1 to 1000000",
+                   config->wait_factor);
   if (!(config->wait_jitter >= 0 && config->wait_jitter <= 1))
-    return fb_fail(err, FB_E_USAGE, "breaker: wait_jitter is %g; it is 0 to 1", config->wait_jitter);
+    return fb_fail(err, FB_E_USAGE, "breaker: wait_jitter is %g; it is 0 to 1",
+                   config->wait_jitter);
   if (config->probes > COUNT_MASK || config->close_after > COUNT_MASK)
     return fb_fail(err, FB_E_USAGE, "breaker: probes and close_after are at most 65535");
   if (config->stripes > 64 || (config->stripes & (config->stripes - 1)))
-    return fb_fail(err, FB_E_USAGE, "breaker: stripes is %u; it is a power of two up to 64", config->stripes);
+    return fb_fail(err, FB_E_USAGE, "breaker: stripes is %u; it is a power of two up to 64",
+                   config->stripes);
   return FB_OK;
 }
 
@@ -95,7 +100,8 @@ static void S_defaults(fb_breaker_config *config) {
   if (!config->stripes) config->stripes = fb_stripe_count();
   if (!config->wait) config->wait = 30 * FB_SECOND;
   if (config->wait_factor == 0) config->wait_factor = 1;
-  if (!config->wait_max) config->wait_max = config->wait > 3600 * FB_SECOND ? config->wait : 3600 * FB_SECOND;
+  if (!config->wait_max)
+    config->wait_max = config->wait > 3600 * FB_SECOND ? config->wait : 3600 * FB_SECOND;
   if (!config->probes) config->probes = 1;
   if (!config->close_after) config->close_after = config->probes;
 }
@@ -109,7 +115,8 @@ fb_status fb_breaker_new(const fb_breaker_config *config, const fb_allocator *al
   size_t size = sizeof(fb_breaker) + fb_window_size(&full) + FB_LINE;
   void *block = fb_alloc_zero(allocator, size);
   if (!block) return fb_fail(err, FB_E_NOMEM, "no memory for a breaker");
-  fb_breaker *breaker = (fb_breaker *)(((uintptr_t)block + FB_LINE - 1) & ~(uintptr_t)(FB_LINE - 1));
+  fb_breaker *breaker =
+      (fb_breaker *)(((uintptr_t)block + FB_LINE - 1) & ~(uintptr_t)(FB_LINE - 1));
   if (pthread_mutex_init(&breaker->lock, NULL) != 0) {
     fb_free(allocator, block, size);
     return fb_fail(err, FB_E_NOMEM, "no memory for a breaker's lock");
@@ -141,7 +148,8 @@ static int64_t S_next_wait(fb_breaker *breaker) {
   const fb_breaker_config *config = &breaker->config;
   double max = (double)config->wait_max, wait = breaker->next_wait;
   breaker->next_wait = wait * config->wait_factor < max ? wait * config->wait_factor : max;
-  if (config->wait_jitter > 0) wait *= 1 + config->wait_jitter * (2 * fb_random_unit(&breaker->random) - 1);
+  if (config->wait_jitter > 0)
+    wait *= 1 + config->wait_jitter * (2 * fb_random_unit(&breaker->random) - 1);
   return (int64_t)(wait < max ? wait : max);
 }
 
@@ -150,17 +158,20 @@ static int64_t S_after(int64_t now, int64_t wait) {
 }
 
 /* Under the lock. Returns the new word's lower half. */
-static fb_permit S_enter(fb_breaker *breaker, fb_breaker_state to, fb_breaker_reason reason, int64_t now,
-                         fb_breaker_event *event) {
+static fb_permit S_enter(fb_breaker *breaker, fb_breaker_state to, fb_breaker_reason reason,
+                         int64_t now, fb_breaker_event *event) {
   uint32_t word = (uint32_t)atomic_load_explicit(&breaker->word, memory_order_relaxed);
-  *event = (fb_breaker_event){.from = (fb_breaker_state)(word & STATE_MASK), .to = to, .reason = reason, .at = now};
+  *event = (fb_breaker_event){
+      .from = (fb_breaker_state)(word & STATE_MASK), .to = to, .reason = reason, .at = now};
   if (to == FB_BREAKER_OPEN) {
     atomic_fetch_add_explicit(&breaker->opened, 1, memory_order_relaxed);
     event->wait = S_next_wait(breaker);
-    atomic_store_explicit(&breaker->until, now > FB_NEVER - event->wait ? FB_NEVER : now + event->wait,
+    atomic_store_explicit(&breaker->until,
+                          now > FB_NEVER - event->wait ? FB_NEVER : now + event->wait,
                           memory_order_relaxed);
   } else if (to == FB_BREAKER_HALF_OPEN) {
-    atomic_store_explicit(&breaker->until, S_after(now, breaker->config.probe_time), memory_order_relaxed);
+    atomic_store_explicit(&breaker->until, S_after(now, breaker->config.probe_time),
+                          memory_order_relaxed);
   } else {
     atomic_store_explicit(&breaker->opened, 0, memory_order_relaxed);
     breaker->next_wait = (double)breaker->config.wait;
@@ -180,7 +191,8 @@ static void S_tell(fb_breaker *breaker, const fb_breaker_event *event) {
 }
 
 /* From the state that `permit` stands for; does nothing if that is over. */
-static void S_move(fb_breaker *breaker, fb_permit permit, fb_breaker_state to, fb_breaker_reason reason, int64_t now) {
+static void S_move(fb_breaker *breaker, fb_permit permit, fb_breaker_state to,
+                   fb_breaker_reason reason, int64_t now) {
   fb_breaker_event event;
   pthread_mutex_lock(&breaker->lock);
   bool mine = (uint32_t)atomic_load_explicit(&breaker->word, memory_order_relaxed) == permit;
@@ -190,7 +202,8 @@ static void S_move(fb_breaker *breaker, fb_permit permit, fb_breaker_state to, f
 }
 
 fb_status fb_breaker_force(fb_breaker *breaker, fb_breaker_state state, int64_t now) {
-  if (state < FB_BREAKER_CLOSED || state > FB_BREAKER_DISABLED || state == FB_BREAKER_HALF_OPEN) return FB_E_USAGE;
+  if (state < FB_BREAKER_CLOSED || state > FB_BREAKER_DISABLED || state == FB_BREAKER_HALF_OPEN)
+    return FB_E_USAGE;
   fb_breaker_event event;
   pthread_mutex_lock(&breaker->lock);
   S_enter(breaker, state, FB_BREAKER_BY_HAND, now, &event);
@@ -221,8 +234,8 @@ static fb_permit S_admit_probe(fb_breaker *breaker, uint64_t word, int64_t now) 
     if (now >= atomic_load_explicit(&breaker->until, memory_order_relaxed))
       S_move(breaker, permit, FB_BREAKER_OPEN, FB_BREAKER_BY_LOST_PROBES, now);
     return 0;
-  } while (!atomic_compare_exchange_weak_explicit(&breaker->word, &word, word + ONE_PROBE, memory_order_acq_rel,
-                                                  memory_order_acquire));
+  } while (!atomic_compare_exchange_weak_explicit(&breaker->word, &word, word + ONE_PROBE,
+                                                  memory_order_acq_rel, memory_order_acquire));
   return permit;
 }
 
@@ -240,7 +253,8 @@ fb_permit fb_breaker_admit(fb_breaker *breaker, int64_t now) {
 
 /* ── Recording ── */
 
-static void S_record_probe(fb_breaker *breaker, fb_permit permit, fb_result result, bool slow, int64_t now) {
+static void S_record_probe(fb_breaker *breaker, fb_permit permit, fb_result result, bool slow,
+                           int64_t now) {
   uint64_t word = atomic_load_explicit(&breaker->word, memory_order_acquire), next;
   bool good = result == FB_RESULT_OK && !slow;
   if (!good && result != FB_RESULT_IGNORED) {
@@ -263,7 +277,8 @@ static void S_judge(fb_breaker *breaker, fb_permit permit, int64_t now) {
          passed == FB_BAD_FAILED ? FB_BREAKER_BY_FAILURE_RATE : FB_BREAKER_BY_SLOW_RATE, now);
 }
 
-static void S_record_bad(fb_breaker *breaker, fb_permit permit, bool failed, bool slow, int64_t now) {
+static void S_record_bad(fb_breaker *breaker, fb_permit permit, bool failed, bool slow,
+                         int64_t now) {
   fb_window_add_bad(&breaker->window, failed, slow, now);
   uint32_t row = 0;
   if (failed && breaker->consecutive_limit)
@@ -276,7 +291,8 @@ static void S_record_bad(fb_breaker *breaker, fb_permit permit, bool failed, boo
     S_judge(breaker, permit, now);
 }
 
-void fb_breaker_record(fb_breaker *breaker, fb_permit permit, fb_result result, int64_t duration, int64_t now) {
+void fb_breaker_record(fb_breaker *breaker, fb_permit permit, fb_result result, int64_t duration,
+                       int64_t now) {
   uint64_t word = atomic_load_explicit(&breaker->word, memory_order_acquire);
   if ((uint32_t)word != permit || permit == 0) return;
   uint32_t state = permit & STATE_MASK;
@@ -299,10 +315,12 @@ void fb_breaker_record(fb_breaker *breaker, fb_permit permit, fb_result result, 
 /* ── Looking at it ── */
 
 int64_t fb_breaker_left(fb_breaker *breaker, int64_t now) {
-  uint32_t state = (uint32_t)atomic_load_explicit(&breaker->word, memory_order_acquire) & STATE_MASK;
+  uint32_t state =
+      (uint32_t)atomic_load_explicit(&breaker->word, memory_order_acquire) & STATE_MASK;
   if (state == FB_BREAKER_FORCED_OPEN) return FB_NEVER;
   if (state != FB_BREAKER_OPEN) return 0;
-  return fb_deadline_left((fb_deadline){atomic_load_explicit(&breaker->until, memory_order_relaxed)}, now);
+  return fb_deadline_left(
+      (fb_deadline){atomic_load_explicit(&breaker->until, memory_order_relaxed)}, now);
 }
 
 fb_breaker_stats fb_breaker_statistics(fb_breaker *breaker, int64_t now) {
@@ -328,7 +346,8 @@ const char *fb_breaker_state_name(fb_breaker_state state) {
 }
 
 const char *fb_breaker_reason_name(fb_breaker_reason reason) {
-  static const char *const names[] = {"consecutive failures", "failure rate", "slow rate",   "wait over",
-                                      "probes succeeded",     "probe failed", "probes lost", "by hand"};
+  static const char *const names[] = {
+      "consecutive failures", "failure rate", "slow rate",   "wait over",
+      "probes succeeded",     "probe failed", "probes lost", "by hand"};
   return (unsigned)reason <= FB_BREAKER_BY_HAND ? names[reason] : "?";
 }

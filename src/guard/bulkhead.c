@@ -13,7 +13,8 @@
 #include <stdatomic.h>
 
 #define ONE_WAITING (UINT64_C(1) << 32)
-#define SAMPLE_BITS 12 /* of `sampled`: calls; above them the sum of their latencies in nanoseconds */
+#define SAMPLE_BITS \
+  12 /* of `sampled`: calls; above them the sum of their latencies in nanoseconds */
 #define LATENCY_MAX (INT64_C(1) << 38)
 
 struct fb_bulkhead {
@@ -43,8 +44,10 @@ static fb_status S_check(const fb_bulkhead_config *config, fb_error *err) {
     return fb_fail(err, FB_E_USAGE, "bulkhead: there is no adapt %d", (int)config->adapt);
   if (config->adapt == FB_ADAPT_AIMD && config->target <= 0)
     return fb_fail(err, FB_E_USAGE, "bulkhead: adapting to latency needs a target");
-  if (config->sample > 2000) return fb_fail(err, FB_E_USAGE, "bulkhead: sample is %u; at most 2000", config->sample);
-  if (config->least > config->limit || config->most > 1000000 || (config->most && config->most < config->limit))
+  if (config->sample > 2000)
+    return fb_fail(err, FB_E_USAGE, "bulkhead: sample is %u; at most 2000", config->sample);
+  if (config->least > config->limit || config->most > 1000000 ||
+      (config->most && config->most < config->limit))
     return fb_fail(err, FB_E_USAGE, "bulkhead: limit is not between least and most");
   return FB_OK;
 }
@@ -56,7 +59,8 @@ fb_status fb_bulkhead_new(const fb_bulkhead_config *config, const fb_allocator *
   size_t size = sizeof(fb_bulkhead) + FB_LINE;
   void *block = fb_alloc_zero(allocator, size);
   if (!block) return fb_fail(err, FB_E_NOMEM, "no memory for a bulkhead");
-  fb_bulkhead *bulkhead = (fb_bulkhead *)(((uintptr_t)block + FB_LINE - 1) & ~(uintptr_t)(FB_LINE - 1));
+  fb_bulkhead *bulkhead =
+      (fb_bulkhead *)(((uintptr_t)block + FB_LINE - 1) & ~(uintptr_t)(FB_LINE - 1));
   if (pthread_mutex_init(&bulkhead->lock, NULL) != 0) {
     fb_free(allocator, block, size);
     return fb_fail(err, FB_E_NOMEM, "no memory for a bulkhead's lock");
@@ -84,18 +88,24 @@ void fb_bulkhead_free(fb_bulkhead *bulkhead) {
 /* ── The queue, under the lock ── */
 
 static void S_unlink(fb_bulkhead *bulkhead, fb_ticket *ticket) {
-  if (ticket->before) ticket->before->next = ticket->next;
-  else bulkhead->first = ticket->next;
-  if (ticket->next) ticket->next->before = ticket->before;
-  else bulkhead->last = ticket->before;
+  if (ticket->before)
+    ticket->before->next = ticket->next;
+  else
+    bulkhead->first = ticket->next;
+  if (ticket->next)
+    ticket->next->before = ticket->before;
+  else
+    bulkhead->last = ticket->before;
   ticket->next = ticket->before = NULL;
 }
 
 static void S_append(fb_bulkhead *bulkhead, fb_ticket *ticket) {
   ticket->next = NULL;
   ticket->before = bulkhead->last;
-  if (bulkhead->last) bulkhead->last->next = ticket;
-  else bulkhead->first = ticket;
+  if (bulkhead->last)
+    bulkhead->last->next = ticket;
+  else
+    bulkhead->first = ticket;
   bulkhead->last = ticket;
 }
 
@@ -116,9 +126,10 @@ static void S_drop_expired(fb_bulkhead *bulkhead, int64_t now) {
 static bool S_take_room(fb_bulkhead *bulkhead, uint64_t waiting) {
   uint64_t word = atomic_load_explicit(&bulkhead->word, memory_order_relaxed);
   do
-    if ((uint32_t)word >= atomic_load_explicit(&bulkhead->limit, memory_order_relaxed)) return false;
-  while (!atomic_compare_exchange_weak_explicit(&bulkhead->word, &word, word + 1 - waiting, memory_order_acquire,
-                                                memory_order_relaxed));
+    if ((uint32_t)word >= atomic_load_explicit(&bulkhead->limit, memory_order_relaxed))
+      return false;
+  while (!atomic_compare_exchange_weak_explicit(&bulkhead->word, &word, word + 1 - waiting,
+                                                memory_order_acquire, memory_order_relaxed));
   return true;
 }
 
@@ -149,12 +160,13 @@ bool fb_bulkhead_try(fb_bulkhead *bulkhead) {
   uint64_t word = atomic_load_explicit(&bulkhead->word, memory_order_relaxed);
   do /* with anybody waiting, the word is more than any limit */
     if (word >= atomic_load_explicit(&bulkhead->limit, memory_order_relaxed)) return false;
-  while (!atomic_compare_exchange_weak_explicit(&bulkhead->word, &word, word + 1, memory_order_acquire,
-                                                memory_order_relaxed));
+  while (!atomic_compare_exchange_weak_explicit(&bulkhead->word, &word, word + 1,
+                                                memory_order_acquire, memory_order_relaxed));
   return true;
 }
 
-fb_ticket_state fb_bulkhead_enter(fb_bulkhead *bulkhead, fb_ticket *ticket, fb_deadline deadline, int64_t now) {
+fb_ticket_state fb_bulkhead_enter(fb_bulkhead *bulkhead, fb_ticket *ticket, fb_deadline deadline,
+                                  int64_t now) {
   if (fb_bulkhead_try(bulkhead)) return ticket->state = FB_TICKET_IN;
   if (bulkhead->config.queue == 0) return ticket->state = FB_TICKET_REFUSED;
   fb_ticket_state state = FB_TICKET_WAITING;
@@ -167,7 +179,9 @@ fb_ticket_state fb_bulkhead_enter(fb_bulkhead *bulkhead, fb_ticket *ticket, fb_d
   }
   do {
     bool room = word < atomic_load_explicit(&bulkhead->limit, memory_order_relaxed);
-    state = room ? FB_TICKET_IN : word >> 32 >= bulkhead->config.queue ? FB_TICKET_REFUSED : FB_TICKET_WAITING;
+    state = room                                   ? FB_TICKET_IN
+            : word >> 32 >= bulkhead->config.queue ? FB_TICKET_REFUSED
+                                                   : FB_TICKET_WAITING;
   } while (state != FB_TICKET_REFUSED &&
            !atomic_compare_exchange_weak_explicit(&bulkhead->word, &word,
                                                   word + (state == FB_TICKET_IN ? 1 : ONE_WAITING),
@@ -206,7 +220,8 @@ static double S_adapted(fb_bulkhead *bulkhead, double mean, bool dropped, bool u
     return used ? wish + 1 : wish; /* unused, a higher limit would prove nothing */
   }
   bulkhead->usual = bulkhead->usual > 0 ? bulkhead->usual * 0.95 + mean * 0.05 : mean;
-  if (bulkhead->usual > 2 * mean) bulkhead->usual *= 0.95; /* recovered: forget the bad times sooner */
+  if (bulkhead->usual > 2 * mean)
+    bulkhead->usual *= 0.95; /* recovered: forget the bad times sooner */
   if (dropped) return wish * 0.9;
   /* Up to half as long again is noise, not a queue on the other side. */
   double gradient = fmin(1, fmax(0.5, 1.5 * bulkhead->usual / fmax(mean, 1)));
@@ -221,7 +236,8 @@ static void S_adapt(fb_bulkhead *bulkhead, int64_t now) {
   bool dropped = atomic_exchange_explicit(&bulkhead->dropped, 0, memory_order_relaxed) != 0;
   bool used = atomic_exchange_explicit(&bulkhead->used, 0, memory_order_relaxed) != 0;
   pthread_mutex_lock(&bulkhead->lock);
-  double wish = S_adapted(bulkhead, (double)(sampled >> SAMPLE_BITS) / (double)calls, dropped, used);
+  double wish =
+      S_adapted(bulkhead, (double)(sampled >> SAMPLE_BITS) / (double)calls, dropped, used);
   bulkhead->wish = fmin(bulkhead->config.most, fmax(bulkhead->config.least, wish));
   atomic_store_explicit(&bulkhead->limit, (uint32_t)bulkhead->wish, memory_order_relaxed);
   pthread_mutex_unlock(&bulkhead->lock);
@@ -230,19 +246,22 @@ static void S_adapt(fb_bulkhead *bulkhead, int64_t now) {
 
 static bool S_sample(fb_bulkhead *bulkhead, uint32_t in, int64_t latency, fb_result result) {
   if (result == FB_RESULT_IGNORED) return false;
-  if (result == FB_RESULT_FAILED) atomic_store_explicit(&bulkhead->dropped, 1, memory_order_relaxed);
+  if (result == FB_RESULT_FAILED)
+    atomic_store_explicit(&bulkhead->dropped, 1, memory_order_relaxed);
   bool used = in >= (atomic_load_explicit(&bulkhead->limit, memory_order_relaxed) + 1) / 2;
   if (used && !atomic_load_explicit(&bulkhead->used, memory_order_relaxed))
     atomic_store_explicit(&bulkhead->used, 1, memory_order_relaxed);
   uint64_t nanos = latency < 0 ? 0 : (uint64_t)(latency < LATENCY_MAX ? latency : LATENCY_MAX);
-  uint64_t before = atomic_fetch_add_explicit(&bulkhead->sampled, nanos << SAMPLE_BITS | 1, memory_order_relaxed);
+  uint64_t before =
+      atomic_fetch_add_explicit(&bulkhead->sampled, nanos << SAMPLE_BITS | 1, memory_order_relaxed);
   return (before & ((1u << SAMPLE_BITS) - 1)) + 1 >= bulkhead->config.sample;
 }
 
 void fb_bulkhead_leave(fb_bulkhead *bulkhead, int64_t latency, fb_result result, int64_t now) {
   uint64_t before = atomic_fetch_sub_explicit(&bulkhead->word, 1, memory_order_release);
   if (FB_UNLIKELY(before >> 32)) S_let_in(bulkhead, now);
-  if (bulkhead->config.adapt != FB_ADAPT_NONE && S_sample(bulkhead, (uint32_t)before, latency, result))
+  if (bulkhead->config.adapt != FB_ADAPT_NONE &&
+      S_sample(bulkhead, (uint32_t)before, latency, result))
     S_adapt(bulkhead, now);
 }
 
@@ -279,7 +298,8 @@ static bool S_sleep(S_sleeper *sleeper, int64_t left) {
   until.tv_nsec = (long)(nanos % FB_SECOND);
   pthread_mutex_lock(&sleeper->lock);
   int status = 0;
-  while (!sleeper->in && status == 0) status = pthread_cond_timedwait(&sleeper->woken, &sleeper->lock, &until);
+  while (!sleeper->in && status == 0)
+    status = pthread_cond_timedwait(&sleeper->woken, &sleeper->lock, &until);
   bool in = sleeper->in;
   pthread_mutex_unlock(&sleeper->lock);
   return in;
@@ -298,7 +318,8 @@ static bool S_sleeper_init(S_sleeper *sleeper) {
   return false;
 }
 
-fb_ticket_state fb_bulkhead_wait(fb_bulkhead *bulkhead, fb_deadline deadline, const fb_clock *clock) {
+fb_ticket_state fb_bulkhead_wait(fb_bulkhead *bulkhead, fb_deadline deadline,
+                                 const fb_clock *clock) {
   S_sleeper sleeper;
   if (fb_bulkhead_try(bulkhead)) return FB_TICKET_IN;
   if (!clock) clock = fb_clock_system();
@@ -310,8 +331,10 @@ fb_ticket_state fb_bulkhead_wait(fb_bulkhead *bulkhead, fb_deadline deadline, co
     state = FB_TICKET_IN;
     if (!S_sleep(&sleeper, fb_deadline_left((fb_deadline){ticket.deadline}, now))) {
       /* Either it is out of the queue now, or whoever let it in is about to say so, and needs the sleeper. */
-      if (fb_bulkhead_cancel(bulkhead, &ticket)) state = FB_TICKET_EXPIRED;
-      else while (!S_sleep(&sleeper, FB_NEVER)) {
+      if (fb_bulkhead_cancel(bulkhead, &ticket))
+        state = FB_TICKET_EXPIRED;
+      else
+        while (!S_sleep(&sleeper, FB_NEVER)) {
         }
       if (sleeper.in) state = FB_TICKET_IN;
     }

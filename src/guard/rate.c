@@ -13,7 +13,8 @@ fb_status fb_rate_init(fb_rate *rate, uint32_t tokens, int64_t per, uint32_t bur
   int64_t interval = per / tokens + (per % tokens != 0);
   if (interval < 100) return fb_fail(err, FB_E_USAGE, "rate: more than 10000000 tokens a second");
   if (burst == 0) burst = 1;
-  if (interval > DEPTH_MAX / burst) return fb_fail(err, FB_E_USAGE, "rate: the burst takes longer than 36 years to refill");
+  if (interval > DEPTH_MAX / burst)
+    return fb_fail(err, FB_E_USAGE, "rate: the burst takes longer than 36 years to refill");
   *rate = (fb_rate){.interval = interval, .depth = interval * burst, .burst = burst};
   __atomic_store_n(&rate->next, INT64_MIN, __ATOMIC_RELAXED);
   return FB_OK;
@@ -30,16 +31,19 @@ static bool S_spend(int64_t *full, int64_t depth, int64_t spent, int64_t now, in
   return true;
 }
 
-bool fb_rate_reserve(fb_rate *rate, uint32_t cost, int64_t now, int64_t patience, int64_t *ret_wait) {
+bool fb_rate_reserve(fb_rate *rate, uint32_t cost, int64_t now, int64_t patience,
+                     int64_t *ret_wait) {
   if (FB_UNLIKELY(cost > rate->burst)) {
     if (ret_wait) *ret_wait = FB_NEVER;
     return false;
   }
-  int64_t spent = rate->interval * cost, seen = __atomic_load_n(&rate->next, __ATOMIC_RELAXED), full;
+  int64_t spent = rate->interval * cost, seen = __atomic_load_n(&rate->next, __ATOMIC_RELAXED),
+          full;
   do {
     full = seen;
     if (!S_spend(&full, rate->depth, spent, now, patience, ret_wait)) return false;
-  } while (!__atomic_compare_exchange_n(&rate->next, &seen, full, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+  } while (!__atomic_compare_exchange_n(&rate->next, &seen, full, true, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED));
   return true;
 }
 
@@ -50,10 +54,12 @@ bool fb_rate_take(fb_rate *rate, uint32_t cost, int64_t now, int64_t *ret_wait) 
 /* ── Sliding window ── */
 
 fb_status fb_rate_window_init(fb_rate_window *rate, uint32_t limit, int64_t window, fb_error *err) {
-  if (limit < 1 || limit > COUNT_MAX) return fb_fail(err, FB_E_USAGE, "rate: limit is %u; it is 1 to 65535", limit);
+  if (limit < 1 || limit > COUNT_MAX)
+    return fb_fail(err, FB_E_USAGE, "rate: limit is %u; it is 1 to 65535", limit);
   if (window < 1000 || window > 12 * 3600 * FB_SECOND)
     return fb_fail(err, FB_E_USAGE, "rate: a window is 1 µs to 12 h");
-  *rate = (fb_rate_window){.window = (uint64_t)window, .per_nano = UINT64_MAX / (uint64_t)window + 1, .limit = limit};
+  *rate = (fb_rate_window){
+      .window = (uint64_t)window, .per_nano = UINT64_MAX / (uint64_t)window + 1, .limit = limit};
   return FB_OK;
 }
 
@@ -100,12 +106,14 @@ bool fb_rate_window_take(fb_rate_window *rate, uint32_t cost, int64_t now, int64
   do {
     S_view view = S_look(rate, seen, now);
     uint64_t old = view.before * (rate->window - view.into); /* < 2^62 */
-    if (cost > rate->limit || (view.count + cost) * rate->window + old > rate->limit * rate->window) {
+    if (cost > rate->limit ||
+        (view.count + cost) * rate->window + old > rate->limit * rate->window) {
       if (ret_wait) *ret_wait = S_window_wait(rate, &view, cost);
       return false;
     }
     next = (uint64_t)view.number << 32 | view.before << 16 | (view.count + cost);
-  } while (!__atomic_compare_exchange_n(&rate->word, &seen, next, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+  } while (!__atomic_compare_exchange_n(&rate->word, &seen, next, true, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED));
   if (ret_wait) *ret_wait = 0;
   return true;
 }

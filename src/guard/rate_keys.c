@@ -40,7 +40,8 @@ fb_status fb_rate_keys_new(const fb_rate_keys_config *config, const fb_allocator
   fb_status status = fb_rate_init(&rate, config->tokens, config->per, config->burst, err);
   if (status != FB_OK) return status;
   uint32_t keys = config->keys ? config->keys : KEYS;
-  if (keys > KEYS_MAX) return fb_fail(err, FB_E_USAGE, "rate: keys is %u; at most %d", keys, KEYS_MAX);
+  if (keys > KEYS_MAX)
+    return fb_fail(err, FB_E_USAGE, "rate: keys is %u; at most %d", keys, KEYS_MAX);
   /* Four of seven places filled on average: a full set is rare, though never impossible. */
   uint64_t sets = 1;
   while (sets * 4 < keys) sets *= 2;
@@ -92,7 +93,8 @@ static int S_place(const S_set *set, uint64_t key) {
 }
 
 /* Under the lock. How long until the tokens are there; 0: they were taken. */
-static int64_t S_take(const fb_rate_keys *rates, S_set *set, uint64_t key, int64_t spent, int64_t now) {
+static int64_t S_take(const fb_rate_keys *rates, S_set *set, uint64_t key, int64_t spent,
+                      int64_t now) {
   int place = S_place(set, key);
   int64_t full = set->full[place];
   if (set->keys[place] != key) {
@@ -107,7 +109,8 @@ static int64_t S_take(const fb_rate_keys *rates, S_set *set, uint64_t key, int64
   return 0;
 }
 
-bool fb_rate_keys_take(fb_rate_keys *rates, fb_slice key, uint32_t cost, int64_t now, int64_t *ret_wait) {
+bool fb_rate_keys_take(fb_rate_keys *rates, fb_slice key, uint32_t cost, int64_t now,
+                       int64_t *ret_wait) {
   uint64_t hash = fb_hash_bytes(key.ptr, key.len, rates->seed);
   S_set *set = S_at(rates, hash & rates->mask);
   int64_t wait = FB_NEVER;

@@ -94,7 +94,8 @@ static double S_backoff(fb_retry *retry) {
 
 static int64_t S_wait(fb_retry *retry, int64_t after) {
   double wait = S_backoff(retry);
-  fb_jitter jitter = retry->policy->backoff == FB_BACKOFF_DECORRELATED ? FB_JITTER_NONE : retry->policy->jitter;
+  fb_jitter jitter =
+      retry->policy->backoff == FB_BACKOFF_DECORRELATED ? FB_JITTER_NONE : retry->policy->jitter;
   if (jitter == FB_JITTER_FULL) wait *= S_unit(retry);
   if (jitter == FB_JITTER_EQUAL) wait = wait / 2 + wait / 2 * S_unit(retry);
   if (after <= 0) return (int64_t)wait;

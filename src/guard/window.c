@@ -14,7 +14,9 @@ static uint32_t S_power_above(uint32_t n) {
 }
 
 static fb_window_kind S_kind(const fb_breaker_config *config) {
-  return config->window_calls ? FB_WINDOW_CALLS : config->window_time ? FB_WINDOW_TIME : FB_WINDOW_NONE;
+  return config->window_calls  ? FB_WINDOW_CALLS
+         : config->window_time ? FB_WINDOW_TIME
+                               : FB_WINDOW_NONE;
 }
 
 static size_t S_stripes(const fb_breaker_config *config) {
@@ -24,7 +26,8 @@ static size_t S_stripes(const fb_breaker_config *config) {
 /* In words, whole lines. */
 static size_t S_ring(const fb_breaker_config *config) {
   size_t words = 1;
-  if (S_kind(config) == FB_WINDOW_TIME) words = S_power_above(config->buckets ? config->buckets : BUCKETS);
+  if (S_kind(config) == FB_WINDOW_TIME)
+    words = S_power_above(config->buckets ? config->buckets : BUCKETS);
   return (words + WORDS_PER_LINE - 1) / WORDS_PER_LINE * WORDS_PER_LINE;
 }
 
@@ -56,7 +59,8 @@ void fb_window_init(fb_window *window, const fb_breaker_config *config, void *me
   }
   window->stripes = memory;
   _Atomic uint64_t *log = window->stripes + S_stripes(config) * window->stride;
-  for (int kind = 0; kind < FB_BAD_KINDS; kind++) window->bad[kind].at = log + (size_t)kind * S_log(config);
+  for (int kind = 0; kind < FB_BAD_KINDS; kind++)
+    window->bad[kind].at = log + (size_t)kind * S_log(config);
   fb_window_reset(window);
 }
 
@@ -74,7 +78,8 @@ static bool S_slot_add(_Atomic uint64_t *ring, uint32_t mask, uint32_t epoch) {
   _Atomic uint64_t *slot = &ring[epoch & mask];
   uint64_t seen = atomic_load_explicit(slot, RELAXED);
   while ((int32_t)((uint32_t)(seen >> 32) - epoch) < 0)
-    if (atomic_compare_exchange_weak_explicit(slot, &seen, (uint64_t)epoch << 32 | 1, RELAXED, RELAXED))
+    if (atomic_compare_exchange_weak_explicit(slot, &seen, (uint64_t)epoch << 32 | 1, RELAXED,
+                                              RELAXED))
       return true;
   atomic_fetch_add_explicit(slot, 1, RELAXED);
   return false;
@@ -169,7 +174,8 @@ static fb_bad S_passed_calls(fb_window *window) {
   atomic_store_explicit(&window->watch, calls < window->minimum ? 2 : 0, RELAXED);
   if (calls < window->minimum) return FB_BAD_KINDS;
   for (int kind = 0; kind < FB_BAD_KINDS; kind++)
-    if (window->rate[kind] > 0 && S_log_has(window, (fb_bad)kind, S_need(window->rate[kind], calls), floor))
+    if (window->rate[kind] > 0 &&
+        S_log_has(window, (fb_bad)kind, S_need(window->rate[kind], calls), floor))
       return (fb_bad)kind;
   return FB_BAD_KINDS;
 }

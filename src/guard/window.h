@@ -23,7 +23,7 @@ typedef enum fb_bad { FB_BAD_FAILED, FB_BAD_SLOW, FB_BAD_KINDS } fb_bad;
 
 /* Of FB_WINDOW_CALLS, positions of the latest ones, a ring of `calls`; of FB_WINDOW_TIME, slots. */
 typedef struct fb_bad_log {
-  _Atomic uint64_t *at; /* NULL: this kind is not asked for */
+  _Atomic uint64_t *at;                    /* NULL: this kind is not asked for */
   _Alignas(FB_LINE) _Atomic uint64_t head; /* how many there ever were */
 } fb_bad_log;
 

@@ -10,7 +10,7 @@ enum { MOST_NESTED = 8, MOST_ERRORS = 100 };
 typedef struct S_plan {
   fb_ruleset *ruleset; /* NULL: the path is only known when it runs */
   fb_text *book, *facts;
-  const char *folder;  /* what such a path is relative to, with a slash; "" for the current one */
+  const char *folder; /* what such a path is relative to, with a slash; "" for the current one */
   const fb_allocator *allocator;
 } S_plan;
 
@@ -60,7 +60,9 @@ typedef struct S_job {
   fb_value facts;
 } S_job;
 
-static fb_status S_no_memory(fb_error *err) { return fb_fail(err, FB_E_NOMEM, "out of memory"); }
+static fb_status S_no_memory(fb_error *err) {
+  return fb_fail(err, FB_E_NOMEM, "out of memory");
+}
 
 static fb_status S_prepare(const void *tool_plan, fb_call *call, fb_error *err) {
   const S_plan *plan = tool_plan;
@@ -73,8 +75,8 @@ static fb_status S_prepare(const void *tool_plan, fb_call *call, fb_error *err) 
   status = fb_scope_text(&call->scope, plan->book, &path, err);
   if (status) return status;
   bool absolute = path.len && path.ptr[0] == '/';
-  job->path = fb_arena_printf(call->arena, "%s%.*s", absolute ? "" : plan->folder, (int)path.len,
-                              path.ptr);
+  job->path =
+      fb_arena_printf(call->arena, "%s%.*s", absolute ? "" : plan->folder, (int)path.len, path.ptr);
   return job->path ? FB_OK : S_no_memory(err);
 }
 
@@ -96,10 +98,9 @@ static void S_note_error(void *context, fb_session *session, const fb_error *err
   fb_arena *arena = work->call->arena;
   (void)session;
   if (work->error_count++ >= MOST_ERRORS) return;
-  const char *text =
-      err->file[0] ? fb_arena_printf(arena, "%s:%u:%u: %s", err->file, err->line, err->column,
-                                     err->text)
-                   : fb_arena_printf(arena, "%s", err->text);
+  const char *text = err->file[0] ? fb_arena_printf(arena, "%s:%u:%u: %s", err->file, err->line,
+                                                    err->column, err->text)
+                                  : fb_arena_printf(arena, "%s", err->text);
   if (!text || !fb_list_push(work->errors, arena, fb_string(fb_slice_of(text))))
     work->no_memory = true;
 }
@@ -111,8 +112,8 @@ static fb_status S_decision(void *context, fb_session *session, const fb_decisio
   (void)session;
   fb_map *map = fb_map_new(arena, decision->fields->len + 2);
   if (!map || fb_value_copy(arena, fb_string(decision->type), &type) ||
-      fb_value_copy(arena, fb_string(decision->rule), &rule) ||
-      !S_put(map, arena, "type", type) || !S_put(map, arena, "rule", rule))
+      fb_value_copy(arena, fb_string(decision->rule), &rule) || !S_put(map, arena, "type", type) ||
+      !S_put(map, arena, "rule", rule))
     return FB_E_NOMEM;
   for (uint32_t i = 0; i < decision->fields->len; i++) {
     const fb_entry *entry = &decision->fields->entries[i];
@@ -189,7 +190,8 @@ static fb_status S_facts(S_work *work, fb_value facts, fb_error *err) {
   for (uint32_t i = 0; i < facts.as.map->len && !status; i++) {
     const fb_entry *entry = &facts.as.map->entries[i];
     fb_slice type = fb_value_text(entry->key);
-    if (entry->key.kind != FB_STRING || (entry->value.kind != FB_LIST && entry->value.kind != FB_NULL))
+    if (entry->key.kind != FB_STRING ||
+        (entry->value.kind != FB_LIST && entry->value.kind != FB_NULL))
       return fb_fail(err, FB_E_STEP_VALUE, "`facts` as a map gives each type a list of facts");
     status = S_one(work, &type, entry->value, 0, err);
   }
@@ -222,15 +224,14 @@ static fb_status S_output(S_work *work, fb_error *err) {
 static fb_status S_session(const fb_ruleset *ruleset, fb_call *call, fb_value facts,
                            const fb_allocator *allocator, fb_error *err) {
   S_work work = {.call = call};
-  fb_session_options options = {.clock = call->world->clock,
-                                .deadline = call->deadline,
-                                .hash_seed = call->hash_seed,
-                                .zone = call->zone,
-                                .zone_context = call->zone_context,
-                                .max_errors = UINT64_MAX,
-                                .output = {.decision = S_decision,
-                                           .error = S_note_error,
-                                           .context = &work}};
+  fb_session_options options = {
+      .clock = call->world->clock,
+      .deadline = call->deadline,
+      .hash_seed = call->hash_seed,
+      .zone = call->zone,
+      .zone_context = call->zone_context,
+      .max_errors = UINT64_MAX,
+      .output = {.decision = S_decision, .error = S_note_error, .context = &work}};
   work.decisions = fb_list_new(call->arena, 16);
   work.errors = fb_list_new(call->arena, 4);
   if (!work.decisions || !work.errors) return S_no_memory(err);
@@ -252,11 +253,11 @@ static fb_status S_read_book(const S_plan *plan, fb_call *call, const char *path
   bool more = false;
   fb_buf_init(&text, plan->allocator, 0);
   fb_errors_init(&errors, plan->allocator, 1);
-  fb_status status =
-      call->world->read(call->world->context, path, 0, 16 << 20, &text, &more, err);
+  fb_status status = call->world->read(call->world->context, path, 0, 16 << 20, &text, &more, err);
   if (!status && more) status = fb_fail(err, FB_E_LIMIT, "%s is larger than 16 MiB", path);
   if (!status) {
-    status = fb_ruleset_read(fb_buf_slice(&text), path, plan->allocator, ret_ruleset, &errors, NULL);
+    status =
+        fb_ruleset_read(fb_buf_slice(&text), path, plan->allocator, ret_ruleset, &errors, NULL);
     if (status && errors.count)
       *err = errors.items[0];
     else if (status)

@@ -76,8 +76,8 @@ static void S_terminate(fb_active *active) {
   S_stop_timer(active);
   if (!active->process) return;
   run->world->signal(run->world->context, active->process, SIGTERM);
-  active->timer = run->world->timer_start(run->world->context,
-                                          fb_run_now(run) + run->options.grace, S_kill_now, active);
+  active->timer = run->world->timer_start(run->world->context, fb_run_now(run) + run->options.grace,
+                                          S_kill_now, active);
   if (!active->timer) S_kill_now(active);
 }
 
@@ -130,7 +130,8 @@ static fb_status S_start_process(fb_active *active) {
   fb_slice dir;
   process->label = active->call.label;
   fb_status status = fb_run_call_env(active, &active->error);
-  if (!status && step->input) status = fb_scope_text(scope, step->input, &process->input, &active->error);
+  if (!status && step->input)
+    status = fb_scope_text(scope, step->input, &process->input, &active->error);
   if (!status && step->dir) {
     status = fb_scope_text(scope, step->dir, &dir, &active->error);
     if (!status) process->dir = fb_arena_text(&active->arena, dir);
@@ -138,7 +139,8 @@ static fb_status S_start_process(fb_active *active) {
   }
   if (status) return status;
   fb_error err = {0};
-  status = run->world->start(run->world->context, process, S_exited, active, &active->process, &err);
+  status =
+      run->world->start(run->world->context, process, S_exited, active, &active->process, &err);
   if (status == FB_E_STEP_SPAWN) { /* the place is the argv in the document */
     fb_mission_fail(run->mission, step->action, &active->error, status, "%s", err.text);
     fb_error_hint(&active->error, "%s", err.hint);
@@ -152,10 +154,9 @@ static fb_status S_start_process(fb_active *active) {
 
 static fb_status S_label(fb_active *active) {
   const fb_step *step = &active->run->mission->steps[active->step];
-  const char *label =
-      step->for_each ? fb_arena_printf(&active->arena, "%.*s.%u", (int)step->id.len, step->id.ptr,
-                                       active->item)
-                     : fb_arena_text(&active->arena, step->id);
+  const char *label = step->for_each ? fb_arena_printf(&active->arena, "%.*s.%u", (int)step->id.len,
+                                                       step->id.ptr, active->item)
+                                     : fb_arena_text(&active->arena, step->id);
   if (!label) return fb_fail(&active->error, FB_E_NOMEM, "out of memory");
   active->call.label = label;
   return FB_OK;
@@ -184,8 +185,7 @@ static fb_status S_item_condition(fb_active *active, bool *ret_skip) {
   *ret_skip = false;
   if (!step->condition || !step->condition_by_item) return FB_OK;
   fb_step_scope scope = fb_run_scope(run, &active->arena);
-  fb_status status =
-      fb_cel_eval(step->condition, scope.slots, scope.cel, &value, &active->error);
+  fb_status status = fb_cel_eval(step->condition, scope.slots, scope.cel, &value, &active->error);
   if (!status && value.kind != FB_BOOL)
     status = fb_mission_fail(run->mission, step->condition_node, &active->error, FB_E_STEP_VALUE,
                              "the condition is %s, not a bool", fb_kind_name((fb_kind)value.kind));

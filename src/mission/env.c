@@ -13,8 +13,8 @@ typedef struct S_env {
 /* Replaces the variable or adds it; text.ptr NULL takes it away. */
 static fb_status S_set(S_env *env, fb_slice name, fb_slice text, fb_error *err) {
   uint32_t at = 0;
-  while (at < env->count && !(strncmp(env->items[at], name.ptr, name.len) == 0 &&
-                              env->items[at][name.len] == '='))
+  while (at < env->count &&
+         !(strncmp(env->items[at], name.ptr, name.len) == 0 && env->items[at][name.len] == '='))
     at++;
   if (!text.ptr) {
     if (at < env->count) env->items[at] = env->items[--env->count];
@@ -50,7 +50,8 @@ static fb_status S_open(S_env *env, fb_arena *arena, const char *const *from, ui
   return FB_OK;
 }
 
-static fb_status S_set_list(S_env *env, fb_step_scope *scope, const fb_env_list *list, fb_error *err) {
+static fb_status S_set_list(S_env *env, fb_step_scope *scope, const fb_env_list *list,
+                            fb_error *err) {
   for (uint32_t i = 0; i < list->count; i++) {
     fb_value value;
     fb_slice text = {0};
@@ -71,12 +72,10 @@ fb_status fb_run_env(fb_mission_run *run, fb_error *err) {
   uint32_t count = 0;
   while (inherited[count]) count++;
   S_env env;
-  fb_status status =
-      S_open(&env, &run->arena, inherited, count, mission->env.count + 3, err);
+  fb_status status = S_open(&env, &run->arena, inherited, count, mission->env.count + 3, err);
   fb_step_scope scope = fb_run_scope(run, &run->arena);
   if (!status) status = S_set_list(&env, &scope, &mission->env, err);
-  if (!status)
-    status = S_set(&env, FB_SLICE("FLYBALL_RUN_ID"), fb_slice_of(run->options.id), err);
+  if (!status) status = S_set(&env, FB_SLICE("FLYBALL_RUN_ID"), fb_slice_of(run->options.id), err);
   if (!status) status = S_set(&env, FB_SLICE("FLYBALL_MISSION"), mission->name, err);
   if (!status)
     status = S_set(&env, FB_SLICE("FLYBALL_MISSION_DIR"), fb_slice_of(mission->folder), err);

@@ -12,11 +12,11 @@ enum { TYPE_COUNT = sizeof S_types / sizeof *S_types };
 
 const fb_cel_type *fb_input_cel_type(const fb_input *input) {
   static const uint8_t kinds[TYPE_COUNT] = {
-      [FB_INPUT_STRING] = FB_CEL_STRING,       [FB_INPUT_INT] = FB_CEL_INT,
-      [FB_INPUT_UINT] = FB_CEL_UINT,           [FB_INPUT_DOUBLE] = FB_CEL_DOUBLE,
-      [FB_INPUT_BOOL] = FB_CEL_BOOL,           [FB_INPUT_TIMESTAMP] = FB_CEL_TIMESTAMP,
-      [FB_INPUT_DURATION] = FB_CEL_DURATION,   [FB_INPUT_ANY] = FB_CEL_DYN,
-      [FB_INPUT_LIST] = FB_CEL_DYN,            [FB_INPUT_MAP] = FB_CEL_DYN};
+      [FB_INPUT_STRING] = FB_CEL_STRING,     [FB_INPUT_INT] = FB_CEL_INT,
+      [FB_INPUT_UINT] = FB_CEL_UINT,         [FB_INPUT_DOUBLE] = FB_CEL_DOUBLE,
+      [FB_INPUT_BOOL] = FB_CEL_BOOL,         [FB_INPUT_TIMESTAMP] = FB_CEL_TIMESTAMP,
+      [FB_INPUT_DURATION] = FB_CEL_DURATION, [FB_INPUT_ANY] = FB_CEL_DYN,
+      [FB_INPUT_LIST] = FB_CEL_DYN,          [FB_INPUT_MAP] = FB_CEL_DYN};
   /* Without a value it is null, whatever its type. */
   if (!input->required && input->initial.kind == FB_ABSENT) return fb_cel_simple(FB_CEL_DYN);
   return fb_cel_simple(kinds[input->type]);
@@ -108,10 +108,11 @@ fb_status fb_input_convert(const fb_input *input, fb_value value, fb_value *ret_
     *ret_value = value;
     return FB_OK;
   }
-  fb_status status = fb_fail(err, FB_E_MISSION_INPUT, "input `%.*s` is to be %s, not %s",
-                             (int)input->name.len, input->name.ptr, S_types[input->type],
-                             fb_kind_name((fb_kind)value.kind));
-  if (input->type == FB_INPUT_DURATION) fb_error_hint(err, "a duration is written like 90s or 1h30m");
+  fb_status status =
+      fb_fail(err, FB_E_MISSION_INPUT, "input `%.*s` is to be %s, not %s", (int)input->name.len,
+              input->name.ptr, S_types[input->type], fb_kind_name((fb_kind)value.kind));
+  if (input->type == FB_INPUT_DURATION)
+    fb_error_hint(err, "a duration is written like 90s or 1h30m");
   if (input->type == FB_INPUT_TIMESTAMP)
     fb_error_hint(err, "a timestamp is written like 2026-11-20T16:00:00Z");
   return status;
@@ -147,9 +148,8 @@ fb_status fb_mission_parse_input(const fb_mission *mission, fb_slice name, fb_sl
     *ret_value = fb_string((fb_slice){copy, text.len});
     return FB_OK;
   }
-  status = fb_fail(err, FB_E_MISSION_INPUT, "input `%.*s` is to be %s: %.*s is none",
-                   (int)name.len, name.ptr, S_types[input->type],
-                   text.len > 60 ? 60 : (int)text.len, text.ptr);
+  status = fb_fail(err, FB_E_MISSION_INPUT, "input `%.*s` is to be %s: %.*s is none", (int)name.len,
+                   name.ptr, S_types[input->type], text.len > 60 ? 60 : (int)text.len, text.ptr);
   if (input->type == FB_INPUT_LIST || input->type == FB_INPUT_MAP)
     fb_error_hint(err, "it is written as JSON (%s)", json.text);
   return status;
@@ -168,8 +168,9 @@ static void S_load_type(fb_mission_loader *loader, const fb_node *node, fb_input
   if (near)
     snprintf(hint, sizeof hint, "did you mean `%s`?", near);
   else
-    snprintf(hint, sizeof hint, "a type is string, int, uint, double, bool, timestamp, duration, "
-                                "list, map or any");
+    snprintf(hint, sizeof hint,
+             "a type is string, int, uint, double, bool, timestamp, duration, "
+             "list, map or any");
   fb_doc_fail(loader->doc, node, loader->errors, FB_E_MISSION_INPUT, hint, "unknown type `%.*s`",
               (int)fb_node_text(node).len, fb_node_text(node).ptr);
 }
@@ -223,7 +224,9 @@ bool fb_inputs_load(fb_mission_loader *loader, const fb_node *node) {
   return true;
 }
 
-uint32_t fb_mission_inputs(const fb_mission *mission) { return mission->input_count; }
+uint32_t fb_mission_inputs(const fb_mission *mission) {
+  return mission->input_count;
+}
 
 void fb_mission_input(const fb_mission *mission, uint32_t number, fb_input_info *ret_info) {
   const fb_input *input = &mission->inputs[number];

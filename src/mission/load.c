@@ -10,8 +10,8 @@
 
 static const fb_tool *const S_own_tools[] = {&fb_tool_run, &fb_tool_shell, &fb_tool_write};
 
-static void S_fail(fb_mission_loader *loader, const fb_node *node, fb_status code,
-                   const char *hint, const char *text) {
+static void S_fail(fb_mission_loader *loader, const fb_node *node, fb_status code, const char *hint,
+                   const char *text) {
   fb_doc_fail(loader->doc, node, loader->errors, code, hint, "%s", text);
 }
 
@@ -135,10 +135,10 @@ static bool S_size_parse(fb_slice text, uint64_t *ret_size) {
   static const struct {
     const char *unit;
     uint64_t bytes;
-  } units[] = {{"", 1},           {"B", 1},
-               {"KB", 1000},      {"MB", 1000000},     {"GB", 1000000000},
-               {"KiB", 1 << 10},  {"MiB", 1 << 20},    {"GiB", 1 << 30},
-               {"K", 1 << 10},    {"M", 1 << 20},      {"G", 1 << 30}};
+  } units[] = {{"", 1},          {"B", 1},           {"KB", 1000},
+               {"MB", 1000000},  {"GB", 1000000000}, {"KiB", 1 << 10},
+               {"MiB", 1 << 20}, {"GiB", 1 << 30},   {"K", 1 << 10},
+               {"M", 1 << 20},   {"G", 1 << 30}};
   uint64_t number = 0;
   size_t i = 0;
   for (; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9'; i++) {
@@ -159,8 +159,8 @@ static bool S_size_parse(fb_slice text, uint64_t *ret_size) {
 static uint64_t S_size(fb_mission_loader *loader, const fb_node *node, uint64_t otherwise) {
   uint64_t size = 0;
   if (!node) return otherwise;
-  bool good = node->kind == FB_INT ? node->as.scalar.as.i >= 0
-                                   : S_size_parse(fb_node_text(node), &size);
+  bool good =
+      node->kind == FB_INT ? node->as.scalar.as.i >= 0 : S_size_parse(fb_node_text(node), &size);
   if (good && node->kind == FB_INT) size = (uint64_t)node->as.scalar.as.i;
   if (good && size <= UINT64_C(1) << 31) return size;
   fb_doc_fail(loader->doc, node, loader->errors, FB_E_MISSION_VALUE,
@@ -206,8 +206,20 @@ static void S_env(fb_mission_loader *loader, const fb_node *node, fb_env_list *l
 /* ── A step ──────────────────────────────────────────────────────────────────────────────────── */
 
 enum {
-  K_ID, K_DESCRIPTION, K_NEEDS, K_IF, K_ENV, K_TIMEOUT, K_ON_ERROR, K_PARSE, K_DIR, K_STDIN,
-  K_FOR_EACH, K_AS, K_PARALLEL, K_COUNT
+  K_ID,
+  K_DESCRIPTION,
+  K_NEEDS,
+  K_IF,
+  K_ENV,
+  K_TIMEOUT,
+  K_ON_ERROR,
+  K_PARSE,
+  K_DIR,
+  K_STDIN,
+  K_FOR_EACH,
+  K_AS,
+  K_PARALLEL,
+  K_COUNT
 };
 enum { MOST_TOOLS = 32 };
 
@@ -329,8 +341,8 @@ static void S_for_each(fb_mission_loader *loader, const fb_node *const *nodes, f
   }
   step->for_each = fb_loader_text(loader, nodes[K_FOR_EACH], NULL);
   fb_value constant;
-  if (step->for_each && fb_text_constant(step->for_each, &constant) &&
-      constant.kind != FB_LIST && constant.kind != FB_MAP)
+  if (step->for_each && fb_text_constant(step->for_each, &constant) && constant.kind != FB_LIST &&
+      constant.kind != FB_MAP)
     S_fail(loader, nodes[K_FOR_EACH], FB_E_MISSION_VALUE, "for_each: \"${{ steps.x.output }}\"",
            "`for_each` takes a list or a map, or an expression that gives one");
   step->item_parallel = S_parallel(loader, nodes[K_PARALLEL]);
@@ -349,8 +361,7 @@ static void S_for_each(fb_mission_loader *loader, const fb_node *const *nodes, f
   loader->in_item = true;
 }
 
-static void S_process_keys(fb_mission_loader *loader, const fb_node *const *nodes,
-                           fb_step *step) {
+static void S_process_keys(fb_mission_loader *loader, const fb_node *const *nodes, fb_step *step) {
   static const int only[] = {K_ENV, K_PARSE, K_DIR, K_STDIN};
   static const char *const formats[] = {"text", "lines", "json", "ndjson", "csv"};
   for (size_t i = 0; i < sizeof only / sizeof *only; i++)
@@ -371,8 +382,7 @@ static void S_condition(fb_mission_loader *loader, const fb_node *node, fb_step 
   size_t bytes = (loader->need_count - before) * sizeof(uint32_t);
   step->condition_need_count = (uint32_t)(loader->need_count - before);
   if (bytes == 0) return;
-  step->condition_needs =
-      fb_arena_copy(&loader->mission->arena, loader->needs + before, bytes);
+  step->condition_needs = fb_arena_copy(&loader->mission->arena, loader->needs + before, bytes);
   if (!step->condition_needs) {
     step->condition_need_count = 0;
     loader->out_of_memory = true;
@@ -403,9 +413,9 @@ static void S_step(fb_mission_loader *loader, const fb_node *node, uint32_t numb
   size_t others = loader->need_count;
   for (size_t i = 0; i < others; i++) loader->marks[loader->needs[i]] = 0;
   loader->need_count = 0;
-  uint32_t *kept = others ? fb_arena_copy(&loader->mission->arena, loader->needs,
-                                          others * sizeof(uint32_t))
-                          : NULL;
+  uint32_t *kept =
+      others ? fb_arena_copy(&loader->mission->arena, loader->needs, others * sizeof(uint32_t))
+             : NULL;
   S_condition(loader, nodes[K_IF], step);
   for (size_t i = 0; kept && i < others; i++) fb_loader_need(loader, kept[i]);
   S_written_needs(loader, nodes[K_NEEDS]);
@@ -451,9 +461,9 @@ static void S_step_id(fb_mission_loader *loader, const fb_node *node, uint32_t n
 static bool S_add(fb_mission_loader *loader, const char *prefix, fb_slice name,
                   const fb_cel_type *type, uint32_t expected) {
   uint32_t slot;
-  const char *full = name.len ? fb_arena_printf(&loader->mission->arena, "%s%.*s", prefix,
-                                                (int)name.len, name.ptr)
-                              : fb_arena_printf(&loader->mission->arena, "%s?%u", prefix, expected);
+  const char *full =
+      name.len ? fb_arena_printf(&loader->mission->arena, "%s%.*s", prefix, (int)name.len, name.ptr)
+               : fb_arena_printf(&loader->mission->arena, "%s?%u", prefix, expected);
   if (!full || fb_cel_env_add(loader->env, fb_slice_of(full), type, &slot)) {
     loader->out_of_memory = true;
     return false;
@@ -489,10 +499,11 @@ static bool S_declare(fb_mission_loader *loader) {
 /* ── The whole ───────────────────────────────────────────────────────────────────────────────── */
 
 static void S_limits(fb_mission_loader *loader, const fb_node *node) {
-  static const fb_key_spec specs[] = {{"parallel", FB_KIND_BIT(FB_INT), false},
-                                      {"timeout", 0, false},
-                                      {"fail_fast", FB_KIND_BIT(FB_BOOL), false},
-                                      {"output", FB_KIND_BIT(FB_INT) | FB_KIND_BIT(FB_STRING), false}};
+  static const fb_key_spec specs[] = {
+      {"parallel", FB_KIND_BIT(FB_INT), false},
+      {"timeout", 0, false},
+      {"fail_fast", FB_KIND_BIT(FB_BOOL), false},
+      {"output", FB_KIND_BIT(FB_INT) | FB_KIND_BIT(FB_STRING), false}};
   const fb_node *nodes[4];
   fb_limits *limits = &loader->mission->limits;
   limits->output = 1 << 20;
@@ -635,8 +646,7 @@ fb_status fb_mission_load(const fb_doc *doc, const fb_mission_options *options,
 
 void fb_mission_free(fb_mission *mission) {
   if (!mission) return;
-  for (fb_text *text = mission->texts; text; text = text->next)
-    fb_template_free(text->template_);
+  for (fb_text *text = mission->texts; text; text = text->next) fb_template_free(text->template_);
   for (uint32_t i = 0; i < mission->step_count; i++) {
     fb_step *step = &mission->steps[i];
     fb_cel_program_free(step->condition);
@@ -648,10 +658,18 @@ void fb_mission_free(fb_mission *mission) {
 
 /* ── Looking at it ───────────────────────────────────────────────────────────────────────────── */
 
-fb_slice fb_mission_name(const fb_mission *mission) { return mission->name; }
-const fb_doc *fb_mission_doc(const fb_mission *mission) { return mission->doc; }
-uint32_t fb_mission_steps(const fb_mission *mission) { return mission->step_count; }
-uint32_t fb_mission_levels(const fb_mission *mission) { return mission->level_count; }
+fb_slice fb_mission_name(const fb_mission *mission) {
+  return mission->name;
+}
+const fb_doc *fb_mission_doc(const fb_mission *mission) {
+  return mission->doc;
+}
+uint32_t fb_mission_steps(const fb_mission *mission) {
+  return mission->step_count;
+}
+uint32_t fb_mission_levels(const fb_mission *mission) {
+  return mission->level_count;
+}
 
 void fb_mission_step(const fb_mission *mission, uint32_t number, fb_step_info *ret_info) {
   const fb_step *step = &mission->steps[number];

@@ -25,7 +25,9 @@ static bool S_blank(fb_slice line) {
   return true;
 }
 
-static fb_status S_no_memory(fb_error *err) { return fb_fail(err, FB_E_NOMEM, "out of memory"); }
+static fb_status S_no_memory(fb_error *err) {
+  return fb_fail(err, FB_E_NOMEM, "out of memory");
+}
 
 static fb_status S_lines(fb_slice text, fb_arena *arena, fb_value *ret_value, fb_error *err) {
   fb_list *list = fb_list_new(arena, 16);

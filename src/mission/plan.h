@@ -131,8 +131,12 @@ static inline uint32_t fb_slot_of_step(const fb_mission *mission, uint32_t step)
 static inline uint32_t fb_slot_item(const fb_mission *mission) {
   return FB_SLOT_FIRST_INPUT + mission->input_count + mission->step_count;
 }
-static inline uint32_t fb_slot_index(const fb_mission *mission) { return fb_slot_item(mission) + 1; }
-static inline uint32_t fb_slot_with(const fb_mission *mission) { return fb_slot_item(mission) + 2; }
+static inline uint32_t fb_slot_index(const fb_mission *mission) {
+  return fb_slot_item(mission) + 1;
+}
+static inline uint32_t fb_slot_with(const fb_mission *mission) {
+  return fb_slot_item(mission) + 2;
+}
 static inline uint32_t fb_slot_count(const fb_mission *mission) {
   return fb_slot_with(mission) + mission->with_count;
 }
@@ -149,15 +153,15 @@ struct fb_mission_loader {
   const fb_world *world;
   fb_tools tools;
   fb_cel_env *env;
-  fb_table ids;      /* id → step number */
-  uint64_t *words;   /* slots read by the text at hand */
+  fb_table ids;    /* id → step number */
+  uint64_t *words; /* slots read by the text at hand */
   size_t word_count;
   uint32_t step;     /* being loaded; FB_NO_STEP: none */
   bool in_item;      /* within its for_each: item and index are declared */
   bool steps_barred; /* the text at hand is worked out before any step */
   size_t mark_bytes;
-  uint32_t *marks;   /* per step: number + 1 of the last step that was seen to need it */
-  uint32_t *needs;   /* of the step at hand */
+  uint32_t *marks; /* per step: number + 1 of the last step that was seen to need it */
+  uint32_t *needs; /* of the step at hand */
   size_t need_count, need_cap;
   const char **id_names; /* for "did you mean"; made when first needed */
   bool out_of_memory;
@@ -170,7 +174,7 @@ typedef struct fb_source_text {
   const char *name;    /* file */
   const fb_node *node; /* of the mission's document; NULL: `text` is that file's whole text */
   fb_slice text;
-  bool bare;           /* an expression; else text with expressions in it */
+  bool bare; /* an expression; else text with expressions in it */
 } fb_source_text;
 
 /* Notes what a compiled text reads (loader->words): needs, references; checks names (refs.c). */

@@ -8,8 +8,8 @@
 
 #include <stdio.h>
 
-static const char *const S_fields[] = {"ok",     "status", "skipped",  "output", "stdout", "stderr",
-                                       "exit",   "signal", "duration", "error",  "items"};
+static const char *const S_fields[] = {"ok",   "status", "skipped",  "output", "stdout", "stderr",
+                                       "exit", "signal", "duration", "error",  "items"};
 enum { FIELD_COUNT = sizeof S_fields / sizeof *S_fields };
 
 typedef struct S_check {

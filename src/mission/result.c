@@ -19,8 +19,8 @@ typedef struct S_builder {
 
 static void S_put(S_builder *builder, const char *key, fb_value value) {
   if (value.kind == FB_ABSENT) value = fb_null();
-  if (builder->map && !fb_map_put(builder->map, builder->arena, fb_string(fb_slice_of(key)), value,
-                                  NULL))
+  if (builder->map &&
+      !fb_map_put(builder->map, builder->arena, fb_string(fb_slice_of(key)), value, NULL))
     builder->failed = true;
 }
 
@@ -134,8 +134,8 @@ static fb_status S_parse_whole(fb_active *active, fb_parse parse) {
   fb_buf_init(&buf, active->run->allocator, 0);
   fb_status status = FB_OK;
   if (active->out_path)
-    status = world->read(world->context, active->out_path, 0, MOST_PARSED, &buf, &more,
-                         &active->error);
+    status =
+        world->read(world->context, active->out_path, 0, MOST_PARSED, &buf, &more, &active->error);
   if (!status && more)
     status = fb_fail(&active->error, FB_E_LIMIT, "more than %d MiB of output cannot be parsed",
                      MOST_PARSED >> 20);

@@ -54,7 +54,9 @@ void fb_run_set_item(fb_mission_run *run, const fb_step_run *state, uint32_t num
   run->slots[fb_slot_index(run->mission)] = index;
 }
 
-static bool S_is_final(const fb_step_run *state) { return state->status > FB_STEP_RUNNING; }
+static bool S_is_final(const fb_step_run *state) {
+  return state->status > FB_STEP_RUNNING;
+}
 
 static void S_enqueue(fb_mission_run *run, uint32_t step) {
   fb_step_run *state = &run->steps[step];
@@ -270,8 +272,8 @@ static const fb_items *S_expand(fb_mission_run *run, uint32_t number, fb_error *
   if (!items) return NULL;
   items->over = over;
   items->count = over.kind == FB_LIST ? over.as.list->len : over.as.map->len;
-  size_t room = (step->referenced ? items->count : 0) +
-                (over.kind == FB_MAP ? (size_t)items->count * 2 : 0);
+  size_t room =
+      (step->referenced ? items->count : 0) + (over.kind == FB_MAP ? (size_t)items->count * 2 : 0);
   items->results = fb_arena_alloc(&state->arena, (room + 1) * sizeof *items->results);
   if (!items->results) return NULL;
   for (size_t i = 0; i < room; i++) items->results[i] = fb_absent();
@@ -399,12 +401,9 @@ static fb_step_status S_judge(fb_active *active) {
 }
 
 static void S_keep_texts(fb_mission_run *run, fb_step_run *state, const fb_active *active) {
-  if (active->out_path)
-    state->out_path = fb_arena_text(&run->arena, fb_slice_of(active->out_path));
-  if (active->err_path)
-    state->err_path = fb_arena_text(&run->arena, fb_slice_of(active->err_path));
-  if (active->call.note)
-    state->note = fb_arena_text(&run->arena, fb_slice_of(active->call.note));
+  if (active->out_path) state->out_path = fb_arena_text(&run->arena, fb_slice_of(active->out_path));
+  if (active->err_path) state->err_path = fb_arena_text(&run->arena, fb_slice_of(active->err_path));
+  if (active->call.note) state->note = fb_arena_text(&run->arena, fb_slice_of(active->call.note));
 }
 
 void fb_run_call_done(fb_active *active) {
@@ -535,9 +534,8 @@ void fb_mission_run_start(fb_mission_run *run) {
   fb_mission_event event = {.kind = FB_MISSION_EVENT_RUN_STARTED, .exit_code = -1};
   fb_run_emit(run, &event);
   if (mission->limits.timeout)
-    run->timer = run->world->timer_start(run->world->context,
-                                         run->started + mission->limits.timeout, S_mission_timeout,
-                                         run);
+    run->timer = run->world->timer_start(
+        run->world->context, run->started + mission->limits.timeout, S_mission_timeout, run);
   for (uint32_t i = 0; i < mission->step_count; i++)
     if (run->steps[i].waiting == 0) S_enqueue(run, i);
   fb_run_pump(run);
@@ -572,8 +570,7 @@ static fb_status S_no_memory(fb_errors *errors) {
   return fb_errors_add(errors, &err);
 }
 
-static fb_status S_one_input(fb_mission_run *run, uint32_t number, fb_map *map,
-                             fb_errors *errors) {
+static fb_status S_one_input(fb_mission_run *run, uint32_t number, fb_map *map, fb_errors *errors) {
   const fb_input *input = &run->mission->inputs[number];
   const fb_value *given =
       run->options.inputs ? fb_map_get_text(run->options.inputs, input->name) : NULL;
@@ -589,7 +586,7 @@ static fb_status S_one_input(fb_mission_run *run, uint32_t number, fb_map *map,
   if (given && fb_value_copy(&run->arena, value, &value)) return S_no_memory(errors);
   run->slots[FB_SLOT_FIRST_INPUT + number] = value;
   return fb_map_put(map, &run->arena, fb_string(input->name), value, NULL) ? FB_OK
-                                                                         : S_no_memory(errors);
+                                                                           : S_no_memory(errors);
 }
 
 static fb_status S_inputs(fb_mission_run *run, fb_errors *errors) {
@@ -619,8 +616,10 @@ static bool S_allocate(fb_mission_run *run) {
   size_t slots = fb_slot_count(mission);
   run->slots = fb_arena_alloc(&run->arena, slots * sizeof *run->slots);
   run->steps = fb_arena_zero(&run->arena, (mission->step_count + 1) * sizeof *run->steps);
-  run->options.id = fb_arena_text(&run->arena, fb_slice_of(run->options.id ? run->options.id : "run"));
-  run->options.dir = fb_arena_text(&run->arena, fb_slice_of(run->options.dir ? run->options.dir : ""));
+  run->options.id =
+      fb_arena_text(&run->arena, fb_slice_of(run->options.id ? run->options.id : "run"));
+  run->options.dir =
+      fb_arena_text(&run->arena, fb_slice_of(run->options.dir ? run->options.dir : ""));
   if (!run->slots || !run->steps || !run->options.id || !run->options.dir) return false;
   for (size_t i = 0; i < slots; i++) run->slots[i] = fb_absent();
   for (uint32_t i = 0; i < mission->step_count; i++) {
@@ -685,11 +684,21 @@ void fb_mission_run_free(fb_mission_run *run) {
 
 /* ── Looking at it ───────────────────────────────────────────────────────────────────────────── */
 
-fb_mission_status fb_mission_run_state(const fb_mission_run *run) { return run->status; }
-const fb_mission *fb_mission_run_mission(const fb_mission_run *run) { return run->mission; }
-int64_t fb_mission_run_duration(const fb_mission_run *run) { return run->duration; }
-fb_value fb_mission_run_outputs(const fb_mission_run *run) { return run->outputs; }
-const fb_error *fb_mission_run_error(const fb_mission_run *run) { return run->error; }
+fb_mission_status fb_mission_run_state(const fb_mission_run *run) {
+  return run->status;
+}
+const fb_mission *fb_mission_run_mission(const fb_mission_run *run) {
+  return run->mission;
+}
+int64_t fb_mission_run_duration(const fb_mission_run *run) {
+  return run->duration;
+}
+fb_value fb_mission_run_outputs(const fb_mission_run *run) {
+  return run->outputs;
+}
+const fb_error *fb_mission_run_error(const fb_mission_run *run) {
+  return run->error;
+}
 
 void fb_mission_run_step(const fb_mission_run *run, uint32_t number, fb_step_state *ret_state) {
   const fb_step_run *state = &run->steps[number];

@@ -18,9 +18,9 @@ typedef enum fb_skip { FB_SKIP_NONE, FB_SKIP_CONDITION, FB_SKIP_NEED } fb_skip;
 
 /* A for_each that has begun. */
 typedef struct fb_items {
-  fb_value over;     /* the list or map, in the step's arena */
+  fb_value over; /* the list or map, in the step's arena */
   uint32_t count;
-  uint32_t next;     /* first item not started */
+  uint32_t next; /* first item not started */
   uint32_t running, done, failed;
   bool stop;         /* start no more */
   fb_value *results; /* one an item if the step is referenced, else NULL */
@@ -37,10 +37,10 @@ typedef struct fb_step_run {
   uint32_t bad_need; /* step number + 1 of the first that failed and is not looked at; 0: none */
   uint32_t next;     /* in the ready queue */
   int64_t started, duration;
-  fb_error *error;   /* in the run's arena */
-  fb_items *items;   /* of a for_each, in the step's arena */
+  fb_error *error;                        /* in the run's arena */
+  fb_items *items;                        /* of a for_each, in the step's arena */
   const char *note, *out_path, *err_path; /* in the run's arena */
-  fb_arena arena;    /* what expressions see of it */
+  fb_arena arena;                         /* what expressions see of it */
 } fb_step_run;
 
 typedef struct fb_active fb_active;
@@ -77,14 +77,14 @@ struct fb_mission_run {
   fb_step_run *steps;
   uint32_t parallel;
   uint32_t first_ready, last_ready; /* FB_NO_STEP: empty */
-  uint32_t open;   /* steps that are not final */
+  uint32_t open;                    /* steps that are not final */
   uint32_t active_count;
   fb_active *actives;
   fb_pool pool; /* of fb_active */
   fb_timer *timer;
   fb_mission_status status;
   fb_mission_status ending; /* GOING: not ending; else what it will be */
-  bool failed; /* a step failed that was not allowed to */
+  bool failed;              /* a step failed that was not allowed to */
   bool pumping;
   int64_t started, duration;
   fb_value outputs;

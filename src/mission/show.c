@@ -18,8 +18,7 @@ static bool S_begin(S_show *show, fb_mission_run *run) {
   fb_arena_init(&show->arena, run->allocator, 0);
   show->known = fb_arena_zero(&show->arena, words * sizeof *show->known);
   show->order = fb_arena_zero(&show->arena, (mission->step_count + 1) * sizeof *show->order);
-  uint32_t *starts =
-      fb_arena_zero(&show->arena, (mission->level_count + 2) * sizeof *starts);
+  uint32_t *starts = fb_arena_zero(&show->arena, (mission->level_count + 2) * sizeof *starts);
   if (!show->known || !show->order || !starts) return false;
   for (uint32_t slot = 0; slot < fb_slot_of_step(mission, 0); slot++)
     if (slot != FB_SLOT_STEPS) show->known[slot / 64] |= UINT64_C(1) << (slot % 64);
@@ -163,9 +162,8 @@ static fb_value S_step_value(S_show *show, const fb_step *step, fb_arena *arena)
   uint32_t count;
   if (good && step->for_each)
     S_put(map, arena, "for_each",
-          S_count(show, step, &count)
-              ? fb_int(count)
-              : fb_string(S_source(mission, fb_text_node(step->for_each))));
+          S_count(show, step, &count) ? fb_int(count)
+                                      : fb_string(S_source(mission, fb_text_node(step->for_each))));
   fb_buf_release(&does);
   return good ? fb_map_value(map) : fb_null();
 }

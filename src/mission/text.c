@@ -22,8 +22,7 @@ static bool S_has_expression(const fb_node *node) {
       for (uint32_t i = 0; i < node->count; i++)
         if (S_has_expression(&node->as.pairs[i].value)) return true;
       return false;
-    default:
-      return false;
+    default: return false;
   }
 }
 
@@ -57,15 +56,13 @@ static bool S_compile(fb_mission_loader *loader, fb_text *text, const fb_cel_typ
   size_t before = fb_errors_total(loader->errors);
   fb_status status;
   if (node->kind == FB_STRING) {
-    fb_cel_options options = {.name = fb_doc_name(loader->doc),
-                              .want = want,
-                              .doc = loader->doc,
-                              .node = node};
+    fb_cel_options options = {
+        .name = fb_doc_name(loader->doc), .want = want, .doc = loader->doc, .node = node};
     status = fb_template_compile(loader->env, fb_node_text(node), &options, &text->template_,
                                  loader->errors);
   } else {
-    status = fb_template_compile_node(loader->env, loader->doc, node, &text->template_,
-                                      loader->errors);
+    status =
+        fb_template_compile_node(loader->env, loader->doc, node, &text->template_, loader->errors);
   }
   if (status == FB_E_NOMEM) loader->out_of_memory = true;
   if (status) {
@@ -83,8 +80,7 @@ fb_text *fb_loader_text(fb_mission_loader *loader, const fb_node *node, const fb
   text->next = loader->mission->texts;
   loader->mission->texts = text;
   if (S_has_expression(node)) return S_compile(loader, text, want) ? text : NULL;
-  if (fb_node_value(node, &loader->mission->arena, &text->constant))
-    return S_out_of_memory(loader);
+  if (fb_node_value(node, &loader->mission->arena, &text->constant)) return S_out_of_memory(loader);
   if (S_constant_fits(text->constant, want)) return text;
   fb_buf name;
   fb_buf_init(&name, loader->allocator, 200);
@@ -131,10 +127,18 @@ fb_text *fb_loader_template(fb_mission_loader *loader, const fb_node *node, cons
   return status ? NULL : text;
 }
 
-const fb_doc *fb_loader_doc(fb_mission_loader *loader) { return loader->doc; }
-fb_errors *fb_loader_errors(fb_mission_loader *loader) { return loader->errors; }
-fb_arena *fb_loader_arena(fb_mission_loader *loader) { return &loader->mission->arena; }
-const fb_allocator *fb_loader_allocator(fb_mission_loader *loader) { return loader->allocator; }
+const fb_doc *fb_loader_doc(fb_mission_loader *loader) {
+  return loader->doc;
+}
+fb_errors *fb_loader_errors(fb_mission_loader *loader) {
+  return loader->errors;
+}
+fb_arena *fb_loader_arena(fb_mission_loader *loader) {
+  return &loader->mission->arena;
+}
+const fb_allocator *fb_loader_allocator(fb_mission_loader *loader) {
+  return loader->allocator;
+}
 
 const char *fb_loader_path(fb_mission_loader *loader, fb_slice path) {
   const char *folder = loader->mission->folder;
@@ -153,8 +157,7 @@ fb_status fb_loader_read(fb_mission_loader *loader, const char *path, fb_slice *
   fb_buf buf;
   bool more;
   fb_buf_init(&buf, loader->allocator, 0);
-  fb_status status =
-      loader->world->read(loader->world->context, path, 0, MAX, &buf, &more, err);
+  fb_status status = loader->world->read(loader->world->context, path, 0, MAX, &buf, &more, err);
   if (!status && more)
     status = fb_fail(err, FB_E_LIMIT, "%s is larger than %d MiB", path, MAX >> 20);
   if (!status) {
@@ -176,7 +179,9 @@ bool fb_text_constant(const fb_text *text, fb_value *ret_value) {
   return true;
 }
 
-const fb_node *fb_text_node(const fb_text *text) { return text->node; }
+const fb_node *fb_text_node(const fb_text *text) {
+  return text->node;
+}
 
 fb_status fb_scope_value(fb_step_scope *scope, const fb_text *text, fb_value *ret_value,
                          fb_error *err) {
@@ -223,7 +228,8 @@ fb_status fb_scope_render(fb_step_scope *scope, fb_value value, fb_slice *ret_te
   return copy ? FB_OK : fb_fail(err, FB_E_NOMEM, "out of memory");
 }
 
-fb_status fb_scope_text(fb_step_scope *scope, const fb_text *text, fb_slice *ret_text, fb_error *err) {
+fb_status fb_scope_text(fb_step_scope *scope, const fb_text *text, fb_slice *ret_text,
+                        fb_error *err) {
   fb_value value;
   if (S_as_written(scope, text, ret_text)) return FB_OK;
   fb_status status = fb_scope_value(scope, text, &value, err);

@@ -10,7 +10,9 @@ typedef struct S_run_plan {
   uint32_t count;
 } S_run_plan;
 
-static bool S_is_scalar(const fb_node *node) { return node->kind != FB_LIST && node->kind != FB_MAP; }
+static bool S_is_scalar(const fb_node *node) {
+  return node->kind != FB_LIST && node->kind != FB_MAP;
+}
 
 static fb_status S_run_load(fb_mission_loader *loader, const fb_node *node, void **ret_plan) {
   const fb_doc *doc = fb_loader_doc(loader);
@@ -62,7 +64,8 @@ static fb_status S_push(S_argv *argv, fb_arena *arena, fb_slice text, fb_error *
 }
 
 /* A list value becomes that many arguments. */
-static fb_status S_push_text(S_argv *argv, fb_step_scope *scope, const fb_text *text, fb_error *err) {
+static fb_status S_push_text(S_argv *argv, fb_step_scope *scope, const fb_text *text,
+                             fb_error *err) {
   fb_value value;
   fb_slice shown;
   fb_status status = FB_OK;

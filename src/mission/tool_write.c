@@ -65,8 +65,7 @@ static fb_status S_load_with(fb_mission_loader *loader, const fb_node *node, S_w
     const fb_pair *pair = &node->as.pairs[i];
     fb_slice name = fb_node_text(&pair->key);
     if (!fb_is_identifier(name) || fb_is_taken_name(name))
-      fb_doc_fail(fb_loader_doc(loader), &pair->key, fb_loader_errors(loader),
-                  FB_E_MISSION_VALUE,
+      fb_doc_fail(fb_loader_doc(loader), &pair->key, fb_loader_errors(loader), FB_E_MISSION_VALUE,
                   "letters, digits and `_`; not inputs, steps, env, mission, run or index",
                   "`%.*s` cannot name a variable of the template", (int)name.len, name.ptr);
     plan->with[plan->with_count++] = fb_loader_text(loader, &pair->value, NULL);
@@ -85,8 +84,8 @@ static void S_check_content(fb_mission_loader *loader, const fb_node *node,
                 "`write` takes one of content, json and template; there %s",
                 sources ? "are several" : "is none");
   if (nodes[W_WITH] && !nodes[W_TEMPLATE])
-    fb_doc_fail(fb_loader_doc(loader), nodes[W_WITH], fb_loader_errors(loader),
-                FB_E_MISSION_SYNTAX, "", "`with` belongs to `template`");
+    fb_doc_fail(fb_loader_doc(loader), nodes[W_WITH], fb_loader_errors(loader), FB_E_MISSION_SYNTAX,
+                "", "`with` belongs to `template`");
 }
 
 static fb_status S_write_load(fb_mission_loader *loader, const fb_node *node, void **ret_plan) {
@@ -164,14 +163,15 @@ static fb_status S_write_prepare(const void *tool_plan, fb_call *call, fb_error 
 static fb_status S_write_work(const void *plan, fb_call *call, fb_error *err) {
   const S_write_job *job = call->state;
   (void)plan;
-  fb_status status = call->world->write(call->world->context, job->path, job->bytes, job->mode, err);
+  fb_status status =
+      call->world->write(call->world->context, job->path, job->bytes, job->mode, err);
   fb_map *output = status ? NULL : fb_map_new(call->arena, 2);
   if (status) return status;
   if (!output ||
       !fb_map_put(output, call->arena, fb_string(FB_SLICE("path")),
                   fb_string(fb_slice_of(job->path)), NULL) ||
-      !fb_map_put(output, call->arena, fb_string(FB_SLICE("size")),
-                  fb_int((int64_t)job->bytes.len), NULL))
+      !fb_map_put(output, call->arena, fb_string(FB_SLICE("size")), fb_int((int64_t)job->bytes.len),
+                  NULL))
     return fb_fail(err, FB_E_NOMEM, "out of memory");
   call->output = fb_map_value(output);
   call->note = fb_arena_printf(call->arena, "%s, %zu bytes", job->path, job->bytes.len);

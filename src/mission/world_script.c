@@ -15,8 +15,8 @@ struct S_event {
   int64_t at;
   uint64_t order; /* of two at one time the older comes first */
   S_kind kind;
-  bool dead;      /* stopped, or moved to another time */
-  void *owner;    /* fb_process or fb_timer; NULL once dead */
+  bool dead;   /* stopped, or moved to another time */
+  void *owner; /* fb_process or fb_timer; NULL once dead */
   void (*work)(void *user);
   void (*fired)(void *user);
   void *user;
@@ -48,7 +48,7 @@ struct fb_script_world {
   uint64_t order;
   S_event **heap; /* earliest first */
   size_t count, cap;
-  size_t alive;   /* events that are not dead */
+  size_t alive; /* events that are not dead */
   fb_pool events, processes, timers;
   fb_table files; /* path → S_file */
   fb_script_counts counts;
@@ -68,7 +68,8 @@ static S_event *S_push(fb_script_world *world, int64_t at, S_kind kind) {
     return NULL;
   S_event *event = fb_pool_get(&world->events);
   if (!event) return NULL;
-  *event = (S_event){.at = at < world->now ? world->now : at, .order = world->order++, .kind = kind};
+  *event =
+      (S_event){.at = at < world->now ? world->now : at, .order = world->order++, .kind = kind};
   size_t i = world->count++;
   for (; i > 0 && S_before(event, world->heap[(i - 1) / 2]); i = (i - 1) / 2)
     world->heap[i] = world->heap[(i - 1) / 2];
@@ -201,8 +202,8 @@ static fb_status S_start(void *context, const fb_process_spec *spec,
                    spec->argv[0]);
   fb_process *process = fb_pool_get(&world->processes);
   if (!process) return fb_fail(err, FB_E_NOMEM, "out of memory");
-  *process = (fb_process){
-      .world = world, .exited = exited, .user = user, .stubborn = reply.stubborn};
+  *process =
+      (fb_process){.world = world, .exited = exited, .user = user, .stubborn = reply.stubborn};
   process->how = (fb_process_end){.code = reply.signal ? -1 : reply.code, .signal = reply.signal};
   fb_status status = S_keep(world, spec->label, ".out", reply.out, &process->how.out);
   if (!status) status = S_keep(world, spec->label, ".err", reply.err, &process->how.err);
@@ -276,11 +277,19 @@ fb_status fb_script_world_at(fb_script_world *world, int64_t at, void (*fired)(v
 
 /* ── New and free ────────────────────────────────────────────────────────────────────────────── */
 
-static int64_t S_now(void *context) { return ((fb_script_world *)context)->now; }
+static int64_t S_now(void *context) {
+  return ((fb_script_world *)context)->now;
+}
 
-int64_t fb_script_world_now(const fb_script_world *world) { return world->now - S_start_time; }
-fb_script_counts fb_script_world_counts(const fb_script_world *world) { return world->counts; }
-fb_world *fb_script_world_face(fb_script_world *world) { return &world->face; }
+int64_t fb_script_world_now(const fb_script_world *world) {
+  return world->now - S_start_time;
+}
+fb_script_counts fb_script_world_counts(const fb_script_world *world) {
+  return world->counts;
+}
+fb_world *fb_script_world_face(fb_script_world *world) {
+  return &world->face;
+}
 
 fb_status fb_script_world_new(const fb_allocator *allocator,
                               void (*reply)(void *context, const fb_process_spec *spec,

@@ -12,10 +12,10 @@
 typedef struct fb_script_reply {
   int64_t duration; /* ns */
   int code;
-  int signal;       /* ended by it; 0: it exits */
+  int signal; /* ended by it; 0: it exits */
   fb_slice out, err;
-  bool missing;     /* it cannot be started */
-  bool stubborn;    /* SIGTERM does not end it */
+  bool missing;  /* it cannot be started */
+  bool stubborn; /* SIGTERM does not end it */
 } fb_script_reply;
 
 typedef struct fb_script_world fb_script_world;

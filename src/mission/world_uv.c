@@ -24,7 +24,7 @@ typedef struct S_world S_world;
 struct fb_process {
   S_world *world;
   fb_process *prev, *next;
-  pid_t pid; /* and group */
+  pid_t pid;   /* and group */
   bool ending; /* it was told to end: so is its group, once it is gone */
   char *out_path, *err_path;
   fb_process_end how;
@@ -292,8 +292,7 @@ static fb_status S_open_streams(S_world *world, fb_process *process, const fb_pr
   world->run_dir_made = true;
   process->out_path = S_kept_path(world, label, ".out");
   process->err_path = S_kept_path(world, label, ".err");
-  if (!process->out_path || !process->err_path)
-    return fb_fail(err, FB_E_NOMEM, "out of memory");
+  if (!process->out_path || !process->err_path) return fb_fail(err, FB_E_NOMEM, "out of memory");
   streams->in = S_open_input(spec->input);
   if (streams->in < 0) return S_errno(err, errno, "pass on", "standard input");
   int flags = O_WRONLY | O_CREAT | O_TRUNC | O_APPEND;
@@ -343,8 +342,8 @@ static int S_spawn(const char *path, const fb_process_spec *spec, const S_stream
 static fb_status S_spawn_failed(const fb_process_spec *spec, int number, fb_error *err) {
   struct stat info;
   if (spec->dir && (stat(spec->dir, &info) != 0 || !S_ISDIR(info.st_mode)))
-    return fb_fail(err, FB_E_STEP_SPAWN, "cannot start `%s`: there is no folder %s",
-                   spec->argv[0], spec->dir);
+    return fb_fail(err, FB_E_STEP_SPAWN, "cannot start `%s`: there is no folder %s", spec->argv[0],
+                   spec->dir);
   fb_fail(err, FB_E_STEP_SPAWN, "cannot start `%s`: %s", spec->argv[0], strerror(number));
   if (number == ENOEXEC) fb_error_hint(err, "does it start with a line like #!/bin/sh?");
   if (number == ENOENT && S_is_program(spec->argv[0]))
@@ -548,8 +547,8 @@ static void S_caught(uv_signal_t *handle, int number) {
   watch->caught(watch->user, number);
 }
 
-fb_status fb_world_uv_on_signal(fb_world *face, int number,
-                                void (*caught)(void *user, int number), void *user) {
+fb_status fb_world_uv_on_signal(fb_world *face, int number, void (*caught)(void *user, int number),
+                                void *user) {
   S_world *world = face->context;
   if (world->watch_count == MOST_SIGNALS) return FB_E_LIMIT;
   S_watch *watch = &world->watches[world->watch_count];

@@ -158,11 +158,11 @@ static inline void S_take(S_sifter *sifter, const uint32_t *alphas, uint32_t cou
 /* The number of constants below the value, twice; one more if it is one of them. */
 static uint32_t S_segment(const fb_rule_ranges *ranges, fb_value value) {
   uint32_t low = 0, count = ranges->constant_count;
-#define S_SEARCH(constants, x)                                  \
-  do {                                                          \
-    for (; count > 1; count -= count / 2)                       \
-      low += (constants)[low + count / 2 - 1] < (x) ? count / 2 : 0; \
-    low += (constants)[low] < (x);                              \
+#define S_SEARCH(constants, x)                                                  \
+  do {                                                                          \
+    for (; count > 1; count -= count / 2)                                       \
+      low += (constants)[low + count / 2 - 1] < (x) ? count / 2 : 0;            \
+    low += (constants)[low] < (x);                                              \
     return 2 * low + (low < ranges->constant_count && (constants)[low] == (x)); \
   } while (0)
   if (ranges->ints && value.kind == FB_INT) S_SEARCH(ranges->ints, value.as.i);
@@ -189,7 +189,8 @@ static void S_sift_ranges(S_sifter *sifter, const fb_rule_ranges *ranges) {
   uint32_t at = S_segment(ranges, value);
   if (!ranges->flat) at += ranges->segments;
   do {
-    S_take(sifter, ranges->items + ranges->starts[at], ranges->starts[at + 1] - ranges->starts[at], 0);
+    S_take(sifter, ranges->items + ranges->starts[at], ranges->starts[at + 1] - ranges->starts[at],
+           0);
     at /= 2;
   } while (!ranges->flat && at);
 }

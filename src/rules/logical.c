@@ -336,7 +336,8 @@ fb_status fb_logical_restore(fb_session *session, const fb_rule *rule, uint64_t 
     fb_fact *fact = &session->facts[supported[i]];
     status = S_reserve(session, &reason);
     if (status == FB_OK)
-      S_add_reason(session, fact->logical ? fact->logical : S_new_item(session, supported[i]), reason);
+      S_add_reason(session, fact->logical ? fact->logical : S_new_item(session, supported[i]),
+                   reason);
   }
   fb_logical_end(session, activation);
   return status;

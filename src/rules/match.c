@@ -300,7 +300,8 @@ static void S_leave(fb_session *session, uint32_t place) {
 }
 
 /* Keeps the tuples that the fact meets at guards of the kind that this change concerns. */
-static fb_status S_stash(fb_session *session, uint32_t place, fb_condition_kind kind, bool logical) {
+static fb_status S_stash(fb_session *session, uint32_t place, fb_condition_kind kind,
+                         bool logical) {
   const fb_fact *fact = &session->facts[place];
   if (!S_is_stored(session, fact->type)) return FB_OK;
   uint32_t count = fb_alpha_candidates(session, fact->type, fact->row);
@@ -430,8 +431,8 @@ static fb_status S_note_changed(fb_session *session, const fb_fact *fact, const 
   const fb_facts *facts = session->memories[fact->type].facts;
   size_t words = fb_facts_type(facts)->field_count / 64 + 1;
   if (words > session->changed_words) {
-    uint64_t *more = fb_resize(&session->allocator, session->changed, session->changed_words * sizeof *more,
-                               words * sizeof *more);
+    uint64_t *more = fb_resize(&session->allocator, session->changed,
+                               session->changed_words * sizeof *more, words * sizeof *more);
     if (!more) return FB_E_NOMEM;
     session->changed = more;
     session->changed_words = words;

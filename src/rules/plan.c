@@ -23,9 +23,8 @@ static bool S_new_alpha(fb_ruleset *set, const fb_rule_condition *condition, uin
   if (!fb_rule_push(set, (void **)&set->alphas, &set->alpha_cap, set->alpha_count,
                     sizeof *set->alphas))
     return false;
-  set->alphas[set->alpha_count] = (fb_rule_alpha){.type = condition->type,
-                                                  .tests = condition->tests,
-                                                  .test_count = condition->test_count};
+  set->alphas[set->alpha_count] = (fb_rule_alpha){
+      .type = condition->type, .tests = condition->tests, .test_count = condition->test_count};
   *ret = set->alpha_count++;
   return true;
 }
@@ -255,8 +254,8 @@ static bool S_plan_types(fb_ruleset *set) {
 }
 
 fb_status fb_rule_plan(fb_ruleset *set) {
-  if (!S_plan_types(set) || !S_plan_alphas(set) || !S_plan_walks(set) || !fb_rule_plan_sieves(set) ||
-      !S_plan_levels(set))
+  if (!S_plan_types(set) || !S_plan_alphas(set) || !S_plan_walks(set) ||
+      !fb_rule_plan_sieves(set) || !S_plan_levels(set))
     return FB_E_NOMEM;
   return FB_OK;
 }

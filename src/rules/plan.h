@@ -229,7 +229,8 @@ typedef struct fb_rule_ranges {
   const double *doubles;  /* the same if all are double, else NULL */
   const uint32_t *starts; /* by segment or node: its part of `items` */
   const uint32_t *items;
-  const uint32_t *all; /* every alpha here: for values of another class, whose failure their tests report */
+  const uint32_t
+      *all; /* every alpha here: for values of another class, whose failure their tests report */
   uint32_t all_count;
 } fb_rule_ranges;
 

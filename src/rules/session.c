@@ -69,8 +69,8 @@ static fb_status S_init_state(fb_session *session) {
   fb_logical_init(session);
   session->firing_rule = FB_RULE_NONE;
   session->fact_count = 1;
-  if (!session->alphas || !session->indexes || !session->candidates ||
-      !session->matched || !session->due || !session->rule_stats || !session->values || !session->rows)
+  if (!session->alphas || !session->indexes || !session->candidates || !session->matched ||
+      !session->due || !session->rule_stats || !session->values || !session->rows)
     return FB_E_NOMEM;
   for (int i = 0; i < FB_RULE_SLOTS; i++) session->slots[i] = fb_absent();
   return fb_agenda_init(session);
@@ -121,7 +121,7 @@ static void S_release_state(fb_session *session) {
 }
 
 fb_status fb_session_new_bare(const fb_ruleset *ruleset, const fb_session_options *options,
-                         const fb_allocator *allocator, fb_session **ret_session) {
+                              const fb_allocator *allocator, fb_session **ret_session) {
   if (options && options->stateless && !fb_ruleset_stateless(ruleset, NULL))
     return FB_E_RULE_STATEFUL;
   if (!allocator) allocator = fb_allocator_system();
@@ -503,8 +503,8 @@ fb_session_stats fb_session_statistics(const fb_session *session) {
 fb_rule_stats fb_session_rule_statistics(const fb_session *session, size_t rule_number) {
   const fb_ruleset *set = session->set;
   fb_rule_stats sum = {0};
-  for (uint32_t r = set->books[rule_number]; r < set->rule_count && set->rules[r].book == rule_number;
-       r++) {
+  for (uint32_t r = set->books[rule_number];
+       r < set->rule_count && set->rules[r].book == rule_number; r++) {
     sum.activations += session->rule_stats[r].activations;
     sum.firings += session->rule_stats[r].firings;
     sum.errors += session->rule_stats[r].errors;

@@ -52,10 +52,10 @@ struct fb_reason {
 
 typedef struct fb_logical {
   fb_reason *reasons, *last; /* the oldest first */
-  uint64_t hash, serial; /* serial: of the fact */
-  uint32_t place;        /* 0: the fact is gone */
-  uint32_t next;  /* of its bucket, or of the free ones */
-  bool waits;     /* to be withdrawn */
+  uint64_t hash, serial;     /* serial: of the fact */
+  uint32_t place;            /* 0: the fact is gone */
+  uint32_t next;             /* of its bucket, or of the free ones */
+  bool waits;                /* to be withdrawn */
 } fb_logical;
 
 /* Logical facts and their reasons; see logical.c. */
@@ -68,8 +68,9 @@ typedef struct fb_truth {
   uint32_t *waiting; /* heap; room for all items */
   size_t waiting_count, waiting_cap;
   fb_pool reasons;
-  uint64_t supports;     /* activations kept */
-  fb_activation *firing; /* of a rule with logical asserts; NULL: it lost its match by what it did */
+  uint64_t supports; /* activations kept */
+  fb_activation
+      *firing; /* of a rule with logical asserts; NULL: it lost its match by what it did */
 } fb_truth;
 
 typedef struct fb_fact {
@@ -147,7 +148,7 @@ struct fb_session {
   bool partial; /* this change is a modify: it concerns conditions that read a changed field */
   uint32_t *candidates; /* alphas; room for all */
   uint32_t *matched;
-  uint32_t *due; /* rules of one fact, of a stateless session; room for all uses */
+  uint32_t *due;         /* rules of one fact, of a stateless session; room for all uses */
   fb_symbols_mark texts; /* those of the ruleset and the schema end here */
   fb_agenda agenda;
   fb_truth truth;
@@ -262,7 +263,8 @@ fb_status fb_session_fit(fb_session *session, fb_memory *memory, uint32_t field,
                          fb_error *err);
 
 /* fire.c: what stateless.c shares. Fires the rule for the facts of `links`, one a slot. */
-fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const fb_link *links, fb_error *err);
+fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const fb_link *links,
+                       fb_error *err);
 /* FB_E_RULE_LIMIT when the rule may not fire any more after `fired` firings. */
 fb_status fb_fire_limits(const fb_session *session, const fb_rule *rule, uint64_t fired,
                          uint64_t max, fb_error *err);

@@ -120,9 +120,9 @@ static void S_put_schema(fb_buf *out, const fb_session *session) {
 
 static void S_put_statistics(fb_buf *out, const fb_session *session) {
   const fb_session_stats *s = &session->stats;
-  const uint64_t numbers[] = {session->tick, session->serial, session->firing, session->halted,
-                              s->facts_peak, s->asserted, s->modified, s->retracted,
-                              s->activations, s->decisions, s->errors, s->candidates};
+  const uint64_t numbers[] = {session->tick,  session->serial, session->firing, session->halted,
+                              s->facts_peak,  s->asserted,     s->modified,     s->retracted,
+                              s->activations, s->decisions,    s->errors,       s->candidates};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) S_put(out, numbers[i]);
   S_put(out, session->set->rule_count);
   for (uint32_t r = 0; r < session->set->rule_count; r++) {
@@ -183,7 +183,8 @@ static int S_reason_order(const void *pa, const void *pb) {
   return a->logical < b->logical ? -1 : a->logical > b->logical;
 }
 
-static void S_put_support(fb_buf *out, const fb_session *session, fb_reason *const *reasons, size_t count) {
+static void S_put_support(fb_buf *out, const fb_session *session, fb_reason *const *reasons,
+                          size_t count) {
   const fb_activation *owner = reasons[0]->owner;
   S_put(out, reasons[0]->firing);
   S_put(out, owner->rule);
@@ -199,7 +200,8 @@ static bool S_put_supports(fb_buf *out, const fb_session *session) {
   void *items = NULL;
   bool good = true;
   for (uint32_t i = 1; i < truth->count; i++)
-    for (fb_reason *at = truth->items[i].place ? truth->items[i].reasons : NULL; at && good; at = at->next) {
+    for (fb_reason *at = truth->items[i].place ? truth->items[i].reasons : NULL; at && good;
+         at = at->next) {
       good = fb_grow(session->base, &items, &cap, count, sizeof at);
       if (good) ((fb_reason **)items)[count++] = at;
     }
@@ -207,7 +209,8 @@ static bool S_put_supports(fb_buf *out, const fb_session *session) {
   if (good && count) qsort(reasons, count, sizeof *reasons, S_reason_order);
   /* Activations whose facts are all gone are kept too, but nothing rests on them. */
   size_t groups = 0;
-  for (size_t i = 0; good && i < count; i++) groups += !i || reasons[i]->firing != reasons[i - 1]->firing;
+  for (size_t i = 0; good && i < count; i++)
+    groups += !i || reasons[i]->firing != reasons[i - 1]->firing;
   S_put(out, groups);
   for (size_t from = 0, to = 0; good && from < count; from = to) {
     while (to < count && reasons[to]->firing == reasons[from]->firing) to++;
@@ -242,7 +245,8 @@ static void S_put_log(fb_buf *out, const fb_session *session) {
 fb_status fb_session_save(fb_session *session, fb_buf *out, fb_error *err) {
   if (session->lost || session->firing_rule != FB_RULE_NONE || session->options.stateless)
     return fb_fail(err, FB_E_RULE_SESSION, "%s",
-                   session->lost                ? "the session ran out of memory in the middle of a change; reset it"
+                   session->lost
+                       ? "the session ran out of memory in the middle of a change; reset it"
                    : session->options.stateless ? "a stateless session holds nothing to be saved"
                                                 : "a session cannot be saved while a rule fires");
   size_t start = out->len;
@@ -261,9 +265,11 @@ fb_status fb_session_save(fb_session *session, fb_buf *out, fb_error *err) {
   if (!good || out->failed) {
     if (!out->failed) out->len = start;
     return good ? fb_fail(err, FB_E_NOMEM, "no memory for a snapshot")
-                : fb_fail(err, FB_E_LIMIT, "a value is nested deeper than %d levels", (int)DEPTH_MAX);
+                : fb_fail(err, FB_E_LIMIT, "a value is nested deeper than %d levels",
+                          (int)DEPTH_MAX);
   }
-  S_put_fixed(out->ptr + start + 8, fb_hash_bytes(out->ptr + start + HEAD, out->len - start - HEAD, 0));
+  S_put_fixed(out->ptr + start + 8,
+              fb_hash_bytes(out->ptr + start + HEAD, out->len - start - HEAD, 0));
   return FB_OK;
 }
 
@@ -278,9 +284,9 @@ typedef struct S_reader {
   const unsigned char *at, *end;
   fb_session *session;
   fb_arena arena;
-  fb_symbol *symbols;   /* by number in the snapshot */
+  fb_symbol *symbols; /* by number in the snapshot */
   uint64_t symbol_count;
-  uint32_t *types;      /* by number in the snapshot */
+  uint32_t *types; /* by number in the snapshot */
   uint32_t **fields;
   uint64_t type_count;
   uint64_t firings;
@@ -363,8 +369,10 @@ static fb_value S_get_map(S_reader *r, uint32_t depth) {
   fb_map *map = fb_map_new(&r->arena, 4);
   for (uint64_t i = 0; i < count && map && r->status == FB_OK; i++) {
     fb_value key = S_get_value(r, depth + 1), value = S_get_value(r, depth + 1);
-    if (key.kind < FB_BOOL || key.kind > FB_STRING) S_spoil(r, FB_E_RULE_SNAPSHOT);
-    else if (!fb_map_put(map, &r->arena, key, value, NULL)) map = NULL;
+    if (key.kind < FB_BOOL || key.kind > FB_STRING)
+      S_spoil(r, FB_E_RULE_SNAPSHOT);
+    else if (!fb_map_put(map, &r->arena, key, value, NULL))
+      map = NULL;
   }
   if (!map) S_spoil(r, FB_E_NOMEM);
   return map ? fb_map_value(map) : fb_null();
@@ -373,7 +381,8 @@ static fb_value S_get_map(S_reader *r, uint32_t depth) {
 static fb_value S_get_time(S_reader *r, uint8_t kind) {
   int64_t seconds = S_get_signed(r);
   uint32_t nanos = S_get_below(r, 1000000000);
-  int64_t min = kind == FB_TIMESTAMP ? TIME_MIN : -DURATION_MAX, max = kind == FB_TIMESTAMP ? TIME_MAX : DURATION_MAX;
+  int64_t min = kind == FB_TIMESTAMP ? TIME_MIN : -DURATION_MAX,
+          max = kind == FB_TIMESTAMP ? TIME_MAX : DURATION_MAX;
   if (seconds < min || seconds > max) S_spoil(r, FB_E_RULE_SNAPSHOT);
   return kind == FB_TIMESTAMP ? fb_timestamp(seconds, nanos) : fb_duration(seconds, nanos);
 }
@@ -381,8 +390,10 @@ static fb_value S_get_time(S_reader *r, uint8_t kind) {
 static fb_value S_get_optional(S_reader *r, uint32_t depth) {
   if (!S_get_below(r, 2)) return fb_optional(NULL);
   fb_value *inside = fb_arena_alloc(&r->arena, sizeof *inside);
-  if (!inside) S_spoil(r, FB_E_NOMEM);
-  else *inside = S_get_value(r, depth + 1);
+  if (!inside)
+    S_spoil(r, FB_E_NOMEM);
+  else
+    *inside = S_get_value(r, depth + 1);
   return fb_optional(inside);
 }
 
@@ -405,7 +416,8 @@ static fb_value S_get_value(S_reader *r, uint32_t depth) {
     }
     case FB_STRING | 128: {
       uint32_t number = S_get_below(r, r->symbol_count);
-      return r->status == FB_OK ? fb_symbol_value(r->session->symbols, r->symbols[number]) : fb_null();
+      return r->status == FB_OK ? fb_symbol_value(r->session->symbols, r->symbols[number])
+                                : fb_null();
     }
     case FB_STRING: return fb_string(S_get_text(r, true));
     case FB_BYTES: return fb_bytes(S_get_text(r, false));
@@ -446,8 +458,10 @@ static void S_get_type(S_reader *r, uint64_t number) {
   fields[0] = (uint32_t)count;
   for (uint64_t f = 0; f < count && r->status == FB_OK; f++) {
     status = fb_fact_type_learn(schema, type, S_get_text(r, true), &fields[f + 1]);
-    if (status != FB_OK) S_spoil(r, status);
-    else if (!r->facts_only && fields[f + 1] != f) S_spoil(r, FB_E_RULE_SNAPSHOT);
+    if (status != FB_OK)
+      S_spoil(r, status);
+    else if (!r->facts_only && fields[f + 1] != f)
+      S_spoil(r, FB_E_RULE_SNAPSHOT);
   }
   if (!r->facts_only && type->id != number) S_spoil(r, FB_E_RULE_SNAPSHOT);
 }
@@ -467,8 +481,8 @@ static void S_get_statistics(S_reader *r) {
   bool halted = S_get_below(r, 2);
   if ((tick | serial | firing) >> 62) S_spoil(r, FB_E_RULE_SNAPSHOT); /* so that none comes round */
   if (r->facts_only) s = &ignored;
-  uint64_t *const numbers[] = {&s->facts_peak, &s->asserted, &s->modified, &s->retracted,
-                               &s->activations, &s->decisions, &s->errors, &s->candidates};
+  uint64_t *const numbers[] = {&s->facts_peak,  &s->asserted,  &s->modified, &s->retracted,
+                               &s->activations, &s->decisions, &s->errors,   &s->candidates};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) *numbers[i] = S_get(r);
   r->firings = firing;
   uint64_t rules = S_get_count(r);
@@ -491,7 +505,8 @@ static void S_get_statistics(S_reader *r) {
 static uint32_t S_get_row(S_reader *r, uint32_t number, fb_memory **ret_memory) {
   fb_session *session = r->session;
   uint32_t row = 0;
-  fb_status status = fb_memory_of(session, fb_schema_type(session->schema, r->types[number]), ret_memory);
+  fb_status status =
+      fb_memory_of(session, fb_schema_type(session->schema, r->types[number]), ret_memory);
   if (status == FB_OK) status = fb_memory_new_row(session, *ret_memory, &row);
   if (status != FB_OK) S_spoil(r, status);
   uint64_t count = S_get_count(r);
@@ -513,8 +528,10 @@ static void S_get_alphas(S_reader *r, uint32_t type, uint32_t row) {
   for (uint64_t i = 0; i < count && r->status == FB_OK; i++) {
     uint64_t number = S_get(r);
     if (r->facts_only) continue;
-    const fb_rule_alpha *alpha = number < session->set->alpha_count ? &session->set->alphas[number] : NULL;
-    if (!alpha || alpha->type != type || !alpha->stored || fb_alpha_has(session, (uint32_t)number, row))
+    const fb_rule_alpha *alpha =
+        number < session->set->alpha_count ? &session->set->alphas[number] : NULL;
+    if (!alpha || alpha->type != type || !alpha->stored ||
+        fb_alpha_has(session, (uint32_t)number, row))
       S_spoil(r, FB_E_RULE_SNAPSHOT);
     else if (!fb_alpha_insert(session, (uint32_t)number, row))
       S_spoil(r, FB_E_NOMEM);
@@ -551,7 +568,8 @@ static void S_check_free(S_reader *r, uint64_t free_count) {
   uint32_t place = session->free_place;
   for (; place && r->status == FB_OK; free_count--) {
     const fb_fact *fact = &session->facts[place];
-    if (!free_count || fact->row != FB_RULE_NONE || fact->serial >= session->fact_count) S_spoil(r, FB_E_RULE_SNAPSHOT);
+    if (!free_count || fact->row != FB_RULE_NONE || fact->serial >= session->fact_count)
+      S_spoil(r, FB_E_RULE_SNAPSHOT);
     place = (uint32_t)fact->serial;
   }
 }
@@ -561,8 +579,8 @@ static bool S_places_room(S_reader *r, uint64_t count) {
   if (r->facts_only)
     return (r->held = fb_arena_zero(&r->arena, (count + 1) * sizeof *r->held)) != NULL;
   while (session->fact_cap < count)
-    if (!fb_grow(&session->allocator, (void **)&session->facts, &session->fact_cap, session->fact_cap,
-                 sizeof *session->facts))
+    if (!fb_grow(&session->allocator, (void **)&session->facts, &session->fact_cap,
+                 session->fact_cap, sizeof *session->facts))
       return false;
   return true;
 }
@@ -594,7 +612,8 @@ static void S_get_tuple(S_reader *r, const fb_rule *rule) {
   for (uint32_t slot = 0; slot < rule->positive_count && r->status == FB_OK; slot++) {
     uint32_t place = S_get_below(r, session->fact_count);
     const fb_rule_condition *c = &rule->conditions[rule->positives[slot]];
-    if (!place || session->facts[place].row == FB_RULE_NONE || session->facts[place].type != c->type)
+    if (!place || session->facts[place].row == FB_RULE_NONE ||
+        session->facts[place].type != c->type)
       S_spoil(r, FB_E_RULE_SNAPSHOT);
     session->places[slot] = place;
   }
@@ -619,7 +638,8 @@ static void S_get_support(S_reader *r) {
     if (!places[i] || session->facts[places[i]].row == FB_RULE_NONE) S_spoil(r, FB_E_RULE_SNAPSHOT);
   }
   fb_status status = r->status;
-  if (status == FB_OK) status = fb_logical_restore(session, &set->rules[number], firing, places, (uint32_t)count);
+  if (status == FB_OK)
+    status = fb_logical_restore(session, &set->rules[number], firing, places, (uint32_t)count);
   if (status != FB_OK) S_spoil(r, status);
   fb_arena_rewind(&r->arena, mark);
 }
@@ -642,7 +662,8 @@ static void S_get_agenda(S_reader *r) {
     if (r->status != FB_OK) break;
     const fb_rule *rule = &set->rules[number];
     session->tick = S_get(r);
-    if (session->tick > tick || (r->status == FB_OK && !rule->info.enabled)) S_spoil(r, FB_E_RULE_SNAPSHOT);
+    if (session->tick > tick || (r->status == FB_OK && !rule->info.enabled))
+      S_spoil(r, FB_E_RULE_SNAPSHOT);
     if (r->status == FB_OK) S_get_tuple(r, rule);
     if (r->status != FB_OK) break;
     fb_status status = fb_agenda_add(session, rule);
@@ -656,7 +677,8 @@ static void S_get_agenda(S_reader *r) {
 static bool S_log_holds(const fb_session *session, size_t from, size_t to) {
   const uint64_t *words = session->log;
   if (to < from || to > session->log_count || to - from < 2) return false;
-  if (words[from] >= session->set->rule_count || words[from + 1] > FB_RULE_MAX_POSITIVE) return false;
+  if (words[from] >= session->set->rule_count || words[from + 1] > FB_RULE_MAX_POSITIVE)
+    return false;
   size_t at = from + 2 + 3 * (size_t)words[from + 1];
   while (at < to) {
     if (words[at] != 1 && words[at] != 2) return false;
@@ -673,19 +695,22 @@ static void S_get_log(S_reader *r) {
   uint64_t words = S_get_count(r);
   if (r->firings > (uint64_t)(r->end - r->at)) S_spoil(r, FB_E_RULE_SNAPSHOT);
   for (uint64_t i = 0; i < words && r->status == FB_OK; i++) {
-    if (!fb_grow(&session->allocator, (void **)&session->log, &session->log_cap, session->log_count, sizeof *session->log))
+    if (!fb_grow(&session->allocator, (void **)&session->log, &session->log_cap, session->log_count,
+                 sizeof *session->log))
       S_spoil(r, FB_E_NOMEM);
     else
       session->log[session->log_count++] = S_get(r);
   }
   for (uint64_t i = 0; i < r->firings && r->status == FB_OK; i++) {
-    if (!fb_grow(&session->allocator, (void **)&session->log_starts, &session->log_start_cap, i, sizeof *session->log_starts))
+    if (!fb_grow(&session->allocator, (void **)&session->log_starts, &session->log_start_cap, i,
+                 sizeof *session->log_starts))
       S_spoil(r, FB_E_NOMEM);
     else
       session->log_starts[i] = (size_t)S_get(r);
   }
   for (uint64_t i = 0; i < r->firings && r->status == FB_OK; i++)
-    if (!S_log_holds(session, session->log_starts[i], i + 1 < r->firings ? session->log_starts[i + 1] : session->log_count))
+    if (!S_log_holds(session, session->log_starts[i],
+                     i + 1 < r->firings ? session->log_starts[i + 1] : session->log_count))
       S_spoil(r, FB_E_RULE_SNAPSHOT);
 }
 
@@ -707,8 +732,12 @@ static fb_status S_fail(fb_status status, fb_error *err) {
   switch (status) {
     case FB_E_RULE_SNAPSHOT: return fb_fail(err, status, "the snapshot is damaged");
     case FB_E_NOMEM: return fb_fail(err, status, "no memory to restore a session");
-    case FB_E_RULE_SESSION: return fb_fail(err, status, "the session that was saved kept no log of its firings: restore it without `explain`");
-    default: return fb_fail(err, status, "a fact of the snapshot does not fit the types of the rulebook");
+    case FB_E_RULE_SESSION:
+      return fb_fail(
+          err, status,
+          "the session that was saved kept no log of its firings: restore it without `explain`");
+    default:
+      return fb_fail(err, status, "a fact of the snapshot does not fit the types of the rulebook");
   }
 }
 
@@ -722,7 +751,8 @@ static fb_status S_read(S_reader *r, fb_error *err) {
   if (r->status == FB_OK) S_get_places(r);
   if (r->status == FB_OK && r->facts_only) return S_assert_held(r, err);
   size_t size = session->set->rule_count * sizeof *rules;
-  if (r->status == FB_OK && !(rules = fb_arena_copy(&r->arena, session->rule_stats, size))) S_spoil(r, FB_E_NOMEM);
+  if (r->status == FB_OK && !(rules = fb_arena_copy(&r->arena, session->rule_stats, size)))
+    S_spoil(r, FB_E_NOMEM);
   if (r->status == FB_OK) S_get_supports(r);
   if (r->status == FB_OK) S_get_agenda(r);
   if (r->status == FB_OK) S_get_log(r);
@@ -736,18 +766,23 @@ static fb_status S_read(S_reader *r, fb_error *err) {
 }
 
 /* FB_OK: the head is good, and r->at is behind it. */
-static fb_status S_check_head(const fb_ruleset *set, fb_slice snapshot, bool facts_only, S_reader *r, fb_error *err) {
+static fb_status S_check_head(const fb_ruleset *set, fb_slice snapshot, bool facts_only,
+                              S_reader *r, fb_error *err) {
   const unsigned char *bytes = (const unsigned char *)snapshot.ptr;
   if (snapshot.len < HEAD + 8 || memcmp(bytes, S_magic, 6) != 0)
     return fb_fail(err, FB_E_RULE_SNAPSHOT, "this is no snapshot of a session");
   if (bytes[6] != VERSION || bytes[7] != 0)
-    return fb_fail(err, FB_E_RULE_SNAPSHOT, "the snapshot is of version %u, this can read version %d", bytes[6] + 256u * bytes[7],
-                   (int)VERSION);
+    return fb_fail(err, FB_E_RULE_SNAPSHOT,
+                   "the snapshot is of version %u, this can read version %d",
+                   bytes[6] + 256u * bytes[7], (int)VERSION);
   *r = (S_reader){.at = bytes + 8, .end = bytes + snapshot.len, .facts_only = facts_only};
   uint64_t sum = S_get_fixed(r);
-  if (sum != fb_hash_bytes(bytes + HEAD, snapshot.len - HEAD, 0)) return S_fail(FB_E_RULE_SNAPSHOT, err);
+  if (sum != fb_hash_bytes(bytes + HEAD, snapshot.len - HEAD, 0))
+    return S_fail(FB_E_RULE_SNAPSHOT, err);
   if (S_get_fixed(r) != S_book_hash(set) && !facts_only)
-    return fb_fail(err, FB_E_RULE_BOOK, "the snapshot is of a session of another rulebook; only its facts can be restored");
+    return fb_fail(
+        err, FB_E_RULE_BOOK,
+        "the snapshot is of a session of another rulebook; only its facts can be restored");
   return FB_OK;
 }
 
@@ -758,7 +793,8 @@ fb_status fb_session_restore(const fb_ruleset *ruleset, const fb_session_options
   fb_session *session = NULL;
   fb_status status = S_check_head(ruleset, snapshot, facts_only, &reader, err);
   if (status != FB_OK) return status;
-  if (options && options->stateless) return fb_fail(err, FB_E_RULE_SESSION, "a stateless session has no facts to restore");
+  if (options && options->stateless)
+    return fb_fail(err, FB_E_RULE_SESSION, "a stateless session has no facts to restore");
   status = facts_only ? fb_session_new(ruleset, options, allocator, &session)
                       : fb_session_new_bare(ruleset, options, allocator, &session);
   if (status != FB_OK) return S_fail(status, err);
@@ -774,8 +810,8 @@ fb_status fb_session_restore(const fb_ruleset *ruleset, const fb_session_options
   return status;
 }
 
-fb_status fb_session_clone(fb_session *session, const fb_session_options *options, fb_session **ret_clone,
-                           fb_error *err) {
+fb_status fb_session_clone(fb_session *session, const fb_session_options *options,
+                           fb_session **ret_clone, fb_error *err) {
   fb_buf snapshot;
   fb_buf_init(&snapshot, session->base, 0);
   fb_status status = fb_session_save(session, &snapshot, err);

@@ -7,7 +7,10 @@
 
 #include <stdlib.h>
 
-enum { PLACE = 1, TEXTS_MAX = 16 << 20 /* bytes of texts of facts gone by, before they are forgotten */ };
+enum {
+  PLACE = 1,
+  TEXTS_MAX = 16 << 20 /* bytes of texts of facts gone by, before they are forgotten */
+};
 
 /* ── Which rulebooks ── */
 
@@ -18,7 +21,8 @@ static const char *S_reason(const fb_rule *rule) {
     if (rule->actions[i].kind != FB_THEN_EMIT && rule->actions[i].kind != FB_THEN_LOG)
       return rule->actions[i].kind == FB_THEN_HALT ? "halts the session" : "changes facts";
   for (uint32_t i = 0; i < rule->condition_count; i++)
-    if (rule->conditions[i].kind != FB_WHEN_FACT || rule->conditions[i].join_count) return "joins facts";
+    if (rule->conditions[i].kind != FB_WHEN_FACT || rule->conditions[i].join_count)
+      return "joins facts";
   return NULL;
 }
 

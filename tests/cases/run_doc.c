@@ -87,7 +87,8 @@ static void S_write(const fb_doc *doc, fb_buf *out) {
   fb_arena arena;
   fb_value value;
   fb_arena_init(&arena, NULL, 0);
-  if (!fb_node_value(fb_doc_root(doc), &arena, &value)) fb_json_write(out, value, FB_JSON_CANONICAL);
+  if (!fb_node_value(fb_doc_root(doc), &arena, &value))
+    fb_json_write(out, value, FB_JSON_CANONICAL);
   fb_buf_char(out, '\n');
   fb_arena_release(&arena);
 }
@@ -102,7 +103,8 @@ static void S_run(const S_case *one, fb_buf *out) {
     S_unescape(one->input, &input);
   else
     fb_buf_add(&input, one->input.ptr, one->input.len);
-  (one->json_input ? fb_doc_read_json : fb_doc_read_yaml)(fb_buf_slice(&input), "in", NULL, &doc, &errors);
+  (one->json_input ? fb_doc_read_json : fb_doc_read_yaml)(fb_buf_slice(&input), "in", NULL, &doc,
+                                                          &errors);
   fb_errors_sort(&errors);
   if (doc)
     S_write(doc, out);

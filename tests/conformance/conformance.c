@@ -61,7 +61,8 @@ static fb_value S_value(fb_arena *arena, fb_value from);
 
 static fb_value S_list(fb_arena *arena, const fb_list *from) {
   fb_list *list = fb_list_new(arena, from->len);
-  for (uint32_t i = 0; i < from->len; i++) fb_list_push(list, arena, S_value(arena, from->items[i]));
+  for (uint32_t i = 0; i < from->len; i++)
+    fb_list_push(list, arena, S_value(arena, from->items[i]));
   return fb_list_value(list);
 }
 
@@ -143,8 +144,10 @@ static void S_evaluate(S_run *run, const fb_map *test) {
   fb_cel_program *program = NULL;
   fb_cel_env_container(run->env, S_text(test, "container"));
   S_declare(run, test);
-  if (fb_cel_compile(run->env, S_text(test, "expr"), &options, &program, &errors)) run->err = errors.items[0];
-  else fb_cel_eval(program, run->slots, &context, &run->result, &run->err);
+  if (fb_cel_compile(run->env, S_text(test, "expr"), &options, &program, &errors))
+    run->err = errors.items[0];
+  else
+    fb_cel_eval(program, run->slots, &context, &run->result, &run->err);
   if (program && !run->err.code) fb_value_copy(run->arena, run->result, &run->result);
   fb_cel_context_release(&context);
   fb_cel_program_free(program);
@@ -178,34 +181,49 @@ static void S_show(const char *what, fb_value value) {
   fb_buf_release(&buf);
 }
 
-static void S_show_failure(const fb_map *test, const S_run *run, const fb_value *expect, const char *name) {
+static void S_show_failure(const fb_map *test, const S_run *run, const fb_value *expect,
+                           const char *name) {
   printf("FAIL %s\n  expr: %.*s\n", name, (int)S_text(test, "expr").len, S_text(test, "expr").ptr);
-  if (expect) S_show("expected", S_value(run->arena, *expect));
-  else printf("  expected: error: %.*s\n", (int)S_text(test, "error").len, S_text(test, "error").ptr);
-  if (run->err.code) printf("  got: error: %s (line %u, column %u)\n", run->err.text, run->err.line, run->err.column);
-  else S_show("got", run->result);
+  if (expect)
+    S_show("expected", S_value(run->arena, *expect));
+  else
+    printf("  expected: error: %.*s\n", (int)S_text(test, "error").len, S_text(test, "error").ptr);
+  if (run->err.code)
+    printf("  got: error: %s (line %u, column %u)\n", run->err.text, run->err.line,
+           run->err.column);
+  else
+    S_show("got", run->result);
 }
 
 static bool S_is_known(const S_known *known, const char *name) {
   size_t len = strlen(name);
   for (const char *at = known->text; at && (at = strstr(at, name)); at += len)
-    if ((at == known->text || at[-1] == '\n') && (at[len] == '\n' || at[len] == 0 || at[len] == ' ')) return true;
+    if ((at == known->text || at[-1] == '\n') &&
+        (at[len] == '\n' || at[len] == 0 || at[len] == ' '))
+      return true;
   return false;
 }
 
-static void S_test(const fb_map *test, fb_arena *arena, const S_known *known, bool quiet, S_totals *totals) {
+static void S_test(const fb_map *test, fb_arena *arena, const S_known *known, bool quiet,
+                   S_totals *totals) {
   char name[512];
-  snprintf(name, sizeof name, "%.*s/%.*s/%.*s", (int)S_text(test, "file").len, S_text(test, "file").ptr, (int)S_text(test, "section").len,
-           S_text(test, "section").ptr, (int)S_text(test, "name").len, S_text(test, "name").ptr);
+  snprintf(name, sizeof name, "%.*s/%.*s/%.*s", (int)S_text(test, "file").len,
+           S_text(test, "file").ptr, (int)S_text(test, "section").len, S_text(test, "section").ptr,
+           (int)S_text(test, "name").len, S_text(test, "name").ptr);
   S_run run = {.arena = arena, .result = fb_null()};
   if (fb_cel_env_new(NULL, &run.env)) abort();
   S_evaluate(&run, test);
   const fb_value *expect = fb_map_get_text(test, FB_SLICE("expect"));
-  bool good = expect ? !run.err.code && S_same(run.result, S_value(arena, *expect)) : run.err.code != FB_OK;
-  if (good) totals->passed++;
-  else totals->failed++;
-  if (!good && S_is_known(known, name)) totals->excused++;
-  else if (!good && !quiet) S_show_failure(test, &run, expect, name);
+  bool good =
+      expect ? !run.err.code && S_same(run.result, S_value(arena, *expect)) : run.err.code != FB_OK;
+  if (good)
+    totals->passed++;
+  else
+    totals->failed++;
+  if (!good && S_is_known(known, name))
+    totals->excused++;
+  else if (!good && !quiet)
+    S_show_failure(test, &run, expect, name);
   fb_cel_env_free(run.env);
 }
 
@@ -223,7 +241,8 @@ static bool S_file(const char *path, const S_known *known, bool quiet, S_totals 
     fb_value test;
     fb_error err;
     if (end == line) continue;
-    if (fb_json_read((fb_slice){line, (size_t)(end - line)}, path, NULL, &arena, &test, &err) || test.kind != FB_MAP) {
+    if (fb_json_read((fb_slice){line, (size_t)(end - line)}, path, NULL, &arena, &test, &err) ||
+        test.kind != FB_MAP) {
       printf("FAIL %s: a line that is no test: %s\n", path, err.text);
       totals->failed++;
     } else {
@@ -272,14 +291,16 @@ int main(int argc, char **argv) {
   size_t len;
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--known") == 0 && i + 1 < argc) {
-      if (!(known.text = S_read_file(argv[++i], &len))) return fprintf(stderr, "conformance-cel: %s: %s\n", argv[i], strerror(errno)), 2;
+      if (!(known.text = S_read_file(argv[++i], &len)))
+        return fprintf(stderr, "conformance-cel: %s: %s\n", argv[i], strerror(errno)), 2;
     } else if (strcmp(argv[i], "--quiet") == 0) {
       quiet = true;
     } else {
       directory = argv[i];
     }
   }
-  if (!directory) return fprintf(stderr, "usage: conformance-cel [--known FILE] [--quiet] DIR\n"), 2;
+  if (!directory)
+    return fprintf(stderr, "usage: conformance-cel [--known FILE] [--quiet] DIR\n"), 2;
   int exit_code = S_directory(directory, &known, quiet);
   free(known.text);
   return exit_code;

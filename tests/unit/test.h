@@ -28,7 +28,8 @@ static inline void *fb_test_resize(void *context, void *ptr, size_t old_size, si
     return NULL;
   }
   memory->calls++;
-  if (memory->fail_at && (memory->sticky ? memory->calls >= memory->fail_at : memory->calls == memory->fail_at))
+  if (memory->fail_at &&
+      (memory->sticky ? memory->calls >= memory->fail_at : memory->calls == memory->fail_at))
     return NULL;
   void *moved = realloc(ptr, size);
   if (moved && !ptr) memory->live++;

@@ -101,7 +101,8 @@ static void test_utf8_round_trip_and_refusals(void **state) {
       assert_int_equal(back, rune);
     }
   }
-  static const char *const bad[] = {"\x80", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88", "\xc3"};
+  static const char *const bad[] = {
+      "\x80", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88", "\xc3"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     size_t offset = 99;
     char text[32];
@@ -155,8 +156,9 @@ static void test_nearest_finds_slips(void **state) {
 
 static void test_time_round_trip(void **state) {
   (void)state;
-  static const char *const good[] = {"0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "2024-02-29T23:59:59.123Z",
-                                     "9999-12-31T23:59:59.999999999Z", "1969-12-31T23:59:59.000001Z"};
+  static const char *const good[] = {"0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z",
+                                     "2024-02-29T23:59:59.123Z", "9999-12-31T23:59:59.999999999Z",
+                                     "1969-12-31T23:59:59.000001Z"};
   for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
     int64_t seconds;
     uint32_t nanos;
@@ -165,9 +167,15 @@ static void test_time_round_trip(void **state) {
     fb_time_format(seconds, nanos, out);
     assert_string_equal(out, good[i]);
   }
-  static const char *const bad[] = {"", "2023-02-29T00:00:00Z", "2023-01-01 00:00:00Z", "2023-01-01T24:00:00Z",
-                                    "2023-01-01T00:00:00", "2023-01-01T00:00:00.Z", "0000-01-01T00:00:00Z",
-                                    "9999-12-31T23:59:59-01:00", "2023-01-01T00:00:00Zx"};
+  static const char *const bad[] = {"",
+                                    "2023-02-29T00:00:00Z",
+                                    "2023-01-01 00:00:00Z",
+                                    "2023-01-01T24:00:00Z",
+                                    "2023-01-01T00:00:00",
+                                    "2023-01-01T00:00:00.Z",
+                                    "0000-01-01T00:00:00Z",
+                                    "9999-12-31T23:59:59-01:00",
+                                    "2023-01-01T00:00:00Zx"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     int64_t seconds;
     uint32_t nanos;

@@ -40,7 +40,8 @@ static fb_slice S_trim(fb_slice text) {
 }
 
 /* Compiles and evaluates; errors of both kinds go into `errors`. */
-static fb_status S_run(S_world *w, fb_slice expr, bool unchecked, fb_value *ret_value, fb_errors *errors) {
+static fb_status S_run(S_world *w, fb_slice expr, bool unchecked, fb_value *ret_value,
+                       fb_errors *errors) {
   fb_cel_options options = {.no_check = unchecked};
   fb_cel_program *program;
   fb_status status = fb_cel_compile(w->env, expr, &options, &program, errors);
@@ -51,8 +52,10 @@ static fb_status S_run(S_world *w, fb_slice expr, bool unchecked, fb_value *ret_
   fb_cel_context_init(&context, &w->arena);
   context.zone = fb_zone_system;
   status = fb_cel_eval(program, w->slots, &context, &value, &err);
-  if (status) fb_errors_add(errors, &err);
-  else assert_int_equal(fb_value_copy(&w->arena, value, ret_value), FB_OK);
+  if (status)
+    fb_errors_add(errors, &err);
+  else
+    assert_int_equal(fb_value_copy(&w->arena, value, ret_value), FB_OK);
   fb_cel_context_release(&context);
   fb_cel_program_free(program);
   return status;
@@ -61,7 +64,8 @@ static fb_status S_run(S_world *w, fb_slice expr, bool unchecked, fb_value *ret_
 static bool S_same(fb_value a, fb_value b) {
   if (a.kind != b.kind) return false;
   if (a.kind == FB_DOUBLE && isnan(a.as.d) && isnan(b.as.d)) return true;
-  if (a.kind == FB_OPTIONAL && a.as.optional && b.as.optional) return S_same(*a.as.optional, *b.as.optional);
+  if (a.kind == FB_OPTIONAL && a.as.optional && b.as.optional)
+    return S_same(*a.as.optional, *b.as.optional);
   if (a.kind == FB_LIST && a.as.list->len == b.as.list->len) {
     for (uint32_t i = 0; i < a.as.list->len; i++)
       if (!S_same(a.as.list->items[i], b.as.list->items[i])) return false;
@@ -75,7 +79,8 @@ static bool S_same(fb_value a, fb_value b) {
   return true;
 }
 
-static void S_complain(const char *file, size_t line, fb_slice text, const fb_errors *errors, const fb_value *got) {
+static void S_complain(const char *file, size_t line, fb_slice text, const fb_errors *errors,
+                       const fb_value *got) {
   fb_buf buf;
   fb_buf_init(&buf, NULL, 0);
   fb_buf_printf(&buf, "%s:%zu: %.*s\n", file, line, (int)text.len, text.ptr);
@@ -85,7 +90,8 @@ static void S_complain(const char *file, size_t line, fb_slice text, const fb_er
     fb_buf_char(&buf, '\n');
   }
   for (size_t i = 0; i < errors->count; i++)
-    fb_buf_printf(&buf, "  got FB%04d@%u: %s (%s)\n", (int)errors->items[i].code, errors->items[i].column, errors->items[i].text, errors->items[i].hint);
+    fb_buf_printf(&buf, "  got FB%04d@%u: %s (%s)\n", (int)errors->items[i].code,
+                  errors->items[i].column, errors->items[i].text, errors->items[i].hint);
   print_error("%s", buf.ptr);
   fb_buf_release(&buf);
 }
@@ -97,12 +103,15 @@ static bool S_errors_fit(const fb_errors *errors, fb_slice want) {
   char *part = strstr(text, " : ");
   if (part) *part = 0, part += 3;
   size_t n = 0;
-  for (char *save, *token = strtok_r(text, " ", &save); token; token = strtok_r(NULL, " ", &save), n++) {
+  for (char *save, *token = strtok_r(text, " ", &save); token;
+       token = strtok_r(NULL, " ", &save), n++) {
     unsigned code, column = 0;
     if (sscanf(token, "FB%u@%u", &code, &column) < 1 || n >= errors->count) return false;
-    if ((unsigned)errors->items[n].code != code || (column && errors->items[n].column != column)) return false;
+    if ((unsigned)errors->items[n].code != code || (column && errors->items[n].column != column))
+      return false;
   }
-  return n == errors->count && (!part || strstr(errors->items[0].text, part) || strstr(errors->items[0].hint, part));
+  return n == errors->count &&
+         (!part || strstr(errors->items[0].text, part) || strstr(errors->items[0].hint, part));
 }
 
 static bool S_case(S_world *w, const char *file, size_t number, fb_slice line) {
@@ -113,12 +122,15 @@ static bool S_case(S_world *w, const char *file, size_t number, fb_slice line) {
   fb_slice rest = unchecked ? (fb_slice){line.ptr + 10, line.len - 10} : line;
   const char *arrow = memmem(rest.ptr, rest.len, " => ", 4);
   if (!arrow) return false;
-  fb_slice expr = {rest.ptr, (size_t)(arrow - rest.ptr)}, want = S_trim((fb_slice){arrow + 4, rest.len - expr.len - 4});
+  fb_slice expr = {rest.ptr, (size_t)(arrow - rest.ptr)},
+           want = S_trim((fb_slice){arrow + 4, rest.len - expr.len - 4});
   fb_value got = fb_null(), expected = fb_null();
   fb_status status = S_run(w, expr, unchecked, &got, &errors);
   bool good;
-  if (fb_slice_starts(want, FB_SLICE("FB3"))) good = status && S_errors_fit(&errors, want);
-  else good = !status && !S_run(w, want, true, &expected, &none) && S_same(got, expected);
+  if (fb_slice_starts(want, FB_SLICE("FB3")))
+    good = status && S_errors_fit(&errors, want);
+  else
+    good = !status && !S_run(w, want, true, &expected, &none) && S_same(got, expected);
   if (!good) S_complain(file, number, line, &errors, status ? NULL : &got);
   fb_errors_release(&errors);
   fb_errors_release(&none);
@@ -129,11 +141,21 @@ static const fb_cel_type *S_type(S_world *w, fb_slice name) {
   static const struct {
     const char *name;
     fb_cel_kind kind;
-  } names[] = {{"bool", FB_CEL_BOOL}, {"int", FB_CEL_INT}, {"uint", FB_CEL_UINT}, {"double", FB_CEL_DOUBLE}, {"string", FB_CEL_STRING},
-               {"bytes", FB_CEL_BYTES}, {"timestamp", FB_CEL_TIMESTAMP}, {"duration", FB_CEL_DURATION}, {"list", FB_CEL_LIST},
-               {"map", FB_CEL_MAP}, {"null", FB_CEL_NULL}};
-  if (fb_slice_equal(name, FB_SLICE("list(int)"))) return fb_cel_env_list(w->env, fb_cel_simple(FB_CEL_INT));
-  if (fb_slice_equal(name, FB_SLICE("map(string, int)"))) return fb_cel_env_map(w->env, fb_cel_simple(FB_CEL_STRING), fb_cel_simple(FB_CEL_INT));
+  } names[] = {{"bool", FB_CEL_BOOL},
+               {"int", FB_CEL_INT},
+               {"uint", FB_CEL_UINT},
+               {"double", FB_CEL_DOUBLE},
+               {"string", FB_CEL_STRING},
+               {"bytes", FB_CEL_BYTES},
+               {"timestamp", FB_CEL_TIMESTAMP},
+               {"duration", FB_CEL_DURATION},
+               {"list", FB_CEL_LIST},
+               {"map", FB_CEL_MAP},
+               {"null", FB_CEL_NULL}};
+  if (fb_slice_equal(name, FB_SLICE("list(int)")))
+    return fb_cel_env_list(w->env, fb_cel_simple(FB_CEL_INT));
+  if (fb_slice_equal(name, FB_SLICE("map(string, int)")))
+    return fb_cel_env_map(w->env, fb_cel_simple(FB_CEL_STRING), fb_cel_simple(FB_CEL_INT));
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (fb_slice_equal(name, fb_slice_of(names[i].name))) return fb_cel_simple(names[i].kind);
   return fb_cel_simple(FB_CEL_DYN);
@@ -144,11 +166,14 @@ static bool S_let(S_world *w, fb_slice line) {
   fb_slice head = {line.ptr, equals ? (size_t)(equals - line.ptr) : line.len};
   const char *colon = memchr(head.ptr, ':', head.len);
   fb_slice name = S_trim((fb_slice){head.ptr, colon ? (size_t)(colon - head.ptr) : head.len});
-  fb_slice type = colon ? S_trim((fb_slice){colon + 1, head.len - (size_t)(colon + 1 - head.ptr)}) : FB_SLICE("dyn");
+  fb_slice type = colon ? S_trim((fb_slice){colon + 1, head.len - (size_t)(colon + 1 - head.ptr)})
+                        : FB_SLICE("dyn");
   fb_value value = fb_absent();
-  if (equals && S_run(w, (fb_slice){equals + 3, line.len - head.len - 3}, true, &value, NULL)) return false;
+  if (equals && S_run(w, (fb_slice){equals + 3, line.len - head.len - 3}, true, &value, NULL))
+    return false;
   uint32_t slot;
-  if (fb_cel_env_slots(w->env) == MAX_VARS || fb_cel_env_add(w->env, name, S_type(w, type), &slot)) return false;
+  if (fb_cel_env_slots(w->env) == MAX_VARS || fb_cel_env_add(w->env, name, S_type(w, type), &slot))
+    return false;
   w->slots[slot] = value;
   return true;
 }
@@ -156,7 +181,8 @@ static bool S_let(S_world *w, fb_slice line) {
 static bool S_line(S_world *w, const char *file, size_t number, fb_slice line) {
   line = S_trim(line);
   if (!line.len || line.ptr[0] == '#') return true;
-  if (fb_slice_starts(line, FB_SLICE("let "))) return S_let(w, (fb_slice){line.ptr + 4, line.len - 4});
+  if (fb_slice_starts(line, FB_SLICE("let ")))
+    return S_let(w, (fb_slice){line.ptr + 4, line.len - 4});
   if (fb_slice_starts(line, FB_SLICE("container")))
     return !fb_cel_env_container(w->env, S_trim((fb_slice){line.ptr + 9, line.len - 9}));
   return S_case(w, file, number, line);
@@ -182,8 +208,11 @@ static void S_file(const char *name) {
   if (bad) fail_msg("%zu cases of %s.txt failed", bad, name);
 }
 
-#define S_CASES(name) \
-  static void test_cases_##name(void **state) { (void)state; S_file(#name); }
+#define S_CASES(name)                           \
+  static void test_cases_##name(void **state) { \
+    (void)state;                                \
+    S_file(#name);                              \
+  }
 S_CASES(literals)
 S_CASES(operators)
 S_CASES(logic)
@@ -212,13 +241,16 @@ typedef struct S_shop {
 } S_shop;
 
 static void S_open_shop(S_shop *s, const fb_allocator *allocator) {
-  const fb_field fields[] = {{FB_SLICE("id"), FB_FIELD_STRING}, {FB_SLICE("amount"), FB_FIELD_DOUBLE}, {FB_SLICE("count"), FB_FIELD_INT},
-                             {FB_SLICE("at"), FB_FIELD_TIMESTAMP}, {FB_SLICE("tags"), FB_FIELD_LIST}, {FB_SLICE("note"), FB_FIELD_STRING}};
+  const fb_field fields[] = {
+      {FB_SLICE("id"), FB_FIELD_STRING}, {FB_SLICE("amount"), FB_FIELD_DOUBLE},
+      {FB_SLICE("count"), FB_FIELD_INT}, {FB_SLICE("at"), FB_FIELD_TIMESTAMP},
+      {FB_SLICE("tags"), FB_FIELD_LIST}, {FB_SLICE("note"), FB_FIELD_STRING}};
   uint32_t row, field;
   fb_error err;
   assert_int_equal(fb_symbols_new(allocator, 1, &s->symbols), FB_OK);
   assert_int_equal(fb_schema_new(allocator, s->symbols, &s->schema), FB_OK);
-  assert_int_equal(fb_schema_declare(s->schema, FB_SLICE("order"), fields, 6, &s->order, &err), FB_OK);
+  assert_int_equal(fb_schema_declare(s->schema, FB_SLICE("order"), fields, 6, &s->order, &err),
+                   FB_OK);
   assert_int_equal(fb_schema_open(s->schema, FB_SLICE("thing"), &s->thing), FB_OK);
   assert_int_equal(fb_facts_new(allocator, s->schema, s->order, &s->orders), FB_OK);
   assert_int_equal(fb_facts_new(allocator, s->schema, s->thing, &s->things), FB_OK);
@@ -241,9 +273,11 @@ static void S_close_shop(S_shop *s) {
 
 static void S_stock(S_world *w, S_shop *s) {
   uint32_t slot;
-  assert_int_equal(fb_cel_env_add(w->env, FB_SLICE("o"), fb_cel_env_fact(w->env, s->order), &slot), FB_OK);
+  assert_int_equal(fb_cel_env_add(w->env, FB_SLICE("o"), fb_cel_env_fact(w->env, s->order), &slot),
+                   FB_OK);
   w->slots[slot] = fb_fact_value(s->orders, 0);
-  assert_int_equal(fb_cel_env_add(w->env, FB_SLICE("t"), fb_cel_env_fact(w->env, s->thing), &slot), FB_OK);
+  assert_int_equal(fb_cel_env_add(w->env, FB_SLICE("t"), fb_cel_env_fact(w->env, s->thing), &slot),
+                   FB_OK);
   w->slots[slot] = fb_fact_value(s->things, 0);
   assert_int_equal(fb_cel_env_add(w->env, FB_SLICE("x"), fb_cel_simple(FB_CEL_INT), &slot), FB_OK);
   w->slots[slot] = fb_int(5);
@@ -284,7 +318,8 @@ static void test_facts(void **state) {
   S_open_shop(&shop, NULL);
   S_stock(&w, &shop);
   size_t bad = 0;
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) bad += !S_line(&w, "facts", i, fb_slice_of(cases[i]));
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    bad += !S_line(&w, "facts", i, fb_slice_of(cases[i]));
   assert_int_equal(bad, 0);
   S_close_shop(&shop);
   S_close(&w);
@@ -298,7 +333,8 @@ static void test_map_in_place_of_a_fact(void **state) {
   S_open(&w, NULL);
   S_open_shop(&shop, NULL);
   S_stock(&w, &shop);
-  assert_int_equal(S_run(&w, FB_SLICE("{'amount': 5.0, 'count': 1}"), false, &w.slots[0], NULL), FB_OK);
+  assert_int_equal(S_run(&w, FB_SLICE("{'amount': 5.0, 'count': 1}"), false, &w.slots[0], NULL),
+                   FB_OK);
   assert_true(S_line(&w, "map", 0, FB_SLICE("o.amount > 4.0 && o.count == 1 => true")));
   assert_true(S_line(&w, "map", 1, FB_SLICE("o.id == 'x' => FB3102@1")));
   S_close_shop(&shop);
@@ -317,7 +353,8 @@ static void test_conjuncts_are_compiled_alone(void **state) {
   w.slots[0] = fb_int(7);
   w.slots[1] = fb_int(2);
   fb_cel_expr *expr;
-  assert_int_equal(fb_cel_parse(w.env, FB_SLICE("a > 5 && [b].exists(x, x == 2)"), NULL, &expr, NULL), FB_OK);
+  assert_int_equal(
+      fb_cel_parse(w.env, FB_SLICE("a > 5 && [b].exists(x, x == 2)"), NULL, &expr, NULL), FB_OK);
   assert_int_equal(expr->root->kind, FB_AST_AND);
   fb_cel_program *left, *right;
   assert_int_equal(fb_cel_generate(w.env, expr, expr->root->args[0], &left, NULL), FB_OK);
@@ -375,7 +412,8 @@ static void test_wanted_type(void **state) {
   fb_errors_init(&errors, NULL, 0);
   fb_cel_options options = {.want = fb_cel_simple(FB_CEL_BOOL), .name = "here"};
   fb_cel_program *program;
-  assert_int_equal(fb_cel_compile(w.env, FB_SLICE("1 + 2"), &options, &program, &errors), FB_E_CEL_TYPE);
+  assert_int_equal(fb_cel_compile(w.env, FB_SLICE("1 + 2"), &options, &program, &errors),
+                   FB_E_CEL_TYPE);
   assert_string_equal(errors.items[0].text, "this is int, but bool is wanted here");
   assert_string_equal(errors.items[0].file, "here");
   assert_int_equal(fb_cel_compile(w.env, FB_SLICE("dyn(1)"), &options, &program, &errors), FB_OK);
@@ -386,7 +424,8 @@ static void test_wanted_type(void **state) {
 
 /* ── Limits ──────────────────────────────────────────────────────────────────────────────────── */
 
-static fb_status S_with_steps(S_world *w, const char *text, uint64_t steps, uint64_t max_size, fb_error *err) {
+static fb_status S_with_steps(S_world *w, const char *text, uint64_t steps, uint64_t max_size,
+                              fb_error *err) {
   fb_cel_program *program;
   fb_cel_context context;
   fb_value value;
@@ -402,24 +441,32 @@ static fb_status S_with_steps(S_world *w, const char *text, uint64_t steps, uint
 
 static void test_budget(void **state) {
   (void)state;
-  static const char nested[] = "[1,2,3,4,5,6,7,8,9,10].all(a, [1,2,3,4,5,6,7,8,9,10].all(b, [1,2,3,4,5,6,7,8,9,10].all(c, a + b + c > 0)))";
-  static const char doubling[] = "cel.bind(a, [1,2], cel.bind(b, [a,a], cel.bind(c, [b,b], cel.bind(d, [c,c], cel.bind(e, [d,d], cel.bind(f, [e,e], f == f))))))";
+  static const char nested[] =
+      "[1,2,3,4,5,6,7,8,9,10].all(a, [1,2,3,4,5,6,7,8,9,10].all(b, [1,2,3,4,5,6,7,8,9,10].all(c, a "
+      "+ b + c > 0)))";
+  static const char doubling[] =
+      "cel.bind(a, [1,2], cel.bind(b, [a,a], cel.bind(c, [b,b], cel.bind(d, [c,c], cel.bind(e, "
+      "[d,d], cel.bind(f, [e,e], f == f))))))";
   S_world w;
   fb_error err;
   S_open(&w, NULL);
   assert_int_equal(S_with_steps(&w, nested, 100000, 1000, &err), FB_OK);
   assert_int_equal(S_with_steps(&w, nested, 1000, 1000, &err), FB_E_CEL_BUDGET);
   assert_int_equal(err.line, 1);
-  assert_int_equal(S_with_steps(&w, "[1, 2, 3].all(x, [1, 2, 3].all(y, x > y)) || true", 8, 1000, &err), FB_E_CEL_BUDGET);
+  assert_int_equal(
+      S_with_steps(&w, "[1, 2, 3].all(x, [1, 2, 3].all(y, x > y)) || true", 8, 1000, &err),
+      FB_E_CEL_BUDGET);
   assert_int_equal(S_with_steps(&w, doubling, 10000, 1000, &err), FB_OK);
   assert_int_equal(S_with_steps(&w, doubling, 80, 1000, &err), FB_E_CEL_BUDGET);
-  assert_int_equal(S_with_steps(&w, "[1,2,3].map(x, x) + [4,5,6].map(x, x)", 1000, 5, &err), FB_E_CEL_SIZE);
+  assert_int_equal(S_with_steps(&w, "[1,2,3].map(x, x) + [4,5,6].map(x, x)", 1000, 5, &err),
+                   FB_E_CEL_SIZE);
   assert_int_equal(S_with_steps(&w, "'abc' + 'def'", 1000, 5, &err), FB_E_CEL_SIZE);
   assert_int_equal(S_with_steps(&w, "1", 0, 5, &err), FB_E_CEL_BUDGET);
   S_close(&w);
 }
 
-static fb_status S_compile_repeated(S_world *w, const char *open, const char *middle, const char *close, size_t count) {
+static fb_status S_compile_repeated(S_world *w, const char *open, const char *middle,
+                                    const char *close, size_t count) {
   fb_buf text;
   fb_buf_init(&text, NULL, 0);
   for (size_t i = 0; i < count; i++) fb_buf_text(&text, open);
@@ -451,7 +498,8 @@ static void test_limits_of_the_source(void **state) {
   assert_int_equal(S_compile_repeated(&w, "", "dyn(1)", ".a", 5000), FB_E_CEL_TOO_LARGE);
   assert_int_equal(S_compile_repeated(&w, "true && ", "true", "", 8000), FB_OK);
   assert_int_equal(S_compile_repeated(&w, "1 == 1 || ", "true", "", 6000), FB_OK);
-  assert_int_equal(S_compile_repeated(&w, "1 + ", "1", "", 20000), FB_E_CEL_TOO_LARGE); /* longer than 64 KiB */
+  assert_int_equal(S_compile_repeated(&w, "1 + ", "1", "", 20000),
+                   FB_E_CEL_TOO_LARGE); /* longer than 64 KiB */
   assert_int_equal(S_compile_repeated(&w, "[dyn(1), ", "1", "]", 100), FB_OK);
   S_close(&w);
 }
@@ -464,7 +512,8 @@ static void test_large_types(void **state) {
   fb_buf text;
   fb_buf_init(&text, NULL, 0);
   fb_buf_text(&text, "cel.bind(m0, {}, ");
-  for (int i = 1; i < 60; i++) fb_buf_printf(&text, "cel.bind(m%d, {}, m%d[m%d] == m%d || ", i, i, i - 1, i - 1);
+  for (int i = 1; i < 60; i++)
+    fb_buf_printf(&text, "cel.bind(m%d, {}, m%d[m%d] == m%d || ", i, i, i - 1, i - 1);
   fb_buf_text(&text, "true");
   fb_buf_repeat(&text, ')', 60);
   fb_cel_program *program = NULL;
@@ -491,12 +540,15 @@ static void S_template(S_world *w, const char *text, const char *want) {
   fb_error err;
   fb_errors errors;
   fb_errors_init(&errors, NULL, 0);
-  if (fb_template_compile(w->env, fb_slice_of(text), NULL, &template_, &errors)) fail_msg("%s: %s", text, errors.items[0].text);
+  if (fb_template_compile(w->env, fb_slice_of(text), NULL, &template_, &errors))
+    fail_msg("%s: %s", text, errors.items[0].text);
   fb_cel_context_init(&context, &w->arena);
-  if (fb_template_eval(template_, w->slots, &context, &value, &err)) fail_msg("%s: %s", text, err.text);
+  if (fb_template_eval(template_, w->slots, &context, &value, &err))
+    fail_msg("%s: %s", text, err.text);
   assert_int_equal(S_run(w, fb_slice_of(want), false, &expected, NULL), FB_OK);
   if (!S_same(value, expected)) fail_msg("%s: not %s", text, want);
-  assert_int_equal(fb_template_is_constant(template_), strstr(text, "${{") == NULL || strstr(text, "$${{") != NULL);
+  assert_int_equal(fb_template_is_constant(template_),
+                   strstr(text, "${{") == NULL || strstr(text, "$${{") != NULL);
   fb_cel_context_release(&context);
   fb_template_free(template_);
   fb_errors_release(&errors);
@@ -518,19 +570,22 @@ static void test_templates(void **state) {
   S_template(&w, "${{ {'a': {'b': n}} }}", "{'a': {'b': 3}}");
   S_template(&w, "${{ {'a': {'b': n}}}}", "{'a': {'b': 3}}");
   S_template(&w, "x=${{ {'a': [n, null]} }}", "'x={\"a\":[3,null]}'");
-  S_template(&w, "[${{ null }}] ${{ 1.5 }} ${{ true }} ${{ duration('90s') }}", "'[] 1.5 true 90s'");
+  S_template(&w, "[${{ null }}] ${{ 1.5 }} ${{ true }} ${{ duration('90s') }}",
+             "'[] 1.5 true 90s'");
   S_template(&w, "literal $${{ n }}", "'literal ${{ n }}'");
   S_template(&w, "costs $5 {{ }} $ {", "'costs $5 {{ }} $ {'");
   S_template(&w, "${{ \"}}\" + name // }} comment\n }}", "'}}Ada'");
   S_close(&w);
 }
 
-static void S_template_error(S_world *w, const char *text, const fb_cel_type *want, fb_status code, uint32_t column) {
+static void S_template_error(S_world *w, const char *text, const fb_cel_type *want, fb_status code,
+                             uint32_t column) {
   fb_template *template_;
   fb_errors errors;
   fb_errors_init(&errors, NULL, 0);
   fb_cel_options options = {.want = want};
-  assert_int_equal(fb_template_compile(w->env, fb_slice_of(text), &options, &template_, &errors), code);
+  assert_int_equal(fb_template_compile(w->env, fb_slice_of(text), &options, &template_, &errors),
+                   code);
   assert_int_equal(errors.count, 1);
   assert_int_equal(errors.items[0].column, column);
   fb_errors_release(&errors);
@@ -551,7 +606,9 @@ static void test_template_errors(void **state) {
   fb_cel_context context;
   fb_value value;
   fb_error err;
-  assert_int_equal(fb_template_compile(w.env, FB_SLICE("line\nof ${{ 1 / (n - 3) }}"), NULL, &template_, NULL), FB_OK);
+  assert_int_equal(
+      fb_template_compile(w.env, FB_SLICE("line\nof ${{ 1 / (n - 3) }}"), NULL, &template_, NULL),
+      FB_OK);
   fb_cel_context_init(&context, &w.arena);
   assert_int_equal(fb_template_eval(template_, w.slots, &context, &value, &err), FB_E_CEL_DIVIDE);
   assert_int_equal(err.line, 2);
@@ -583,9 +640,11 @@ static void test_template_of_a_document(void **state) {
   assert_int_equal(fb_doc_read_yaml(FB_SLICE(S_doc_text), "book.yaml", NULL, &doc, &errors), FB_OK);
   const fb_node *with = fb_node_get(fb_doc_root(doc), "with");
   fb_template *good, *bad, *fixed;
-  assert_int_equal(fb_template_compile_node(w.env, doc, fb_node_get(with, "numbers"), &good, &errors), FB_OK);
+  assert_int_equal(
+      fb_template_compile_node(w.env, doc, fb_node_get(with, "numbers"), &good, &errors), FB_OK);
   assert_int_equal(fb_template_compile_node(w.env, doc, with, &bad, &errors), FB_OK);
-  assert_int_equal(fb_template_compile_node(w.env, doc, fb_node_get(with, "fixed"), &fixed, &errors), FB_OK);
+  assert_int_equal(
+      fb_template_compile_node(w.env, doc, fb_node_get(with, "fixed"), &fixed, &errors), FB_OK);
   fb_doc_free(doc); /* templates do not need it any more */
   fb_cel_context context;
   fb_value value, expected;
@@ -626,9 +685,13 @@ static void test_errors_in_long_lines(void **state) {
   fb_error err;
   assert_int_equal(fb_doc_read_json(fb_buf_slice(&text), "long.json", NULL, &doc, NULL), FB_OK);
   const fb_node *root = fb_doc_root(doc);
-  assert_int_equal(fb_template_compile_node(w.env, doc, fb_node_get(root, "a"), &first, NULL), FB_OK);
-  assert_int_equal(fb_template_compile_node(w.env, doc, fb_node_get(root, "b"), &second, NULL), FB_OK);
-  assert_int_equal(fb_template_compile(w.env, (fb_slice){text.ptr + 7, inside - 7 + 19}, NULL, &plain, NULL), FB_OK);
+  assert_int_equal(fb_template_compile_node(w.env, doc, fb_node_get(root, "a"), &first, NULL),
+                   FB_OK);
+  assert_int_equal(fb_template_compile_node(w.env, doc, fb_node_get(root, "b"), &second, NULL),
+                   FB_OK);
+  assert_int_equal(
+      fb_template_compile(w.env, (fb_slice){text.ptr + 7, inside - 7 + 19}, NULL, &plain, NULL),
+      FB_OK);
   fb_doc_free(doc);
   fb_cel_context_init(&context, &w.arena);
   assert_int_equal(fb_template_eval(plain, w.slots, &context, &value, &err), FB_E_CEL_DIVIDE);
@@ -655,11 +718,14 @@ static void test_errors_are_moved_to_the_document(void **state) {
   fb_doc *doc;
   fb_errors errors;
   fb_errors_init(&errors, NULL, 0);
-  assert_int_equal(fb_doc_read_yaml(FB_SLICE("rules:\n  - when: a.b > 3\n"), "r.yaml", NULL, &doc, &errors), FB_OK);
+  assert_int_equal(
+      fb_doc_read_yaml(FB_SLICE("rules:\n  - when: a.b > 3\n"), "r.yaml", NULL, &doc, &errors),
+      FB_OK);
   const fb_node *when = fb_node_get(&fb_node_get(fb_doc_root(doc), "rules")->as.items[0], "when");
   fb_cel_options options = {.doc = doc, .node = when};
   fb_cel_program *program;
-  assert_int_equal(fb_cel_compile(w.env, fb_node_text(when), &options, &program, &errors), FB_E_CEL_UNDECLARED);
+  assert_int_equal(fb_cel_compile(w.env, fb_node_text(when), &options, &program, &errors),
+                   FB_E_CEL_UNDECLARED);
   assert_int_equal(errors.items[0].line, 2);
   assert_int_equal(errors.items[0].column, 11);
   assert_string_equal(errors.items[0].file, "r.yaml");
@@ -681,8 +747,10 @@ static bool S_torture_expression(const fb_allocator *allocator, const char *text
   fb_arena_init(&arena, allocator, 256);
   fb_errors_init(&errors, allocator, 0);
   fb_cel_context_init(&context, &arena);
-  if (!fb_cel_env_new(allocator, &env) && !fb_cel_env_add(env, FB_SLICE("x"), fb_cel_simple(FB_CEL_INT), NULL) &&
-      !fb_cel_env_container(env, FB_SLICE("a.b")) && !fb_cel_compile(env, fb_slice_of(text), NULL, &program, &errors)) {
+  if (!fb_cel_env_new(allocator, &env) &&
+      !fb_cel_env_add(env, FB_SLICE("x"), fb_cel_simple(FB_CEL_INT), NULL) &&
+      !fb_cel_env_container(env, FB_SLICE("a.b")) &&
+      !fb_cel_compile(env, fb_slice_of(text), NULL, &program, &errors)) {
     fb_status status = fb_cel_eval(program, slots, &context, &value, NULL);
     through = status != FB_E_NOMEM;
   }
@@ -696,12 +764,16 @@ static bool S_torture_expression(const fb_allocator *allocator, const char *text
 
 static bool S_torture_loops(const fb_allocator *allocator) {
   return S_torture_expression(allocator,
-                              "[1, 2, x].map(e, e > 1, string(e)).exists(s, s == '3') && {'a': [x], ?'b': optional.of(x)}.transformMap(k, v, "
-                              "k).size() > 0 && [x, 1].sortBy(e, -e)[0] == 3 && optional.of(x).optMap(y, y + 1).value() == 4");
+                              "[1, 2, x].map(e, e > 1, string(e)).exists(s, s == '3') && {'a': "
+                              "[x], ?'b': optional.of(x)}.transformMap(k, v, "
+                              "k).size() > 0 && [x, 1].sortBy(e, -e)[0] == 3 && "
+                              "optional.of(x).optMap(y, y + 1).value() == 4");
 }
 
 static bool S_torture_text(const fb_allocator *allocator) {
-  return S_torture_expression(allocator, "('a' + string(x) + \"\\u00e9\").startsWith('a') ? [1, 2] + [x, 4] : dyn({'k': x}).k");
+  return S_torture_expression(
+      allocator,
+      "('a' + string(x) + \"\\u00e9\").startsWith('a') ? [1, 2] + [x, 4] : dyn({'k': x}).k");
 }
 
 static bool S_torture_mistakes(const fb_allocator *allocator) {
@@ -709,8 +781,10 @@ static bool S_torture_mistakes(const fb_allocator *allocator) {
   fb_cel_program *program = NULL;
   fb_errors errors;
   fb_errors_init(&errors, allocator, 0);
-  bool through = !fb_cel_env_new(allocator, &env) && !fb_cel_env_add(env, FB_SLICE("amount"), NULL, NULL) &&
-                 fb_cel_compile(env, FB_SLICE("amout + [1, 'a'].mapp(x) + foo(1 + 'a') + 1.0 == 1"), NULL, &program, &errors) != FB_E_NOMEM &&
+  bool through = !fb_cel_env_new(allocator, &env) &&
+                 !fb_cel_env_add(env, FB_SLICE("amount"), NULL, NULL) &&
+                 fb_cel_compile(env, FB_SLICE("amout + [1, 'a'].mapp(x) + foo(1 + 'a') + 1.0 == 1"),
+                                NULL, &program, &errors) != FB_E_NOMEM &&
                  errors.count == 6;
   fb_cel_program_free(program);
   fb_cel_env_free(env);
@@ -729,7 +803,8 @@ static bool S_torture_template(const fb_allocator *allocator) {
   if (fb_doc_read_yaml(FB_SLICE(S_doc_text), "book.yaml", NULL, &doc, NULL)) return true;
   fb_arena_init(&arena, allocator, 256);
   fb_cel_context_init(&context, &arena);
-  if (!fb_cel_env_new(allocator, &env) && !fb_cel_env_add(env, FB_SLICE("name"), NULL, NULL) && !fb_cel_env_add(env, FB_SLICE("n"), NULL, NULL) &&
+  if (!fb_cel_env_new(allocator, &env) && !fb_cel_env_add(env, FB_SLICE("name"), NULL, NULL) &&
+      !fb_cel_env_add(env, FB_SLICE("n"), NULL, NULL) &&
       !fb_template_compile_node(env, doc, fb_doc_root(doc), &template_, NULL))
     through = !fb_template_eval(template_, slots, &context, &value, NULL);
   fb_template_free(template_);

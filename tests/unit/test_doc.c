@@ -11,7 +11,9 @@ static fb_doc *S_yaml(const char *text) {
   fb_errors errors;
   fb_errors_init(&errors, NULL, 0);
   fb_status status = fb_doc_read_yaml(fb_slice_of(text), "t.yaml", NULL, &doc, &errors);
-  if (status) fail_msg("%s: %s at %u:%u", text, errors.items[0].text, errors.items[0].line, errors.items[0].column);
+  if (status)
+    fail_msg("%s: %s at %u:%u", text, errors.items[0].text, errors.items[0].line,
+             errors.items[0].column);
   assert_int_equal(fb_errors_total(&errors), 0);
   fb_errors_release(&errors);
   return doc;
@@ -34,8 +36,9 @@ static char *S_list_errors(const fb_errors *errors) {
   out[0] = 0;
   for (size_t i = 0; i < errors->count && at < sizeof out; i++) {
     const fb_error *err = &errors->items[i];
-    at += (size_t)snprintf(out + at, sizeof out - at, "%s%u:%u+%u %s%s%s", i ? "\n" : "", err->line, err->column,
-                           err->length, err->text, err->hint[0] ? " | " : "", err->hint);
+    at +=
+        (size_t)snprintf(out + at, sizeof out - at, "%s%u:%u+%u %s%s%s", i ? "\n" : "", err->line,
+                         err->column, err->length, err->text, err->hint[0] ? " | " : "", err->hint);
   }
   return out;
 }
@@ -55,7 +58,8 @@ static void S_scalar(const char *text, fb_value expected) {
   fb_doc *doc = S_yaml(text);
   fb_value found = fb_doc_root(doc)->as.scalar;
   if (found.kind != expected.kind || !fb_value_equal(found, expected))
-    if (!(found.kind == FB_DOUBLE && expected.kind == FB_DOUBLE && isnan(found.as.d) && isnan(expected.as.d)))
+    if (!(found.kind == FB_DOUBLE && expected.kind == FB_DOUBLE && isnan(found.as.d) &&
+          isnan(expected.as.d)))
       fail_msg("%s: %s", text, fb_kind_name(found.kind));
   assert_int_equal(fb_doc_root(doc)->kind, expected.kind);
   fb_doc_free(doc);
@@ -102,9 +106,10 @@ static void test_core_schema(void **state) {
   S_scalar(".nan", fb_double((double)NAN));
   S_scalar(".NaN", fb_double((double)NAN));
   static const char *const texts[] = {
-      "no", "yes", "on", "off", "y", "n", "nULL", "tRUE", "1_000", "0b1", "0o8", "0o", "0x", "0xg", "-0x1", "+0o7", "1e",
-      "1e+", "e3", ".", "-", "+", "-.", ".e3", "1.2.3", "12:30", "2024-01-01", ".Nan", "inf", "nan", "-.nan", "1 2",
-      "0X1F", "0O7", "1,5", "١"};
+      "no",   "yes", "on",  "off",   "y",   "n",    "nULL",  "tRUE",  "1_000",
+      "0b1",  "0o8", "0o",  "0x",    "0xg", "-0x1", "+0o7",  "1e",    "1e+",
+      "e3",   ".",   "-",   "+",     "-.",  ".e3",  "1.2.3", "12:30", "2024-01-01",
+      ".Nan", "inf", "nan", "-.nan", "1 2", "0X1F", "0O7",   "1,5",   "١"};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
     if (*texts[i] && strcmp(texts[i], "-") != 0) S_stays_text(texts[i]);
   S_scalar("'1'", fb_string(FB_SLICE("1")));
@@ -136,13 +141,15 @@ static void test_tags(void **state) {
   S_bad(FB_SLICE("a: !!bool yes"), FB_E_DOC_TAG, "1:11+3 this is not what `!!bool` says it is");
   S_bad(FB_SLICE("a: !!seq {}"), FB_E_DOC_TAG, "1:4+5 the tag `!!seq` cannot stand before a map");
   S_bad(FB_SLICE("a: !!binary aGk="), FB_E_DOC_TAG,
-        "1:4+8 unknown tag `!!binary` | known are !!str !!int !!float !!bool !!null !!seq !!map; quote text that "
+        "1:4+8 unknown tag `!!binary` | known are !!str !!int !!float !!bool !!null !!seq !!map; "
+        "quote text that "
         "begins with `!`");
 }
 
 static void test_positions(void **state) {
-  fb_doc *doc = S_yaml("\xef\xbb\xbf# head\nä: {k: v, 'q q': \"d\\n\"}\nlist:\n  - 1\n  - [x, y]\n  -\n"
-                       "lit: |\n\n   text\nempty:\n\"é\": é z\n");
+  fb_doc *doc = S_yaml(
+      "\xef\xbb\xbf# head\nä: {k: v, 'q q': \"d\\n\"}\nlist:\n  - 1\n  - [x, y]\n  -\n"
+      "lit: |\n\n   text\nempty:\n\"é\": é z\n");
   const fb_node *root = fb_doc_root(doc);
   assert_int_equal(root->kind, FB_MAP);
   assert_int_equal(root->count, 5);
@@ -191,26 +198,34 @@ static void test_aliases(void **state) {
   assert_int_equal(fb_node_get(root, "text")->as.scalar.as.i, 1);
   assert_int_equal(fb_node_get(root, "d")->as.items[0].kind, FB_MAP);
   fb_doc_free(doc);
-  S_bad(FB_SLICE("a: &host 1\nb: *hots"), FB_E_DOC_ALIAS, "2:4+5 the alias `*hots` has no anchor | did you mean `*host`?");
+  S_bad(FB_SLICE("a: &host 1\nb: *hots"), FB_E_DOC_ALIAS,
+        "2:4+5 the alias `*hots` has no anchor | did you mean `*host`?");
   S_bad(FB_SLICE("a: &x [*x]"), FB_E_DOC_ALIAS, "1:8+2 the alias `*x` contains itself");
   S_bad(FB_SLICE("a: &a [1,1,1,1,1,1,1,1,1,1]\n"
                  "b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
                  "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n"
                  "f: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\n"),
         FB_E_LIMIT,
-        "6:7+1 the document has more than 4194304 nodes | aliases count with everything they stand for; split the "
+        "6:7+1 the document has more than 4194304 nodes | aliases count with everything they stand "
+        "for; split the "
         "document, or raise the limit");
 }
 
 static void test_mistakes(void **state) {
-  S_bad(FB_SLICE("a: 1\nb: 2\na: 3\n~: 4\n<<: 5\n? [x]\n: 6\nn: 99999999999999999999\nf: 1e999"), FB_E_DOC_KEY,
+  S_bad(FB_SLICE("a: 1\nb: 2\na: 3\n~: 4\n<<: 5\n? [x]\n: 6\nn: 99999999999999999999\nf: 1e999"),
+        FB_E_DOC_KEY,
         "4:1+1 a key must be text, found null | quote it if it is meant as text\n"
-        "5:1+2 YAML 1.2 has no merge keys | write the keys out, or quote \"<<\" if it is meant as text\n"
-        "6:3+3 a key must be text, found a list | in braces, quote text that begins with `{` or `[`: \"${{ … }}\"\n"
-        "8:4+20 the integer does not fit in 64 bits | quote it if it is not a number to calculate with\n"
-        "9:4+5 the number is too large for a double | quote it if it is not a number to calculate with\n"
+        "5:1+2 YAML 1.2 has no merge keys | write the keys out, or quote \"<<\" if it is meant as "
+        "text\n"
+        "6:3+3 a key must be text, found a list | in braces, quote text that begins with `{` or "
+        "`[`: \"${{ … }}\"\n"
+        "8:4+20 the integer does not fit in 64 bits | quote it if it is not a number to calculate "
+        "with\n"
+        "9:4+5 the number is too large for a double | quote it if it is not a number to calculate "
+        "with\n"
         "3:1+1 the key `a` is repeated | it is first at line 1, column 1");
-  S_bad(FB_SLICE("1: a\n'1': b\n"), FB_E_DOC_DUPLICATE, "2:1+3 the key `1` is repeated | it is first at line 1, column 1");
+  S_bad(FB_SLICE("1: a\n'1': b\n"), FB_E_DOC_DUPLICATE,
+        "2:1+3 the key `1` is repeated | it is first at line 1, column 1");
   fb_doc *doc = S_yaml("200: ok\non: x\ntrue: y\n'<<': z");
   assert_non_null(fb_node_get(fb_doc_root(doc), "200"));
   assert_non_null(fb_node_get(fb_doc_root(doc), "on"));
@@ -220,20 +235,27 @@ static void test_mistakes(void **state) {
 }
 
 static void test_syntax(void **state) {
-  S_bad(FB_SLICE("a:\n\tb: 1"), FB_E_YAML_SYNTAX, "2:1+1 a tab is used as indentation | indent with blanks");
-  S_bad(FB_SLICE("a: [1,\n 2"), FB_E_YAML_SYNTAX, "1:4+1 this `[` is never closed | a `]` is missing");
+  S_bad(FB_SLICE("a:\n\tb: 1"), FB_E_YAML_SYNTAX,
+        "2:1+1 a tab is used as indentation | indent with blanks");
+  S_bad(FB_SLICE("a: [1,\n 2"), FB_E_YAML_SYNTAX,
+        "1:4+1 this `[` is never closed | a `]` is missing");
   S_bad(FB_SLICE("a: \"abc\nd: 1"), FB_E_YAML_SYNTAX,
-        "1:4+1 this quote is not closed, or a line of the text is not indented | in single quotes write a quote twice, in double quotes with a backslash "
+        "1:4+1 this quote is not closed, or a line of the text is not indented | in single quotes "
+        "write a quote twice, in double quotes with a backslash "
         "before it");
   S_bad(FB_SLICE("a: b: c"), FB_E_YAML_SYNTAX,
         "1:5+1 a second `: ` on one line | quote the whole text if the colon belongs to it");
   S_bad(FB_SLICE("a: 1\n---\nb: 2"), FB_E_DOC_MANY,
         "2:1+3 a second document begins here | split the file: one document in each");
-  S_bad(FB_SLICE("a: \xff"), FB_E_DOC_ENCODING, "1:4+1 byte 0xFF is not valid UTF-8 here | save the file as UTF-8");
+  S_bad(FB_SLICE("a: \xff"), FB_E_DOC_ENCODING,
+        "1:4+1 byte 0xFF is not valid UTF-8 here | save the file as UTF-8");
   S_bad(FB_SLICE("a: x\0y"), FB_E_DOC_ENCODING,
         "1:5+1 control character U+0000 | in double quotes it can be written as \"\\xNN\"");
-  S_bad(FB_SLICE("\xff\xfe" "a"), FB_E_DOC_ENCODING, "1:1+1 the document seems to be UTF-16 | save it as UTF-8");
-  S_bad(FB_SLICE("a: 1\rb: 2"), FB_E_DOC_ENCODING, "1:5+1 a carriage return without a line feed | end lines with LF or CR LF");
+  S_bad(FB_SLICE("\xff\xfe"
+                 "a"),
+        FB_E_DOC_ENCODING, "1:1+1 the document seems to be UTF-16 | save it as UTF-8");
+  S_bad(FB_SLICE("a: 1\rb: 2"), FB_E_DOC_ENCODING,
+        "1:5+1 a carriage return without a line feed | end lines with LF or CR LF");
   S_bad(FB_SLICE("%YAML 1.1\n---\na: 1"), FB_E_YAML_SYNTAX,
         "1:1+9 only YAML 1.2 is read, not 1.1 | remove the line: the document is read as YAML 1.2");
   fb_doc *doc = S_yaml("%YAML 1.2\n---\na: 1\r\nb: x\r\n...\n");
@@ -250,8 +272,10 @@ static void S_deep(size_t levels, const char *unit, const char *expected) {
 }
 
 static void test_limits(void **state) {
-  const char *many = "1:1+1 more than 524288 brackets, commas, colons and quotes in one piece | so large a document should be "
-                     "JSON, or a list or map at the left margin";
+  const char *many =
+      "1:1+1 more than 524288 brackets, commas, colons and quotes in one piece | so large a "
+      "document should be "
+      "JSON, or a list or map at the left margin";
   S_deep(1000000, "[", many);
   S_deep(1000000, "a: [", many);
   S_deep(1000000, "[\n", many);
@@ -269,7 +293,8 @@ static void test_limits(void **state) {
   options.max_length = 0;
   assert_int_equal(fb_doc_read_yaml(FB_SLICE("[1,2,3]"), "t", &options, &doc, &errors), FB_OK);
   fb_doc_free(doc);
-  assert_int_equal(fb_doc_read_json(FB_SLICE("[1,2,3,4]"), "t", &options, &doc, &errors), FB_E_LIMIT);
+  assert_int_equal(fb_doc_read_json(FB_SLICE("[1,2,3,4]"), "t", &options, &doc, &errors),
+                   FB_E_LIMIT);
   assert_int_equal(errors.items[1].column, 8);
   fb_errors_release(&errors);
 }
@@ -287,7 +312,9 @@ static void S_find_marks(const char *text) {
     if (value.ptr[i] != '@') continue;
     expected = (size_t)(strchr(text + expected, '@') - text);
     size_t found = fb_node_source_offset(doc, node, i);
-    if (found != expected) fail_msg("%s: mark %zu of `%.*s` at %zu, not %zu", text, marks, (int)value.len, value.ptr, found, expected);
+    if (found != expected)
+      fail_msg("%s: mark %zu of `%.*s` at %zu, not %zu", text, marks, (int)value.len, value.ptr,
+               found, expected);
     expected++;
     marks++;
   }
@@ -361,21 +388,26 @@ static void test_keys(void **state) {
   assert_true(S_keys("name: x\nwhen: []\nthen: y\nrate: 1.5", "", nodes));
   assert_non_null(nodes[3]);
   assert_null(nodes[1]);
-  assert_false(S_keys("name: x\nsaliance: 1\nwhen: text\nthan: []\nwibble: 1\nrate: off",
-                      "2:1+8 unknown key `saliance` in a rule | did you mean `salience`?\n"
-                      "3:7+4 `when`: expected a list, found text\n"
-                      "4:1+4 unknown key `than` in a rule | did you mean `then`?\n"
-                      "5:1+6 unknown key `wibble` in a rule | known keys: name, salience, when, then, rate\n"
-                      "6:7+3 `rate`: expected a number, found text",
-                      nodes));
+  assert_false(
+      S_keys("name: x\nsaliance: 1\nwhen: text\nthan: []\nwibble: 1\nrate: off",
+             "2:1+8 unknown key `saliance` in a rule | did you mean `salience`?\n"
+             "3:7+4 `when`: expected a list, found text\n"
+             "4:1+4 unknown key `than` in a rule | did you mean `then`?\n"
+             "5:1+6 unknown key `wibble` in a rule | known keys: name, salience, when, then, rate\n"
+             "6:7+3 `rate`: expected a number, found text",
+             nodes));
   assert_null(nodes[2]);
-  assert_false(S_keys("salience: true\nname: 1", "1:11+4 `salience`: expected an integer, found true\n"
+  assert_false(S_keys("salience: true\nname: 1",
+                      "1:11+4 `salience`: expected an integer, found true\n"
                       "2:7+1 `name`: expected text, found an integer\n"
-                      "1:1+8 a rule lacks `when`\n1:1+8 a rule lacks `then`", nodes));
+                      "1:1+8 a rule lacks `when`\n1:1+8 a rule lacks `then`",
+                      nodes));
   assert_false(S_keys("- 1", "1:1+1 a rule: expected a map, found a list", nodes));
-  assert_false(S_keys("name: 'x'\nname: y\nwhen: *z\nthen: {}",
-                      "3:7+2 the alias `*z` has no anchor | an anchor `&name` must come before its alias\n"
-                      "2:1+4 the key `name` is repeated | it is first at line 1, column 1", nodes));
+  assert_false(
+      S_keys("name: 'x'\nname: y\nwhen: *z\nthen: {}",
+             "3:7+2 the alias `*z` has no anchor | an anchor `&name` must come before its alias\n"
+             "2:1+4 the key `name` is repeated | it is first at line 1, column 1",
+             nodes));
 }
 
 static void test_fail_place(void **state) {
@@ -383,10 +415,12 @@ static void test_fail_place(void **state) {
   fb_errors errors;
   fb_errors_init(&errors, NULL, 0);
   const fb_node *a = fb_node_get(fb_doc_root(doc), "a");
-  assert_int_equal(fb_doc_fail(doc, a, &errors, FB_E_DOC_WRONG_KIND, "do %d", "no %s %d", "x", 7), FB_E_DOC_WRONG_KIND);
+  assert_int_equal(fb_doc_fail(doc, a, &errors, FB_E_DOC_WRONG_KIND, "do %d", "no %s %d", "x", 7),
+                   FB_E_DOC_WRONG_KIND);
   fb_doc_fail(doc, &a->as.items[0], &errors, FB_E_DOC_WRONG_KIND, NULL, "map");
   assert_string_equal(S_list_errors(&errors), "2:3+1 no x 7 | do %d\n2:5+1 map");
-  assert_int_equal(fb_doc_fail(doc, a, NULL, FB_E_DOC_WRONG_KIND, NULL, "quiet"), FB_E_DOC_WRONG_KIND);
+  assert_int_equal(fb_doc_fail(doc, a, NULL, FB_E_DOC_WRONG_KIND, NULL, "quiet"),
+                   FB_E_DOC_WRONG_KIND);
   fb_errors_release(&errors);
   fb_doc_free(doc);
 }
@@ -427,15 +461,18 @@ static bool S_read_with(const fb_allocator *allocator, bool json, const char *te
 }
 
 static bool S_torture_yaml(const fb_allocator *allocator) {
-  return S_read_with(allocator, false,
-                     "a: &x [1, 2, \"q\\n\", 'it''s']\nb: *x\nc: >\n  folded\n  text\nd: {k: v, l: w}\n"
-                     "m1: 1\nm2: 1\nm3: 1\nm4: 1\nm5: 1\nm6: 1\nm7: 1\nm8: 1\n"
-                     "f: 1.000000000000000000000000000000000000000000000000000000000000000000000000000000001\n");
+  return S_read_with(
+      allocator, false,
+      "a: &x [1, 2, \"q\\n\", 'it''s']\nb: *x\nc: >\n  folded\n  text\nd: {k: v, l: w}\n"
+      "m1: 1\nm2: 1\nm3: 1\nm4: 1\nm5: 1\nm6: 1\nm7: 1\nm8: 1\n"
+      "f: 1.000000000000000000000000000000000000000000000000000000000000000000000000000000001\n");
 }
 
 static bool S_torture_json(const fb_allocator *allocator) {
-  return S_read_with(allocator, true, "{\"a\": [1, \"\\n\", [[{}]]], \"b\": {\"1\":1,\"2\":1,\"3\":1,\"4\":1,\"5\":1,"
-                     "\"6\":1,\"7\":1,\"8\":1,\"9\":1,\"10\":\"\\u00e9\"}}");
+  return S_read_with(
+      allocator, true,
+      "{\"a\": [1, \"\\n\", [[{}]]], \"b\": {\"1\":1,\"2\":1,\"3\":1,\"4\":1,\"5\":1,"
+      "\"6\":1,\"7\":1,\"8\":1,\"9\":1,\"10\":\"\\u00e9\"}}");
 }
 
 static void test_torture(void **state) {
@@ -445,11 +482,13 @@ static void test_torture(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_core_schema), cmocka_unit_test(test_single_quotes), cmocka_unit_test(test_tags),          cmocka_unit_test(test_positions),
-      cmocka_unit_test(test_aliases),     cmocka_unit_test(test_mistakes),      cmocka_unit_test(test_syntax),
-      cmocka_unit_test(test_limits),      cmocka_unit_test(test_source_offset), cmocka_unit_test(test_relocate),
-      cmocka_unit_test(test_keys),        cmocka_unit_test(test_fail_place),    cmocka_unit_test(test_value),
-      cmocka_unit_test(test_torture),
+      cmocka_unit_test(test_core_schema),   cmocka_unit_test(test_single_quotes),
+      cmocka_unit_test(test_tags),          cmocka_unit_test(test_positions),
+      cmocka_unit_test(test_aliases),       cmocka_unit_test(test_mistakes),
+      cmocka_unit_test(test_syntax),        cmocka_unit_test(test_limits),
+      cmocka_unit_test(test_source_offset), cmocka_unit_test(test_relocate),
+      cmocka_unit_test(test_keys),          cmocka_unit_test(test_fail_place),
+      cmocka_unit_test(test_value),         cmocka_unit_test(test_torture),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

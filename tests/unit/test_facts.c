@@ -30,7 +30,9 @@ static fb_facts *S_open(world *w, const char *name) {
 
 static uint32_t S_field(fb_facts *facts, const char *name) {
   uint32_t field;
-  assert_int_equal(fb_fact_type_learn(fb_facts_schema(facts), fb_facts_type(facts), fb_slice_of(name), &field), FB_OK);
+  assert_int_equal(
+      fb_fact_type_learn(fb_facts_schema(facts), fb_facts_type(facts), fb_slice_of(name), &field),
+      FB_OK);
   return field;
 }
 
@@ -53,7 +55,8 @@ static void test_symbols_are_dense_and_found_again(void **state) {
       assert_int_equal(symbol, i + 1);
       fb_value value = fb_symbol_value(symbols, symbol);
       assert_int_equal(fb_symbol_of(value), symbol);
-      assert_true(value.symbol == 1 && fb_slice_equal(fb_value_text(value), (fb_slice){text, (size_t)len}));
+      assert_true(value.symbol == 1 &&
+                  fb_slice_equal(fb_value_text(value), (fb_slice){text, (size_t)len}));
     }
   assert_int_equal(fb_symbols_count(symbols), 20001);
   assert_false(fb_symbol_find(symbols, FB_SLICE("absent"), &symbol));
@@ -88,13 +91,16 @@ static void test_declared_types(void **state) {
   assert_int_equal(fb_schema_declare(w.schema, FB_SLICE("order"), fields, 2, &type, &err), FB_OK);
   assert_int_equal(fb_fact_type_field(type, FB_SLICE("amount")), 1);
   assert_int_equal(fb_fact_type_field(type, FB_SLICE("")), -1);
-  assert_int_equal(fb_schema_declare(w.schema, FB_SLICE("order"), fields, 2, &type, &err), FB_E_FACT_TYPE);
+  assert_int_equal(fb_schema_declare(w.schema, FB_SLICE("order"), fields, 2, &type, &err),
+                   FB_E_FACT_TYPE);
   fb_field twice[] = {fields[0], fields[0]};
-  assert_int_equal(fb_schema_declare(w.schema, FB_SLICE("pair"), twice, 2, &type, &err), FB_E_FACT_TYPE);
+  assert_int_equal(fb_schema_declare(w.schema, FB_SLICE("pair"), twice, 2, &type, &err),
+                   FB_E_FACT_TYPE);
   assert_null(fb_schema_find(w.schema, FB_SLICE("pair")));
   assert_int_equal(fb_schema_count(w.schema), 1);
   uint32_t field;
-  assert_int_equal(fb_fact_type_learn(w.schema, fb_schema_type(w.schema, 0), FB_SLICE("x"), &field), FB_E_FACT_FIELD);
+  assert_int_equal(fb_fact_type_learn(w.schema, fb_schema_type(w.schema, 0), FB_SLICE("x"), &field),
+                   FB_E_FACT_FIELD);
   for (int i = FB_FIELD_ANY; i <= FB_FIELD_MAP; i++) {
     fb_field_type parsed;
     assert_true(fb_field_type_parse(fb_slice_of(fb_field_type_name(i)), &parsed));
@@ -106,7 +112,8 @@ static void test_declared_types(void **state) {
 static void test_declared_fields_convert_only_what_loses_nothing(void **state) {
   (void)state;
   world w = S_world();
-  static const char *const names[] = {"any", "bool", "int", "uint", "double", "string", "bytes", "timestamp", "duration"};
+  static const char *const names[] = {"any",    "bool",  "int",       "uint",    "double",
+                                      "string", "bytes", "timestamp", "duration"};
   fb_field fields[9];
   for (int i = 0; i < 9; i++) fields[i] = (fb_field){fb_slice_of(names[i]), (fb_field_type)i};
   fb_fact_type *type;
@@ -133,7 +140,8 @@ static void test_declared_fields_convert_only_what_loses_nothing(void **state) {
       {FB_FIELD_STRING, fb_int(5), {.kind = FB_ERROR}},
       {FB_FIELD_BYTES, fb_bytes(FB_SLICE("\0x")), fb_bytes(FB_SLICE("\0x"))},
       {FB_FIELD_BYTES, fb_string(FB_SLICE("x")), {.kind = FB_ERROR}},
-      {FB_FIELD_TIMESTAMP, fb_string(FB_SLICE("1970-01-01T00:00:01.5Z")), fb_timestamp(1, 500000000)},
+      {FB_FIELD_TIMESTAMP, fb_string(FB_SLICE("1970-01-01T00:00:01.5Z")),
+       fb_timestamp(1, 500000000)},
       {FB_FIELD_TIMESTAMP, fb_string(FB_SLICE("yesterday")), {.kind = FB_ERROR}},
       {FB_FIELD_DURATION, fb_string(FB_SLICE("-500ms")), fb_duration(-1, 500000000)},
       {FB_FIELD_INT, fb_null(), {.kind = FB_ABSENT}},
@@ -150,7 +158,8 @@ static void test_declared_fields_convert_only_what_loses_nothing(void **state) {
     assert_int_equal(got.kind, cases[i].out.kind);
     assert_true(fb_value_equal(got, cases[i].out));
   }
-  assert_int_equal(fb_facts_set(facts, row, FB_FIELD_TIMESTAMP, S_text("soon"), &err), FB_E_FACT_VALUE);
+  assert_int_equal(fb_facts_set(facts, row, FB_FIELD_TIMESTAMP, S_text("soon"), &err),
+                   FB_E_FACT_VALUE);
   assert_string_equal(err.text, "field `timestamp` of `t` takes timestamp, not the text \"soon\"");
   fb_facts_free(facts);
   S_end(&w);
@@ -178,7 +187,8 @@ static void test_columns_promote_when_kinds_mix(void **state) {
 }
 
 static fb_value S_random_value(fb_random *random, int variety) {
-  static const char *const texts[] = {"", "a", "bronze", "a text that is longer than sixteen bytes"};
+  static const char *const texts[] = {"", "a", "bronze",
+                                      "a text that is longer than sixteen bytes"};
   switch (fb_random_below(random, (uint64_t)variety)) {
     case 0: return fb_int((int64_t)fb_random_below(random, 100));
     case 1: return fb_absent();
@@ -341,8 +351,10 @@ static bool S_torture_run(const fb_allocator *allocator) {
   fb_map_put(map, &arena, S_text("map"), fb_map_value(odd), NULL);
   fb_map_put(odd, &arena, S_text("text"), fb_int(1), NULL);
   uint32_t row;
-  bool through = !fb_symbols_new(allocator, 1, &symbols) && !fb_schema_new(allocator, symbols, &schema) &&
-                 !fb_schema_open(schema, FB_SLICE("t"), &type) && !fb_facts_new(allocator, schema, type, &facts) &&
+  bool through = !fb_symbols_new(allocator, 1, &symbols) &&
+                 !fb_schema_new(allocator, symbols, &schema) &&
+                 !fb_schema_open(schema, FB_SLICE("t"), &type) &&
+                 !fb_facts_new(allocator, schema, type, &facts) &&
                  !fb_facts_new(allocator, schema, type, &copy);
   uint32_t rows = 0;
   for (int i = 0; through && i < 40; i++) {
@@ -350,7 +362,8 @@ static bool S_torture_run(const fb_allocator *allocator) {
     if (through) rows++;
   }
   if (facts) assert_int_equal(fb_facts_count(facts), rows);
-  through = through && !fb_facts_set(facts, 20, 0, fb_absent(), NULL) && !fb_facts_add_row(copy, facts, 3, &row);
+  through = through && !fb_facts_set(facts, 20, 0, fb_absent(), NULL) &&
+            !fb_facts_add_row(copy, facts, 3, &row);
   fb_facts_free(facts);
   fb_facts_free(copy);
   fb_schema_free(schema);

@@ -78,7 +78,8 @@ static void test_jitter_bounds(void **state) {
   fb_random random;
   fb_random_seed(&random, 7);
   for (int jitter = FB_JITTER_NONE; jitter <= FB_JITTER_FULL; jitter++) {
-    fb_retry_policy policy = {.jitter = (fb_jitter)jitter, .base = 1000000, .backoff = FB_BACKOFF_FIXED};
+    fb_retry_policy policy = {
+        .jitter = (fb_jitter)jitter, .base = 1000000, .backoff = FB_BACKOFF_FIXED};
     int64_t least = INT64_MAX, most = 0, wait;
     fb_retry retry;
     fb_retry_begin(&retry, &policy, &random, 0);
@@ -141,8 +142,12 @@ static bool S_only_5xx(void *context, int64_t code) {
 static void test_ends(void **state) {
   (void)state;
   int asked = 0;
-  fb_retry_policy policy = {.base = 100, .attempts = 3, .total = 250, .after_max = 180,
-                            .retryable = S_only_5xx, .context = &asked};
+  fb_retry_policy policy = {.base = 100,
+                            .attempts = 3,
+                            .total = 250,
+                            .after_max = 180,
+                            .retryable = S_only_5xx,
+                            .context = &asked};
   const struct {
     fb_attempt attempts[3];
     int64_t at[3];
@@ -152,20 +157,27 @@ static void test_ends(void **state) {
       {{{.code = 404}}, {0}, {FB_RETRY_STOP_CODE}},
       {{{.code = 500}, {.ok = true}}, {0, 100}, {FB_RETRY_AGAIN, FB_RETRY_SUCCEEDED}},
       {{{.code = 500}, {.code = 400}}, {0, 100}, {FB_RETRY_AGAIN, FB_RETRY_STOP_CODE}},
-      {{{.code = 500}, {.code = 500}, {.code = 500}}, {0, 1, 2}, {FB_RETRY_AGAIN, FB_RETRY_AGAIN, FB_RETRY_STOP_ATTEMPTS}},
-      {{{.code = 500}, {.code = 500}, {.code = 4}}, {0, 149, 149}, {FB_RETRY_AGAIN, FB_RETRY_AGAIN, FB_RETRY_STOP_CODE}},
+      {{{.code = 500}, {.code = 500}, {.code = 500}},
+       {0, 1, 2},
+       {FB_RETRY_AGAIN, FB_RETRY_AGAIN, FB_RETRY_STOP_ATTEMPTS}},
+      {{{.code = 500}, {.code = 500}, {.code = 4}},
+       {0, 149, 149},
+       {FB_RETRY_AGAIN, FB_RETRY_AGAIN, FB_RETRY_STOP_CODE}},
       {{{.code = 500}, {.code = 500}}, {0, 150}, {FB_RETRY_AGAIN, FB_RETRY_STOP_DEADLINE}},
       {{{.code = 500}, {.code = 500}}, {0, 9999}, {FB_RETRY_AGAIN, FB_RETRY_STOP_DEADLINE}},
       {{{.code = 503, .after = 180}, {.code = 4}}, {0, 180}, {FB_RETRY_AGAIN, FB_RETRY_STOP_CODE}},
       {{{.code = 503, .after = 181}}, {0}, {FB_RETRY_STOP_AFTER}},
-      {{{.code = 503, .after = 180}, {.code = 503, .after = 100}}, {0, 180}, {FB_RETRY_AGAIN, FB_RETRY_STOP_DEADLINE}},
+      {{{.code = 503, .after = 180}, {.code = 503, .after = 100}},
+       {0, 180},
+       {FB_RETRY_AGAIN, FB_RETRY_STOP_DEADLINE}},
   };
   for (size_t row = 0; row < COUNT(table); row++) {
     fb_retry retry;
     fb_retry_begin(&retry, &policy, NULL, 5000);
     for (int i = 0; i < 3; i++) {
       int64_t wait = -1;
-      fb_retry_verdict verdict = fb_retry_next(&retry, table[row].attempts[i], 5000 + table[row].at[i], &wait);
+      fb_retry_verdict verdict =
+          fb_retry_next(&retry, table[row].attempts[i], 5000 + table[row].at[i], &wait);
       assert_int_equal(verdict, table[row].verdicts[i]);
       if (verdict == FB_RETRY_AGAIN)
         assert_int_equal(wait, table[row].attempts[i].after ? table[row].attempts[i].after : 100);
@@ -194,7 +206,8 @@ static void test_retry_after_is_spread(void **state) {
   assert_true(most - least > 900);
   fb_retry retry;
   fb_retry_begin(&retry, &policy, &random, 0);
-  assert_int_equal(fb_retry_next(&retry, (fb_attempt){.after = INT64_MAX}, 0, &wait), FB_RETRY_AGAIN);
+  assert_int_equal(fb_retry_next(&retry, (fb_attempt){.after = INT64_MAX}, 0, &wait),
+                   FB_RETRY_AGAIN);
   assert_true(wait > 0);
 }
 
@@ -248,7 +261,8 @@ static void test_budget(void **state) {
   fb_retry retry;
   int64_t wait;
   fb_retry_begin(&retry, &policy, NULL, 0);
-  for (int i = 0; i < 3; i++) assert_int_equal(fb_retry_next(&retry, FAILED, 0, &wait), FB_RETRY_AGAIN);
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(fb_retry_next(&retry, FAILED, 0, &wait), FB_RETRY_AGAIN);
   assert_int_equal(fb_retry_next(&retry, FAILED, 0, &wait), FB_RETRY_STOP_BUDGET);
   for (int i = 0; i < 3; i++) fb_retry_next(&retry, OK, 0, &wait);
   assert_int_equal(fb_retry_next(&retry, FAILED, 0, &wait), FB_RETRY_STOP_BUDGET);
@@ -305,12 +319,18 @@ static void test_names(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_deadline),         cmocka_unit_test(test_backoffs),
-      cmocka_unit_test(test_no_wait_at_all),   cmocka_unit_test(test_jitter_bounds),
-      cmocka_unit_test(test_decorrelated),     cmocka_unit_test(test_same_seed_same_waits),
-      cmocka_unit_test(test_ends),             cmocka_unit_test(test_retry_after_is_spread),
-      cmocka_unit_test(test_callers_deadline), cmocka_unit_test(test_policies_refused),
-      cmocka_unit_test(test_budget),           cmocka_unit_test(test_budget_shared),
+      cmocka_unit_test(test_deadline),
+      cmocka_unit_test(test_backoffs),
+      cmocka_unit_test(test_no_wait_at_all),
+      cmocka_unit_test(test_jitter_bounds),
+      cmocka_unit_test(test_decorrelated),
+      cmocka_unit_test(test_same_seed_same_waits),
+      cmocka_unit_test(test_ends),
+      cmocka_unit_test(test_retry_after_is_spread),
+      cmocka_unit_test(test_callers_deadline),
+      cmocka_unit_test(test_policies_refused),
+      cmocka_unit_test(test_budget),
+      cmocka_unit_test(test_budget_shared),
       cmocka_unit_test(test_names),
   };
   return cmocka_run_group_tests_name("guard", tests, NULL, NULL);

@@ -34,7 +34,9 @@ static void S_calls(fb_breaker *breaker, const char *calls, int64_t now) {
     fb_permit permit = fb_breaker_admit(breaker, now);
     assert_int_not_equal(permit, 0);
     fb_breaker_record(breaker, permit,
-                      strchr("-x", *calls) ? FB_RESULT_FAILED : *calls == 'i' ? FB_RESULT_IGNORED : FB_RESULT_OK,
+                      strchr("-x", *calls) ? FB_RESULT_FAILED
+                      : *calls == 'i'      ? FB_RESULT_IGNORED
+                                           : FB_RESULT_OK,
                       strchr("sx", *calls) ? 1000 : 1, now);
   }
 }
@@ -45,35 +47,38 @@ static void test_opens(void **state) {
   (void)state;
   const fb_breaker_config row = {.consecutive = 3};
   const fb_breaker_config calls = {.window_calls = 6, .failure_rate = 0.5, .minimum = 4};
-  const fb_breaker_config slow = {.window_calls = 4, .slow_rate = 0.5, .slow_after = 1000, .minimum = 2};
-  const fb_breaker_config both = {.window_calls = 10, .failure_rate = 0.5, .minimum = 6, .consecutive = 3};
+  const fb_breaker_config slow = {
+      .window_calls = 4, .slow_rate = 0.5, .slow_after = 1000, .minimum = 2};
+  const fb_breaker_config both = {
+      .window_calls = 10, .failure_rate = 0.5, .minimum = 6, .consecutive = 3};
   const struct {
     const fb_breaker_config *config;
     const char *calls; /* the last one decides */
     bool opens;
   } table[] = {
-      {&row, "---", true},      {&row, "--", false},      {&row, "--+--", false}, {&row, "--i-", true},
-      {&row, "--+---", true},   {&row, "++++", false},
-      {&calls, "---", false},   {&calls, "----", true},   {&calls, "---+", true}, {&calls, "--++", true},
-      {&calls, "-+++", false},  {&calls, "-+++-", false}, {&calls, "-+++--", true},
-      {&calls, "+++++--", false}, {&calls, "+++++---", true}, {&calls, "-+++++++--", false},
-      {&calls, "---iiii", false},
-      {&slow, "+s", true},      {&slow, "s", false},      {&slow, "++s", false},  {&slow, "++ss", true},
-      {&slow, "--", false},     {&slow, "+x", true},      {&slow, "s+", true},
-      {&both, "---", true},     {&both, "--+--", false},  {&both, "--+--+", true},
+      {&row, "---", true},           {&row, "--", false},        {&row, "--+--", false},
+      {&row, "--i-", true},          {&row, "--+---", true},     {&row, "++++", false},
+      {&calls, "---", false},        {&calls, "----", true},     {&calls, "---+", true},
+      {&calls, "--++", true},        {&calls, "-+++", false},    {&calls, "-+++-", false},
+      {&calls, "-+++--", true},      {&calls, "+++++--", false}, {&calls, "+++++---", true},
+      {&calls, "-+++++++--", false}, {&calls, "---iiii", false}, {&slow, "+s", true},
+      {&slow, "s", false},           {&slow, "++s", false},      {&slow, "++ss", true},
+      {&slow, "--", false},          {&slow, "+x", true},        {&slow, "s+", true},
+      {&both, "---", true},          {&both, "--+--", false},    {&both, "--+--+", true},
   };
   for (size_t i = 0; i < COUNT(table); i++) {
     fb_breaker *breaker = S_new(*table[i].config);
     S_calls(breaker, table[i].calls, 5);
-    if ((S_state(breaker) == FB_BREAKER_OPEN) != table[i].opens) fail_msg("row %zu: %s", i, table[i].calls);
+    if ((S_state(breaker) == FB_BREAKER_OPEN) != table[i].opens)
+      fail_msg("row %zu: %s", i, table[i].calls);
     fb_breaker_free(breaker);
   }
 }
 
 static void test_window_of_time(void **state) {
   (void)state;
-  fb_breaker *breaker = S_new((fb_breaker_config){
-      .window_time = 10000, .buckets = 5, .failure_rate = 0.5, .minimum = 4});
+  fb_breaker *breaker = S_new(
+      (fb_breaker_config){.window_time = 10000, .buckets = 5, .failure_rate = 0.5, .minimum = 4});
   S_calls(breaker, "---", 0);
   fb_breaker_stats stats = fb_breaker_statistics(breaker, 9999);
   assert_int_equal(stats.calls, 3);
@@ -89,8 +94,8 @@ static void test_window_of_time(void **state) {
 /* Good calls that grow old leave the failures alone: the next call, though good, opens it. */
 static void test_rate_rises_by_time(void **state) {
   (void)state;
-  fb_breaker *breaker = S_new((fb_breaker_config){
-      .window_time = 10000, .buckets = 5, .failure_rate = 0.5, .minimum = 3});
+  fb_breaker *breaker = S_new(
+      (fb_breaker_config){.window_time = 10000, .buckets = 5, .failure_rate = 0.5, .minimum = 3});
   S_calls(breaker, "+++++", 0);
   S_calls(breaker, "--", 8000);
   assert_int_equal(S_state(breaker), FB_BREAKER_CLOSED);
@@ -115,7 +120,8 @@ static void test_clock_steps_back(void **state) {
 
 static void test_wait_grows(void **state) {
   (void)state;
-  fb_breaker *breaker = S_new((fb_breaker_config){.consecutive = 1, .wait = 100, .wait_factor = 2, .wait_max = 500});
+  fb_breaker *breaker =
+      S_new((fb_breaker_config){.consecutive = 1, .wait = 100, .wait_factor = 2, .wait_max = 500});
   const int64_t waits[] = {100, 200, 400, 500, 500};
   int64_t now = 0;
   for (size_t i = 0; i < COUNT(waits); i++) {
@@ -136,7 +142,8 @@ static void test_wait_jitter(void **state) {
   (void)state;
   int64_t least = INT64_MAX, most = 0;
   for (uint64_t seed = 0; seed < 300; seed++) {
-    fb_breaker *breaker = S_new((fb_breaker_config){.consecutive = 1, .wait = 10000, .wait_jitter = 0.2, .seed = seed});
+    fb_breaker *breaker = S_new(
+        (fb_breaker_config){.consecutive = 1, .wait = 10000, .wait_jitter = 0.2, .seed = seed});
     S_calls(breaker, "-", 0);
     int64_t left = fb_breaker_left(breaker, 0);
     assert_in_range(left, 8000, 12000);
@@ -160,7 +167,8 @@ static fb_breaker *S_opened(fb_breaker_config config, int64_t *ret_until) {
 static void test_probes(void **state) {
   (void)state;
   int64_t until;
-  fb_breaker *breaker = S_opened((fb_breaker_config){.wait = 100, .probes = 2, .close_after = 3}, &until);
+  fb_breaker *breaker =
+      S_opened((fb_breaker_config){.wait = 100, .probes = 2, .close_after = 3}, &until);
   fb_permit one = fb_breaker_admit(breaker, until), two = fb_breaker_admit(breaker, until);
   assert_true(one && two);
   assert_int_equal(fb_breaker_admit(breaker, until), 0);
@@ -242,7 +250,8 @@ static void S_hear(void *context, const fb_breaker_event *event) {
 static void test_events(void **state) {
   (void)state;
   S_heard heard = {0};
-  fb_breaker *breaker = S_new((fb_breaker_config){.consecutive = 2, .wait = 100, .event = S_hear, .context = &heard});
+  fb_breaker *breaker =
+      S_new((fb_breaker_config){.consecutive = 2, .wait = 100, .event = S_hear, .context = &heard});
   S_calls(breaker, "--", 7);
   S_calls(breaker, "-", 107);
   S_calls(breaker, "+", 207);
@@ -274,7 +283,8 @@ static void test_events(void **state) {
 static void test_event_calls_back(void **state) {
   (void)state;
   S_heard heard = {0};
-  fb_breaker *breaker = S_new((fb_breaker_config){.consecutive = 1, .wait = 100, .event = S_hear, .context = &heard});
+  fb_breaker *breaker =
+      S_new((fb_breaker_config){.consecutive = 1, .wait = 100, .event = S_hear, .context = &heard});
   heard.breaker = breaker;
   S_calls(breaker, "-", 0);
   fb_permit probe = fb_breaker_admit(breaker, 100);
@@ -286,7 +296,8 @@ static void test_event_calls_back(void **state) {
 
 static void test_by_hand(void **state) {
   (void)state;
-  fb_breaker *breaker = S_new((fb_breaker_config){.window_calls = 4, .failure_rate = 0.5, .wait = 100});
+  fb_breaker *breaker =
+      S_new((fb_breaker_config){.window_calls = 4, .failure_rate = 0.5, .wait = 100});
   assert_int_equal(fb_breaker_force(breaker, FB_BREAKER_HALF_OPEN, 0), FB_E_USAGE);
   assert_int_equal(fb_breaker_force(breaker, (fb_breaker_state)0, 0), FB_E_USAGE);
   fb_breaker_force(breaker, FB_BREAKER_FORCED_OPEN, 0);
@@ -395,7 +406,8 @@ static void S_model_enter(S_model *model, fb_breaker_state state, int64_t now) {
 }
 
 static bool S_model_admit(S_model *model, int64_t now) {
-  if (model->state == FB_BREAKER_OPEN && now >= model->until) S_model_enter(model, FB_BREAKER_HALF_OPEN, now);
+  if (model->state == FB_BREAKER_OPEN && now >= model->until)
+    S_model_enter(model, FB_BREAKER_HALF_OPEN, now);
   if (model->state == FB_BREAKER_HALF_OPEN) {
     if (model->in_flight == model->config->probes) return false;
     model->in_flight++;
@@ -409,7 +421,8 @@ static void S_model_window(const S_model *model, int64_t now, uint64_t out[3]) {
   for (size_t i = 0; i < model->count; i++) {
     int64_t width = config->window_time ? config->window_time / config->buckets : 1;
     if (config->window_calls && model->count - i > config->window_calls) continue;
-    if (config->window_time && now / width - model->calls[i].at / width >= config->buckets) continue;
+    if (config->window_time && now / width - model->calls[i].at / width >= config->buckets)
+      continue;
     out[0]++;
     out[1] += model->calls[i].failed;
     out[2] += model->calls[i].slow;
@@ -418,13 +431,16 @@ static void S_model_window(const S_model *model, int64_t now, uint64_t out[3]) {
 
 static void S_model_record(S_model *model, uint32_t generation, char call, int64_t now) {
   const fb_breaker_config *config = model->config;
-  bool failed = call == '-' || call == 'x', slow = (call == 's' || call == 'x') && config->slow_rate > 0;
+  bool failed = call == '-' || call == 'x',
+       slow = (call == 's' || call == 'x') && config->slow_rate > 0;
   if (generation != model->generation) return;
   if (model->state == FB_BREAKER_HALF_OPEN) {
     model->in_flight--;
     if (call == 'i') return;
-    if (failed || slow) S_model_enter(model, FB_BREAKER_OPEN, now);
-    else if (++model->good >= config->close_after) S_model_enter(model, FB_BREAKER_CLOSED, now);
+    if (failed || slow)
+      S_model_enter(model, FB_BREAKER_OPEN, now);
+    else if (++model->good >= config->close_after)
+      S_model_enter(model, FB_BREAKER_CLOSED, now);
     return;
   }
   if (call == 'i') return;
@@ -436,8 +452,10 @@ static void S_model_record(S_model *model, uint32_t generation, char call, int64
   S_model_window(model, now, window);
   bool enough = window[0] && window[0] >= config->minimum;
   if ((config->consecutive && model->row >= config->consecutive) ||
-      (enough && config->failure_rate > 0 && (double)window[1] >= config->failure_rate * (double)window[0]) ||
-      (enough && config->slow_rate > 0 && (double)window[2] >= config->slow_rate * (double)window[0]))
+      (enough && config->failure_rate > 0 &&
+       (double)window[1] >= config->failure_rate * (double)window[0]) ||
+      (enough && config->slow_rate > 0 &&
+       (double)window[2] >= config->slow_rate * (double)window[0]))
     S_model_enter(model, FB_BREAKER_OPEN, now);
 }
 
@@ -447,7 +465,8 @@ static fb_breaker_config S_random_config(fb_random *random) {
   config.probes = 1 + (uint32_t)fb_random_below(random, 3);
   config.close_after = 1 + (uint32_t)fb_random_below(random, 4);
   uint64_t kind = fb_random_below(random, 3);
-  if (kind == 0 || fb_random_below(random, 3) == 0) config.consecutive = 2 + (uint32_t)fb_random_below(random, 6);
+  if (kind == 0 || fb_random_below(random, 3) == 0)
+    config.consecutive = 2 + (uint32_t)fb_random_below(random, 6);
   if (kind == 1) config.window_calls = 1 + (uint32_t)fb_random_below(random, 30);
   if (kind == 2) {
     config.buckets = 2 + (uint32_t)fb_random_below(random, 12);
@@ -458,7 +477,8 @@ static fb_breaker_config S_random_config(fb_random *random) {
     config.slow_rate = rates[fb_random_below(random, 4)];
     config.slow_after = 1000;
   }
-  if (kind) config.minimum = 1 + (uint32_t)fb_random_below(random, kind == 1 ? config.window_calls : 20);
+  if (kind)
+    config.minimum = 1 + (uint32_t)fb_random_below(random, kind == 1 ? config.window_calls : 20);
   return config;
 }
 
@@ -487,7 +507,9 @@ static void S_run_beside(fb_random *random, S_model *model) {
       size_t which = fb_random_below(random, in_flight);
       char call = calls[fb_random_below(random, sizeof calls - 1)];
       fb_breaker_record(breaker, flying[which].permit,
-                        strchr("-x", call) ? FB_RESULT_FAILED : call == 'i' ? FB_RESULT_IGNORED : FB_RESULT_OK,
+                        strchr("-x", call) ? FB_RESULT_FAILED
+                        : call == 'i'      ? FB_RESULT_IGNORED
+                                           : FB_RESULT_OK,
                         strchr("sx", call) ? 1000 : 999, now);
       S_model_record(model, flying[which].generation, call, now);
       flying[which] = flying[--in_flight];
@@ -542,7 +564,8 @@ static void *S_probe(void *context) {
 
 static void S_run_crowd(S_crowd *crowd, void *(*run)(void *)) {
   pthread_t threads[4];
-  for (size_t i = 0; i < COUNT(threads); i++) assert_int_equal(pthread_create(&threads[i], NULL, run, crowd), 0);
+  for (size_t i = 0; i < COUNT(threads); i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, run, crowd), 0);
   for (size_t i = 0; i < COUNT(threads); i++) pthread_join(threads[i], NULL);
 }
 
@@ -590,8 +613,10 @@ static void *S_storm(void *context) {
     fb_permit permit = fb_breaker_admit(crowd->breaker, now);
     uint64_t dice = fb_random_below(&random, 1000);
     if (permit)
-      fb_breaker_record(crowd->breaker, permit, dice % 3 ? FB_RESULT_OK : FB_RESULT_FAILED, (int64_t)dice, now);
-    if (dice == 7) fb_breaker_force(crowd->breaker, dice % 2 ? FB_BREAKER_OPEN : FB_BREAKER_CLOSED, now);
+      fb_breaker_record(crowd->breaker, permit, dice % 3 ? FB_RESULT_OK : FB_RESULT_FAILED,
+                        (int64_t)dice, now);
+    if (dice == 7)
+      fb_breaker_force(crowd->breaker, dice % 2 ? FB_BREAKER_OPEN : FB_BREAKER_CLOSED, now);
     if (dice == 8) fb_breaker_statistics(crowd->breaker, now);
   }
   return NULL;
@@ -608,8 +633,17 @@ static void S_count_change(void *context, const fb_breaker_event *event) {
 static void test_storm(void **state) {
   (void)state;
   const fb_breaker_config configs[] = {
-      {.consecutive = 4, .window_calls = 20, .failure_rate = 0.5, .minimum = 5, .slow_rate = 0.9, .slow_after = 500},
-      {.window_time = 10000, .failure_rate = 0.5, .minimum = 5, .slow_rate = 0.9, .slow_after = 500},
+      {.consecutive = 4,
+       .window_calls = 20,
+       .failure_rate = 0.5,
+       .minimum = 5,
+       .slow_rate = 0.9,
+       .slow_after = 500},
+      {.window_time = 10000,
+       .failure_rate = 0.5,
+       .minimum = 5,
+       .slow_rate = 0.9,
+       .slow_after = 500},
   };
   for (size_t i = 0; i < COUNT(configs); i++) {
     fb_breaker_config config = configs[i];
@@ -629,16 +663,26 @@ static void test_storm(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_opens),           cmocka_unit_test(test_window_of_time),
-      cmocka_unit_test(test_rate_rises_by_time), cmocka_unit_test(test_clock_steps_back),
-      cmocka_unit_test(test_wait_grows),      cmocka_unit_test(test_wait_jitter),
-      cmocka_unit_test(test_probes),          cmocka_unit_test(test_late_results),
-      cmocka_unit_test(test_lost_probes),     cmocka_unit_test(test_slow_probe),
-      cmocka_unit_test(test_events),          cmocka_unit_test(test_event_calls_back),
-      cmocka_unit_test(test_by_hand),         cmocka_unit_test(test_refused),
-      cmocka_unit_test(test_memory),          cmocka_unit_test(test_names),
-      cmocka_unit_test(test_beside_naive),    cmocka_unit_test(test_quota_of_probes),
-      cmocka_unit_test(test_counts_of_threads), cmocka_unit_test(test_storm),
+      cmocka_unit_test(test_opens),
+      cmocka_unit_test(test_window_of_time),
+      cmocka_unit_test(test_rate_rises_by_time),
+      cmocka_unit_test(test_clock_steps_back),
+      cmocka_unit_test(test_wait_grows),
+      cmocka_unit_test(test_wait_jitter),
+      cmocka_unit_test(test_probes),
+      cmocka_unit_test(test_late_results),
+      cmocka_unit_test(test_lost_probes),
+      cmocka_unit_test(test_slow_probe),
+      cmocka_unit_test(test_events),
+      cmocka_unit_test(test_event_calls_back),
+      cmocka_unit_test(test_by_hand),
+      cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_names),
+      cmocka_unit_test(test_beside_naive),
+      cmocka_unit_test(test_quota_of_probes),
+      cmocka_unit_test(test_counts_of_threads),
+      cmocka_unit_test(test_storm),
   };
   return cmocka_run_group_tests_name("guard_breaker", tests, NULL, NULL);
 }

@@ -104,8 +104,10 @@ static void test_memory(void **state) {
 /* Beside a list: who is in, and who waits in which order until when. */
 static void S_run_beside(fb_random *random) {
   enum { CALLERS = 12 };
-  uint32_t limit = 1 + (uint32_t)fb_random_below(random, 3), queue = (uint32_t)fb_random_below(random, 5);
-  fb_bulkhead *bulkhead = S_new((fb_bulkhead_config){.limit = limit, .queue = queue, .queue_time = 60});
+  uint32_t limit = 1 + (uint32_t)fb_random_below(random, 3),
+           queue = (uint32_t)fb_random_below(random, 5);
+  fb_bulkhead *bulkhead =
+      S_new((fb_bulkhead_config){.limit = limit, .queue = queue, .queue_time = 60});
   fb_ticket tickets[CALLERS] = {{0}};
   fb_ticket_state is[CALLERS];
   int64_t until[CALLERS], now = 0;
@@ -113,7 +115,8 @@ static void S_run_beside(fb_random *random) {
   for (size_t i = 0; i < CALLERS; i++) is[i] = FB_TICKET_REFUSED;
   for (int step = 0; step < 600; step++) {
     now += (int64_t)fb_random_below(random, 20);
-    for (size_t i = 0; i < waiting;) { /* the naive queue is swept at each step, and so is ours by polling */
+    for (size_t i = 0;
+         i < waiting;) { /* the naive queue is swept at each step, and so is ours by polling */
       size_t who = line[i];
       if (now < until[who]) {
         assert_int_equal(fb_bulkhead_poll(bulkhead, &tickets[who], now), FB_TICKET_WAITING);
@@ -146,7 +149,8 @@ static void S_run_beside(fb_random *random) {
       int64_t patience = 1 + (int64_t)fb_random_below(random, 100);
       is[who] = in < limit ? FB_TICKET_IN : waiting < queue ? FB_TICKET_WAITING : FB_TICKET_REFUSED;
       until[who] = now + (patience < 60 ? patience : 60);
-      assert_int_equal(fb_bulkhead_enter(bulkhead, &tickets[who], (fb_deadline){now + patience}, now), is[who]);
+      assert_int_equal(
+          fb_bulkhead_enter(bulkhead, &tickets[who], (fb_deadline){now + patience}, now), is[who]);
       if (is[who] == FB_TICKET_IN) in++;
       if (is[who] == FB_TICKET_WAITING) line[waiting++] = who;
     }
@@ -154,7 +158,8 @@ static void S_run_beside(fb_random *random) {
     assert_int_equal(stats.in, in);
     assert_int_equal(stats.waiting, waiting);
     for (size_t i = 0; i < CALLERS; i++)
-      if (is[i] == FB_TICKET_IN) assert_int_equal(fb_bulkhead_poll(bulkhead, &tickets[i], now), FB_TICKET_IN);
+      if (is[i] == FB_TICKET_IN)
+        assert_int_equal(fb_bulkhead_poll(bulkhead, &tickets[i], now), FB_TICKET_IN);
   }
   fb_bulkhead_free(bulkhead);
 }
@@ -234,7 +239,8 @@ static void *S_work(void *context) {
   const fb_clock *clock = fb_clock_system();
   for (int i = 0; i < crowd->rounds; i++) {
     int64_t now = clock->mono(clock->context);
-    fb_ticket_state got = fb_bulkhead_wait(crowd->bulkhead, fb_deadline_in(now, crowd->patience), NULL);
+    fb_ticket_state got =
+        fb_bulkhead_wait(crowd->bulkhead, fb_deadline_in(now, crowd->patience), NULL);
     if (got != FB_TICKET_IN) {
       if (got == FB_TICKET_EXPIRED) atomic_fetch_add(&crowd->expired, 1);
       continue;
@@ -253,7 +259,8 @@ static void *S_work(void *context) {
 static void S_run_crowd(S_crowd *crowd, fb_bulkhead_config config) {
   pthread_t threads[6];
   crowd->bulkhead = S_new(config);
-  for (size_t i = 0; i < COUNT(threads); i++) assert_int_equal(pthread_create(&threads[i], NULL, S_work, crowd), 0);
+  for (size_t i = 0; i < COUNT(threads); i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, S_work, crowd), 0);
   for (size_t i = 0; i < COUNT(threads); i++) pthread_join(threads[i], NULL);
   assert_in_range(crowd->most, 1, config.limit);
   fb_bulkhead_stats stats = fb_bulkhead_statistics(crowd->bulkhead);
@@ -276,8 +283,9 @@ static void test_threads(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_tickets), cmocka_unit_test(test_no_queue),     cmocka_unit_test(test_refused),
-      cmocka_unit_test(test_memory),  cmocka_unit_test(test_beside_naive), cmocka_unit_test(test_adapts),
+      cmocka_unit_test(test_tickets),      cmocka_unit_test(test_no_queue),
+      cmocka_unit_test(test_refused),      cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_beside_naive), cmocka_unit_test(test_adapts),
       cmocka_unit_test(test_rise_lets_in), cmocka_unit_test(test_threads),
   };
   return cmocka_run_group_tests_name("guard_bulkhead", tests, NULL, NULL);

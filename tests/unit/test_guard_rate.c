@@ -31,7 +31,8 @@ static void test_bucket(void **state) {
   assert_int_equal(wait, FB_NEVER);
   assert_false(fb_rate_take(&rate, UINT32_MAX, 99000, NULL));
   assert_true(fb_rate_take(&rate, 3, 99000, NULL));
-  assert_false(fb_rate_take(&rate, 1, -99000, NULL)); /* a clock that steps back gives nothing away */
+  assert_false(
+      fb_rate_take(&rate, 1, -99000, NULL)); /* a clock that steps back gives nothing away */
 }
 
 static void test_reserve(void **state) {
@@ -82,8 +83,10 @@ static void test_bucket_beside_naive(void **state) {
       int64_t cost = 1 + (int64_t)fb_random_below(&random, 3), wait;
       bool may = tokens >= cost * interval;
       assert_int_equal(fb_rate_take(&rate, (uint32_t)cost, now, &wait), may);
-      if (may) tokens -= cost * interval;
-      else assert_int_equal(wait, cost > burst ? FB_NEVER : cost * interval - tokens);
+      if (may)
+        tokens -= cost * interval;
+      else
+        assert_int_equal(wait, cost > burst ? FB_NEVER : cost * interval - tokens);
     }
   }
 }
@@ -116,7 +119,8 @@ static void test_window_beside_naive(void **state) {
     enum { WINDOWS = 2000 };
     static uint64_t counts[WINDOWS + 2];
     memset(counts, 0, sizeof counts);
-    uint64_t window = 1000 + fb_random_below(&random, 5000), limit = 1 + fb_random_below(&random, 20);
+    uint64_t window = 1000 + fb_random_below(&random, 5000),
+             limit = 1 + fb_random_below(&random, 20);
     uint64_t hurry = 1 + fb_random_below(&random, window), now = 0;
     fb_rate_window rate;
     assert_int_equal(fb_rate_window_init(&rate, (uint32_t)limit, (int64_t)window, NULL), FB_OK);
@@ -124,7 +128,8 @@ static void test_window_beside_naive(void **state) {
       now += fb_random_below(&random, hurry);
       uint64_t number = now / window, cost = 1 + fb_random_below(&random, 2);
       uint64_t before = number ? counts[number - 1] : 0;
-      bool may = before * (window - now % window) + (counts[number] + cost) * window <= limit * window;
+      bool may =
+          before * (window - now % window) + (counts[number] + cost) * window <= limit * window;
       int64_t wait;
       assert_int_equal(fb_rate_window_take(&rate, (uint32_t)cost, (int64_t)now, &wait), may);
       if (may) {
@@ -161,14 +166,16 @@ static void test_keys_beside_buckets(void **state) {
   fb_rate buckets[KEYS];
   fb_random random;
   fb_random_seed(&random, 8);
-  fb_rate_keys *rates = S_keys((fb_rate_keys_config){.tokens = 1, .per = US, .burst = 4, .keys = 4096});
+  fb_rate_keys *rates =
+      S_keys((fb_rate_keys_config){.tokens = 1, .per = US, .burst = 4, .keys = 4096});
   for (int i = 0; i < KEYS; i++) fb_rate_init(&buckets[i], 1, US, 4, NULL);
   int64_t now = 0;
   for (int i = 0; i < 50000; i++) {
     now += (int64_t)fb_random_below(&random, 40);
     int key = (int)fb_random_below(&random, KEYS);
     int64_t wait, expected;
-    assert_int_equal(S_take(rates, key, now, &wait), fb_rate_take(&buckets[key], 1, now, &expected));
+    assert_int_equal(S_take(rates, key, now, &wait),
+                     fb_rate_take(&buckets[key], 1, now, &expected));
     assert_int_equal(wait, expected);
   }
   assert_true(fb_rate_keys_count(rates, now) > 0);
@@ -183,7 +190,8 @@ static void test_keys_beside_buckets(void **state) {
 static void test_keys_full(void **state) {
   (void)state;
   for (int strict = 0; strict <= 1; strict++) {
-    fb_rate_keys *rates = S_keys((fb_rate_keys_config){.tokens = 1, .per = FB_SECOND, .keys = 64, .strict = strict});
+    fb_rate_keys *rates =
+        S_keys((fb_rate_keys_config){.tokens = 1, .per = FB_SECOND, .keys = 64, .strict = strict});
     size_t memory = fb_rate_keys_memory(rates), let = 0;
     int64_t wait;
     for (int key = 0; key < 10000; key++) let += S_take(rates, key, 0, &wait);
@@ -212,8 +220,10 @@ static void test_memory(void **state) {
   (void)state;
   fb_test_each_failure(S_create);
   fb_rate_keys *rates = NULL;
-  assert_int_equal(fb_rate_keys_new(&(fb_rate_keys_config){.tokens = 1, .per = US, .keys = UINT32_MAX}, NULL,
-                                    &rates, NULL), FB_E_USAGE);
+  assert_int_equal(
+      fb_rate_keys_new(&(fb_rate_keys_config){.tokens = 1, .per = US, .keys = UINT32_MAX}, NULL,
+                       &rates, NULL),
+      FB_E_USAGE);
   assert_int_equal(fb_rate_keys_new(&(fb_rate_keys_config){0}, NULL, &rates, NULL), FB_E_USAGE);
 }
 
@@ -233,7 +243,8 @@ static void *S_run(void *context) {
     int64_t now = atomic_fetch_add(&crowd->now, 1);
     if (fb_rate_take(&crowd->rate, 1, now, NULL)) atomic_fetch_add(&crowd->let[0], 1);
     if (fb_rate_window_take(&crowd->window, 1, now, NULL)) atomic_fetch_add(&crowd->let[1], 1);
-    if (fb_rate_keys_take(crowd->keys, FB_SLICE("all"), 1, now, NULL)) atomic_fetch_add(&crowd->let[2], 1);
+    if (fb_rate_keys_take(crowd->keys, FB_SLICE("all"), 1, now, NULL))
+      atomic_fetch_add(&crowd->let[2], 1);
   }
   return NULL;
 }
@@ -255,11 +266,16 @@ static void test_threads(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_bucket),  cmocka_unit_test(test_reserve),
-      cmocka_unit_test(test_refused), cmocka_unit_test(test_bucket_beside_naive),
-      cmocka_unit_test(test_window),  cmocka_unit_test(test_window_beside_naive),
-      cmocka_unit_test(test_keys_beside_buckets), cmocka_unit_test(test_keys_full),
-      cmocka_unit_test(test_memory),  cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_bucket),
+      cmocka_unit_test(test_reserve),
+      cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_bucket_beside_naive),
+      cmocka_unit_test(test_window),
+      cmocka_unit_test(test_window_beside_naive),
+      cmocka_unit_test(test_keys_beside_buckets),
+      cmocka_unit_test(test_keys_full),
+      cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_threads),
   };
   return cmocka_run_group_tests_name("guard_rate", tests, NULL, NULL);
 }

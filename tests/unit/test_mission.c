@@ -96,7 +96,9 @@ static void S_check_graph(const S_graph *graph, const fb_mission_run *run) {
     fb_mission_run_step(run, graph->count - 1 - i, &state);
     bad[i] = blocked || (graph->fails[i] && !graph->may_fail[i]);
     failed = failed || (!blocked && bad[i]);
-    fb_step_status wanted = blocked ? FB_STEP_SKIPPED : graph->fails[i] ? FB_STEP_FAILED : FB_STEP_OK;
+    fb_step_status wanted = blocked           ? FB_STEP_SKIPPED
+                            : graph->fails[i] ? FB_STEP_FAILED
+                                              : FB_STEP_OK;
     assert_int_equal(state.status, wanted);
     assert_int_equal(graph->start[i] >= 0, !blocked);
     if (blocked) continue;
@@ -122,7 +124,9 @@ static void test_random_graphs(void **unused) {
     fb_doc *doc = S_doc(text.ptr, text.len);
     fb_mission *mission = S_load(doc);
     assert_int_equal(fb_script_world_new(NULL, S_graph_reply, &graph, &graph.world), FB_OK);
-    assert_int_equal(fb_mission_run_new(mission, fb_script_world_face(graph.world), NULL, NULL, &run, NULL), FB_OK);
+    assert_int_equal(
+        fb_mission_run_new(mission, fb_script_world_face(graph.world), NULL, NULL, &run, NULL),
+        FB_OK);
     fb_mission_run_wait(run);
     S_check_graph(&graph, run);
     fb_mission_run_free(run);
@@ -168,7 +172,9 @@ static void test_cancel_at_any_time(void **unused) {
     fb_script_world *world;
     S_cancel cancel = {.now = at % 100000000 == 0};
     assert_int_equal(fb_script_world_new(NULL, S_busy_reply, NULL, &world), FB_OK);
-    assert_int_equal(fb_mission_run_new(mission, fb_script_world_face(world), NULL, NULL, &cancel.run, NULL), FB_OK);
+    assert_int_equal(
+        fb_mission_run_new(mission, fb_script_world_face(world), NULL, NULL, &cancel.run, NULL),
+        FB_OK);
     fb_script_world_at(world, 1000000000 + at, S_cancel_run, &cancel);
     fb_mission_status status = fb_mission_run_wait(cancel.run);
     assert_true(status == FB_MISSION_CANCELLED || status == FB_MISSION_OK);
@@ -202,7 +208,8 @@ static void S_many(uint32_t count, bool chain) {
   fb_mission *mission = S_load(doc);
   assert_int_equal(fb_mission_levels(mission), chain ? count : 1);
   assert_int_equal(fb_script_world_new(NULL, NULL, NULL, &world), FB_OK);
-  assert_int_equal(fb_mission_run_new(mission, fb_script_world_face(world), NULL, NULL, &run, NULL), FB_OK);
+  assert_int_equal(fb_mission_run_new(mission, fb_script_world_face(world), NULL, NULL, &run, NULL),
+                   FB_OK);
   assert_int_equal(fb_mission_run_wait(run), FB_MISSION_OK);
   assert_int_equal(fb_script_world_counts(world).started, count);
   fb_mission_run_free(run);
@@ -238,8 +245,8 @@ static bool S_torture_run(const fb_allocator *allocator) {
   fb_mission_run *run;
   fb_script_world *world;
   assert_int_equal(fb_script_world_new(NULL, S_busy_reply, NULL, &world), FB_OK);
-  fb_status status =
-      fb_mission_run_new(S_torture_mission, fb_script_world_face(world), NULL, allocator, &run, NULL);
+  fb_status status = fb_mission_run_new(S_torture_mission, fb_script_world_face(world), NULL,
+                                        allocator, &run, NULL);
   fb_mission_status end = FB_MISSION_FAILED;
   if (status == FB_OK) {
     end = fb_mission_run_wait(run);
@@ -280,8 +287,10 @@ static void S_real_new(S_real *real, const char *text) {
   real->mission = S_load(real->doc);
   fb_uv_options options = {.run_dir = real->dir};
   assert_int_equal(fb_world_uv_new(NULL, &options, &real->world, NULL), FB_OK);
-  fb_mission_run_options run = {.env = (const char *const *)environ, .grace = 200 * INT64_C(1000000)};
-  assert_int_equal(fb_mission_run_new(real->mission, real->world, &run, NULL, &real->run, NULL), FB_OK);
+  fb_mission_run_options run = {.env = (const char *const *)environ,
+                                .grace = 200 * INT64_C(1000000)};
+  assert_int_equal(fb_mission_run_new(real->mission, real->world, &run, NULL, &real->run, NULL),
+                   FB_OK);
 }
 
 static void S_real_free(S_real *real) {
@@ -332,7 +341,8 @@ static void test_timeout_ends_the_group(void **unused) {
              "      (trap '' TERM; exec sleep 1000) & echo $!\n"
              "      sleep 1000 || true\n"
              "      sleep 1000\n"
-             "outputs: {one: '${{ int(steps.a.stdout.split(\"\\n\")[0]) }}', two: '${{ int(steps.a.stdout.split(\"\\n\")[1]) }}'}\n");
+             "outputs: {one: '${{ int(steps.a.stdout.split(\"\\n\")[0]) }}', two: '${{ "
+             "int(steps.a.stdout.split(\"\\n\")[1]) }}'}\n");
   assert_int_equal(fb_mission_run_wait(real.run), FB_MISSION_OK);
   fb_step_state state;
   fb_mission_run_step(real.run, 0, &state);
@@ -345,16 +355,17 @@ static void test_timeout_ends_the_group(void **unused) {
 
 static void test_output(void **unused) {
   S_real real;
-  S_real_new(&real,
-             "limits: {output: 100KiB}\n"
-             "steps:\n"
-             "  - {id: big, shell: 'head -c 100000000 /dev/zero'}\n"
-             "  - {id: lines, shell: 'seq 1 200000', parse: lines}\n"
-             "  - {id: bin, shell: 'printf \"\\377\\000\\376\"'}\n"
-             "outputs:\n"
-             "  big: '${{ size(steps.big.stdout) }}'\n"
-             "  lines: '${{ size(steps.lines.output) }}'\n"
-             "  bin: '${{ size(steps.bin.output) + (type(steps.bin.output) == bytes ? 100 : 0) }}'\n");
+  S_real_new(
+      &real,
+      "limits: {output: 100KiB}\n"
+      "steps:\n"
+      "  - {id: big, shell: 'head -c 100000000 /dev/zero'}\n"
+      "  - {id: lines, shell: 'seq 1 200000', parse: lines}\n"
+      "  - {id: bin, shell: 'printf \"\\377\\000\\376\"'}\n"
+      "outputs:\n"
+      "  big: '${{ size(steps.big.stdout) }}'\n"
+      "  lines: '${{ size(steps.lines.output) }}'\n"
+      "  bin: '${{ size(steps.bin.output) + (type(steps.bin.output) == bytes ? 100 : 0) }}'\n");
   assert_int_equal(fb_mission_run_wait(real.run), FB_MISSION_OK);
   assert_int_equal(S_output(&real, "big"), 100 << 10);
   assert_int_equal(S_output(&real, "lines"), 200000);
@@ -365,19 +376,22 @@ static void test_output(void **unused) {
 static void test_input_and_files(void **unused) {
   S_real real;
   char text[1024];
-  snprintf(text, sizeof text,
-           "steps:\n"
-           "  - {id: a, run: [wc, -c], stdin: '${{ [1,2,3].map(i, \"%s\").join(\"\") }}'}\n"
-           "  - {id: w, write: {path: '${{ run.dir }}x/deep/er/file', content: hello, mode: 0640}}\n"
-           "  - {id: r, run: [cat, '${{ steps.w.output.path }}']}\n"
-           "  - {id: m, shell: 'stat -c %%a \"$F\"', env: {F: '${{ steps.w.output.path }}'}}\n"
-           "  - {id: z, shell: 'rm -r \"$F\"', env: {F: '${{ run.dir }}x'}, needs: [r, m]}\n"
-           "outputs: {a: '${{ int(steps.a.output) }}', r: '${{ size(steps.r.output) }}', m: '${{ int(steps.m.output) }}'}\n",
-           "0123456789");
+  snprintf(
+      text, sizeof text,
+      "steps:\n"
+      "  - {id: a, run: [wc, -c], stdin: '${{ [1,2,3].map(i, \"%s\").join(\"\") }}'}\n"
+      "  - {id: w, write: {path: '${{ run.dir }}x/deep/er/file', content: hello, mode: 0640}}\n"
+      "  - {id: r, run: [cat, '${{ steps.w.output.path }}']}\n"
+      "  - {id: m, shell: 'stat -c %%a \"$F\"', env: {F: '${{ steps.w.output.path }}'}}\n"
+      "  - {id: z, shell: 'rm -r \"$F\"', env: {F: '${{ run.dir }}x'}, needs: [r, m]}\n"
+      "outputs: {a: '${{ int(steps.a.output) }}', r: '${{ size(steps.r.output) }}', m: '${{ "
+      "int(steps.m.output) }}'}\n",
+      "0123456789");
   S_real_new(&real, text);
   fb_mission_run_free(real.run);
   fb_mission_run_options run = {.env = (const char *const *)environ, .dir = real.dir};
-  assert_int_equal(fb_mission_run_new(real.mission, real.world, &run, NULL, &real.run, NULL), FB_OK);
+  assert_int_equal(fb_mission_run_new(real.mission, real.world, &run, NULL, &real.run, NULL),
+                   FB_OK);
   assert_int_equal(fb_mission_run_wait(real.run), FB_MISSION_OK);
   assert_int_equal(S_output(&real, "a"), 30);
   assert_int_equal(S_output(&real, "r"), 5);
@@ -399,8 +413,8 @@ static void test_cancel_leaves_no_orphan(void **unused) {
              "  - {id: c, run: [sleep, 1000], needs: a}\n"
              "outputs: {pid: '${{ int(steps.a.stdout.trim()) }}'}\n");
   S_cancel cancel = {.run = real.run};
-  fb_timer *timer = real.world->timer_start(real.world->context, real.world->clock->mono(NULL) + 300000000,
-                                            S_cancel_in_real, &cancel);
+  fb_timer *timer = real.world->timer_start(
+      real.world->context, real.world->clock->mono(NULL) + 300000000, S_cancel_in_real, &cancel);
   assert_non_null(timer);
   assert_int_equal(fb_mission_run_wait(real.run), FB_MISSION_CANCELLED);
   assert_true(S_gone((pid_t)S_output(&real, "pid")));

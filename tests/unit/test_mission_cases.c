@@ -101,7 +101,8 @@ static fb_value S_get(const fb_map *map, const char *key) {
 static int64_t S_nanos(fb_value value) {
   int64_t seconds = 0;
   int32_t nanos = 0;
-  if (value.kind == FB_STRING) assert_true(fb_duration_parse(fb_value_text(value), &seconds, &nanos));
+  if (value.kind == FB_STRING)
+    assert_true(fb_duration_parse(fb_value_text(value), &seconds, &nanos));
   return seconds * 1000000000 + nanos;
 }
 
@@ -110,8 +111,7 @@ static void S_reply(void *context, const fb_process_spec *spec, fb_script_reply 
   fb_buf_printf(&stage->ran, "%s:", spec->label);
   for (size_t i = 0; spec->argv[i]; i++) fb_buf_printf(&stage->ran, " %s", spec->argv[i]);
   if (spec->dir) fb_buf_printf(&stage->ran, " (in %s)", spec->dir);
-  if (spec->input.len)
-    fb_buf_printf(&stage->ran, " < %.*s", (int)spec->input.len, spec->input.ptr);
+  if (spec->input.len) fb_buf_printf(&stage->ran, " < %.*s", (int)spec->input.len, spec->input.ptr);
   for (size_t i = 0; spec->env[i]; i++)
     if (strncmp(spec->env[i], "T_", 2) == 0) fb_buf_printf(&stage->ran, " %s", spec->env[i]);
   fb_buf_char(&stage->ran, '\n');
@@ -202,7 +202,8 @@ static void S_run_case(const S_case *one, S_stage *stage, fb_errors *errors) {
   fb_value given = fb_absent();
   static const char *const env[] = {"HOME=/home/case", "BASE=base", NULL};
   if (inputs)
-    assert_int_equal(fb_json_read(S_trim(inputs->text), "inputs", NULL, &stage->arena, &given, NULL), 0);
+    assert_int_equal(
+        fb_json_read(S_trim(inputs->text), "inputs", NULL, &stage->arena, &given, NULL), 0);
   fb_mission_run_options options = {.id = "run-1",
                                     .env = env,
                                     .inputs = given.kind == FB_MAP ? given.as.map : NULL,

@@ -10,17 +10,18 @@
 static const char *const S_formats[] = {"json", "yaml", NULL};
 
 static const fb_option S_options[] = {
-  {'a', "all", FB_OPTION_FLAG, .help = "a"},
-  {'b', "brief", FB_OPTION_FLAG, .help = "b"},
-  {'v', "variable", FB_OPTION_TEXT, "NAME=VALUE", "v", .many = true},
-  {'n', "number", FB_OPTION_NUMBER, "N", "n", .env = "FLYBALL_TEST_NUMBER"},
-  {'t', "timeout", FB_OPTION_DURATION, "TIME", "t"},
-  {'f', "from", FB_OPTION_CHOICE, "FORMAT", "f", .choices = S_formats},
-  {'o', "output", FB_OPTION_FILE, "FILE", "o"},
-  {0},
+    {'a', "all", FB_OPTION_FLAG, .help = "a"},
+    {'b', "brief", FB_OPTION_FLAG, .help = "b"},
+    {'v', "variable", FB_OPTION_TEXT, "NAME=VALUE", "v", .many = true},
+    {'n', "number", FB_OPTION_NUMBER, "N", "n", .env = "FLYBALL_TEST_NUMBER"},
+    {'t', "timeout", FB_OPTION_DURATION, "TIME", "t"},
+    {'f', "from", FB_OPTION_CHOICE, "FORMAT", "f", .choices = S_formats},
+    {'o', "output", FB_OPTION_FILE, "FILE", "o"},
+    {0},
 };
 
-static const fb_command S_command = {.name = "try", .summary = "s", .usage = "", .description = "d", .options = S_options};
+static const fb_command S_command = {
+    .name = "try", .summary = "s", .usage = "", .description = "d", .options = S_options};
 
 static fb_cli S_cli; /* large: not on the stack */
 
@@ -41,7 +42,8 @@ static void S_done(void) {
 }
 
 static void test_forms(void **state) {
-  assert_true(PARSE("-ab", "one", "--variable=x=1", "-vy=2", "-v", "z=3", "--from", "yaml", "-n12", "two"));
+  assert_true(
+      PARSE("-ab", "one", "--variable=x=1", "-vy=2", "-v", "z=3", "--from", "yaml", "-n12", "two"));
   assert_true(fb_cli_has(&S_cli, "all"));
   assert_true(fb_cli_has(&S_cli, "brief"));
   assert_false(fb_cli_has(&S_cli, "output"));
@@ -85,9 +87,24 @@ static void test_dashes_as_values(void **state) {
 
 static void test_bad_values(void **state) {
   static const char *const bad[][3] = {
-    {"-n", "", NULL}, {"-n", "-1", NULL}, {"-n", "1x", NULL}, {"-n", " 1", NULL}, {"-n", "18446744073709551616", NULL},
-    {"-t", "5", NULL}, {"-t", "-5s", NULL}, {"-t", "9999999999s", NULL}, {"-f", "toml", NULL}, {"-f", "", NULL},
-    {"-o", "", NULL}, {"-n", NULL}, {"--number", NULL}, {"-x", NULL}, {"-axb", NULL}, {"--all=1", NULL}, {"--nunber=1", NULL}, {"--=1", NULL},
+      {"-n", "", NULL},
+      {"-n", "-1", NULL},
+      {"-n", "1x", NULL},
+      {"-n", " 1", NULL},
+      {"-n", "18446744073709551616", NULL},
+      {"-t", "5", NULL},
+      {"-t", "-5s", NULL},
+      {"-t", "9999999999s", NULL},
+      {"-f", "toml", NULL},
+      {"-f", "", NULL},
+      {"-o", "", NULL},
+      {"-n", NULL},
+      {"--number", NULL},
+      {"-x", NULL},
+      {"-axb", NULL},
+      {"--all=1", NULL},
+      {"--nunber=1", NULL},
+      {"--=1", NULL},
   };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     assert_false(S_parse(bad[i]));
@@ -147,10 +164,10 @@ static void test_reading(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_forms),         cmocka_unit_test(test_the_last_wins),
-    cmocka_unit_test(test_operands),      cmocka_unit_test(test_dashes_as_values),
-    cmocka_unit_test(test_bad_values),    cmocka_unit_test(test_numbers_to_the_brim),
-    cmocka_unit_test(test_environment),   cmocka_unit_test(test_reading),
+      cmocka_unit_test(test_forms),       cmocka_unit_test(test_the_last_wins),
+      cmocka_unit_test(test_operands),    cmocka_unit_test(test_dashes_as_values),
+      cmocka_unit_test(test_bad_values),  cmocka_unit_test(test_numbers_to_the_brim),
+      cmocka_unit_test(test_environment), cmocka_unit_test(test_reading),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

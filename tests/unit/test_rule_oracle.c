@@ -96,8 +96,8 @@ typedef struct S_world {
   int firings, firing_book; /* -1: none fires */
   fb_buf book, log, engine_log;
   bool declared, full;
-  bool many;  /* rules, most with more constants than joins */
-  bool mixed; /* fields and constants of all kinds */
+  bool many;     /* rules, most with more constants than joins */
+  bool mixed;    /* fields and constants of all kinds */
   bool overflow; /* more matches than the simple matcher has room for: no comparison */
 } S_world;
 
@@ -736,7 +736,8 @@ static fb_session *S_reborn(fb_session *session, const fb_session_options *optio
   fb_buf_init(&first, NULL, 0);
   fb_buf_init(&second, NULL, 0);
   if (fb_session_save(session, &first, &err) != FB_OK) fail_msg("save: %s", err.text);
-  if (fb_session_restore(fb_session_ruleset(session), options, NULL, fb_buf_slice(&first), false, &again, &err) != FB_OK)
+  if (fb_session_restore(fb_session_ruleset(session), options, NULL, fb_buf_slice(&first), false,
+                         &again, &err) != FB_OK)
     fail_msg("restore: %s", err.text);
   assert_int_equal(fb_session_save(again, &second, NULL), FB_OK);
   assert_int_equal(first.len, second.len);
@@ -814,7 +815,7 @@ static bool S_round(uint64_t seed, bool show) {
   }
   if (!same || show)
     fprintf(stderr, "seed %llu:\n%s\n-- oracle\n%s\n-- engine\n%s\n", (unsigned long long)seed,
-                w->book.ptr, w->log.ptr, w->engine_log.ptr);
+            w->book.ptr, w->log.ptr, w->engine_log.ptr);
   for (int r = 0; r < w->rule_count; r++) {
     if (w->rules[r].any == -2) { /* the rest is that of the rule before */
       fb_cel_program_free(w->rules[r].conditions[w->rules[r - 1].any].program);

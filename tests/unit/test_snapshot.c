@@ -5,14 +5,19 @@
 
 #include <flyball/rules.h>
 
-static const char S_book[] = "facts:\n  a: {n: int, d: double, s: string, t: timestamp, l: duration, b: bytes}\n"
-                             "rules:\n"
-                             "  - name: pair\n    when: [a as x, b as y: y.n == x.n]\n"
-                             "    then: [{emit: pair, with: {n: \"${{ x.n }}\"}}]\n"
-                             "  - name: lonely\n    when: [a as x, not b as y: y.n == x.n]\n"
-                             "    then: [{emit: lonely, with: {n: \"${{ x.n }}\"}}, {assert: b, with: {n: \"${{ x.n }}\"}}]\n";
-static const char S_other[] = "rules:\n  - name: all\n    when: [a as x]\n    then: [{emit: all, with: {n: \"${{ x.n }}\"}}]\n";
-static const char S_strict[] = "facts:\n  a: {n: string}\nrules:\n  - name: all\n    when: [a]\n    then: [{emit: all}]\n";
+static const char S_book[] =
+    "facts:\n  a: {n: int, d: double, s: string, t: timestamp, l: duration, b: bytes}\n"
+    "rules:\n"
+    "  - name: pair\n    when: [a as x, b as y: y.n == x.n]\n"
+    "    then: [{emit: pair, with: {n: \"${{ x.n }}\"}}]\n"
+    "  - name: lonely\n    when: [a as x, not b as y: y.n == x.n]\n"
+    "    then: [{emit: lonely, with: {n: \"${{ x.n }}\"}}, {assert: b, with: {n: \"${{ x.n "
+    "}}\"}}]\n";
+static const char S_other[] =
+    "rules:\n  - name: all\n    when: [a as x]\n    then: [{emit: all, with: {n: \"${{ x.n "
+    "}}\"}}]\n";
+static const char S_strict[] =
+    "facts:\n  a: {n: string}\nrules:\n  - name: all\n    when: [a]\n    then: [{emit: all}]\n";
 
 static fb_status S_decision(void *context, fb_session *session, const fb_decision *decision) {
   fb_buf *log = context;
@@ -26,17 +31,26 @@ static fb_ruleset *S_load(const char *text) {
   fb_ruleset *rules = NULL;
   fb_errors errors;
   fb_errors_init(&errors, NULL, 0);
-  if (fb_ruleset_read(fb_slice_of(text), "test.yaml", NULL, &rules, &errors, NULL) != FB_OK) fail_msg("%s", errors.items[0].text);
+  if (fb_ruleset_read(fb_slice_of(text), "test.yaml", NULL, &rules, &errors, NULL) != FB_OK)
+    fail_msg("%s", errors.items[0].text);
   fb_errors_release(&errors);
   return rules;
 }
 
 /* Facts of all kinds of values; one is retracted, so that there is a free place. */
 static bool S_fill(fb_session *session, bool nested) {
-  fb_value items[] = {fb_int(-5), fb_uint(UINT64_MAX), fb_double(-0.5), fb_string(FB_SLICE("héllo")), fb_null(),
-                      fb_bool(true), fb_bytes((fb_slice){"\0\xff", 2}), fb_timestamp(-1, 999999999), fb_duration(-3, 5)};
+  fb_value items[] = {fb_int(-5),
+                      fb_uint(UINT64_MAX),
+                      fb_double(-0.5),
+                      fb_string(FB_SLICE("héllo")),
+                      fb_null(),
+                      fb_bool(true),
+                      fb_bytes((fb_slice){"\0\xff", 2}),
+                      fb_timestamp(-1, 999999999),
+                      fb_duration(-3, 5)};
   fb_list list = {.len = 9, .cap = 9, .items = items};
-  fb_entry inside[] = {{fb_string(FB_SLICE("list")), fb_list_value(&list)}, {fb_int(7), fb_optional(&items[0])}};
+  fb_entry inside[] = {{fb_string(FB_SLICE("list")), fb_list_value(&list)},
+                       {fb_int(7), fb_optional(&items[0])}};
   fb_map map = {.len = 2, .cap = 2, .entries = inside};
   bool good = true;
   for (int64_t i = 0; i < 4; i++) {
@@ -51,7 +65,9 @@ static bool S_fill(fb_session *session, bool nested) {
     fb_map a_map = {.len = 6, .cap = 6, .entries = a}, b_map = {.len = 2, .cap = 2, .entries = b};
     fb_fact_id id;
     good = fb_session_assert(session, FB_SLICE("a"), &a_map, &id, NULL) == FB_OK && good;
-    good = fb_session_assert(session, i ? FB_SLICE("b") : FB_SLICE("open"), &b_map, NULL, NULL) == FB_OK && good;
+    good = fb_session_assert(session, i ? FB_SLICE("b") : FB_SLICE("open"), &b_map, NULL, NULL) ==
+               FB_OK &&
+           good;
     if (i == 2) good = good && fb_session_retract(session, id, NULL) == FB_OK;
   }
   return good;
@@ -59,7 +75,8 @@ static bool S_fill(fb_session *session, bool nested) {
 
 static fb_status S_print(void *context, fb_session *session, fb_fact_id id, fb_value fact) {
   (void)session;
-  fb_buf_printf(context, "%llu %.*s ", (unsigned long long)id, (int)fb_facts_type(fact.as.facts)->name.len,
+  fb_buf_printf(context, "%llu %.*s ", (unsigned long long)id,
+                (int)fb_facts_type(fact.as.facts)->name.len,
                 fb_facts_type(fact.as.facts)->name.ptr);
   fb_json_write(context, fact, FB_JSON_COMPACT);
   return FB_OK;
@@ -71,7 +88,8 @@ static void test_a_clone_goes_on_alike(void **state) {
   fb_buf logs[2];
   fb_session *sessions[2];
   for (int i = 0; i < 2; i++) fb_buf_init(&logs[i], NULL, 0);
-  fb_session_options options = {.max_firings = 2, .output = {.decision = S_decision, .context = &logs[0]}};
+  fb_session_options options = {.max_firings = 2,
+                                .output = {.decision = S_decision, .context = &logs[0]}};
   assert_int_equal(fb_session_new(rules, &options, NULL, &sessions[0]), FB_OK);
   assert_true(S_fill(sessions[0], true));
   assert_int_equal(fb_session_fire(sessions[0], NULL, NULL), FB_E_RULE_LIMIT);
@@ -86,7 +104,8 @@ static void test_a_clone_goes_on_alike(void **state) {
   }
   assert_string_equal(logs[0].ptr, logs[1].ptr);
   assert_non_null(strstr(logs[0].ptr, "lonely"));
-  assert_non_null(strstr(logs[0].ptr, "\"list\":[-5,18446744073709551615,-0.5,\"héllo\",null,true,"));
+  assert_non_null(
+      strstr(logs[0].ptr, "\"list\":[-5,18446744073709551615,-0.5,\"héllo\",null,true,"));
   fb_session_stats a = fb_session_statistics(sessions[0]), b = fb_session_statistics(sessions[1]);
   a.memory = b.memory = 0;
   assert_memory_equal(&a, &b, sizeof a);
@@ -116,8 +135,10 @@ static void test_other_rulebooks(void **state) {
   S_snapshot(rules, &snapshot);
   fb_session_options options = {.output = {.decision = S_decision, .context = &log}};
   fb_slice bytes = fb_buf_slice(&snapshot);
-  assert_int_equal(fb_session_restore(other, &options, NULL, bytes, false, &session, &err), FB_E_RULE_BOOK);
-  assert_int_equal(fb_session_restore(strict, &options, NULL, bytes, true, &session, &err), FB_E_FACT_FIELD);
+  assert_int_equal(fb_session_restore(other, &options, NULL, bytes, false, &session, &err),
+                   FB_E_RULE_BOOK);
+  assert_int_equal(fb_session_restore(strict, &options, NULL, bytes, true, &session, &err),
+                   FB_E_FACT_FIELD);
   assert_int_equal(fb_session_restore(other, &options, NULL, bytes, true, &session, &err), FB_OK);
   assert_int_equal(fb_session_count(session, FB_SLICE("")), 7);
   assert_int_equal(fb_session_fire(session, NULL, NULL), FB_OK);
@@ -143,9 +164,13 @@ static void test_damage(void **state) {
   S_snapshot(rules, &snapshot);
   for (size_t len = 0; len < snapshot.len; len++) {
     fb_error err;
-    assert_int_equal(fb_session_restore(rules, NULL, NULL, (fb_slice){snapshot.ptr, len}, false, &session, &err), FB_E_RULE_SNAPSHOT);
+    assert_int_equal(
+        fb_session_restore(rules, NULL, NULL, (fb_slice){snapshot.ptr, len}, false, &session, &err),
+        FB_E_RULE_SNAPSHOT);
     snapshot.ptr[len] ^= 0x11;
-    assert_int_equal(fb_session_restore(rules, NULL, NULL, fb_buf_slice(&snapshot), false, &session, &err), FB_E_RULE_SNAPSHOT);
+    assert_int_equal(
+        fb_session_restore(rules, NULL, NULL, fb_buf_slice(&snapshot), false, &session, &err),
+        FB_E_RULE_SNAPSHOT);
     snapshot.ptr[len] ^= 0x11;
   }
   assert_null(session);
@@ -181,7 +206,9 @@ static void test_every_allocation_fails(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_a_clone_goes_on_alike), cmocka_unit_test(test_other_rulebooks), cmocka_unit_test(test_damage),
+      cmocka_unit_test(test_a_clone_goes_on_alike),
+      cmocka_unit_test(test_other_rulebooks),
+      cmocka_unit_test(test_damage),
       cmocka_unit_test(test_every_allocation_fails),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
