@@ -106,6 +106,9 @@ fb_status fb_yaml_resolve(fb_slice text, const fb_allocator *allocator, fb_value
 /* The text of a single-quoted scalar; `source` is what stands between its quotes. libfyaml 0.7.12 leaks
  * memory over doubled quotes, so it is not asked. Borrowed from source if nothing changes. */
 fb_status fb_yaml_unquote(fb_slice source, fb_arena *arena, fb_slice *ret_text);
+/* The same for what stands between double quotes; its escapes are known to be good. libfyaml 0.7.12 loses
+ * bytes where an escaped blank ends a line. */
+fb_status fb_yaml_unescape(fb_slice source, fb_arena *arena, fb_slice *ret_text);
 
 typedef struct fb_yaml_complaint {
   fb_status code;

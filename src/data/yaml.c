@@ -68,10 +68,12 @@ static size_t S_empty_place(const S_reader *reader) {
 static bool S_token_text(S_reader *reader, struct fy_token *token, fb_slice *ret_text) {
   fb_doc *doc = reader->builder.doc;
   size_t length = 0;
-  if (fy_token_scalar_style(token) == FYSS_SINGLE_QUOTED) {
+  enum fy_scalar_style style = fy_token_scalar_style(token);
+  if (style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) {
     size_t start = S_start_of(reader, token), end = S_end_of(reader, token);
-    return !fb_yaml_unquote((fb_slice){doc->text + start, end > start ? end - start : 0},
-                            &doc->arena, ret_text);
+    fb_slice source = {doc->text + start, end > start ? end - start : 0};
+    return style == FYSS_SINGLE_QUOTED ? !fb_yaml_unquote(source, &doc->arena, ret_text)
+                                       : !fb_yaml_unescape(source, &doc->arena, ret_text);
   }
   const char *text = token ? fy_token_get_text(token, &length) : "";
   if (!text) return false;

@@ -176,3 +176,68 @@ fb_status fb_yaml_unquote(fb_slice source, fb_arena *arena, fb_slice *ret_text) 
   *ret_text = (fb_slice){out, len};
   return FB_OK;
 }
+
+/* ── Double quotes ───────────────────────────────────────────────────────────────────────────── */
+
+/* A backslash at the end of a line joins it to the next; empty lines between them are kept as breaks. */
+static size_t S_join_lines(fb_slice source, size_t at, char *out, size_t *len) {
+  size_t stop = at, breaks = 0;
+  for (; stop < source.len && S_white(source.ptr[stop]); stop++)
+    if (source.ptr[stop] == '\n' && breaks++) out[(*len)++] = '\n';
+  return stop - at;
+}
+
+static uint32_t S_hex(fb_slice source, size_t at, size_t digits) {
+  uint32_t rune = 0;
+  for (size_t i = at; i < at + digits && i < source.len; i++) {
+    unsigned c = (unsigned char)source.ptr[i];
+    rune = rune << 4 | (c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+  }
+  return rune;
+}
+
+/* The escape whose letter stands at `at`; the parser has refused unknown ones. Returns its length. */
+static size_t S_escape(fb_slice source, size_t at, char *out, size_t *len) {
+  static const char letters[] = "0abtnvfre \"/\\N_LP\t";
+  static const uint32_t runes[] = {0,   '\a', '\b', '\t', '\n', '\v', '\f',   '\r',   0x1b,
+                                   ' ', '"',  '/',  '\\', 0x85, 0xa0, 0x2028, 0x2029, '\t'};
+  char letter = source.ptr[at];
+  size_t digits = letter == 'x' ? 2 : letter == 'u' ? 4 : letter == 'U' ? 8 : 0;
+  const char *known = letter ? strchr(letters, letter) : NULL;
+  uint32_t rune = digits ? S_hex(source, at + 1, digits) : known ? runes[known - letters] : 0xfffd;
+  size_t length = 1 + digits;
+  if (digits == 4 && rune >= 0xd800 && rune < 0xdc00 &&
+      at + 10 < source.len) { /* a pair, as in JSON */
+    rune = 0x10000 + ((rune - 0xd800) << 10) + (S_hex(source, at + 7, 4) - 0xdc00);
+    length += 6;
+  }
+  char bytes[4];
+  int n = fb_utf8_encode(rune, bytes);
+  if (n == 0) n = fb_utf8_encode(0xfffd, bytes);
+  memcpy(out + *len, bytes, (size_t)n);
+  *len += (size_t)n;
+  return length;
+}
+
+fb_status fb_yaml_unescape(fb_slice source, fb_arena *arena, fb_slice *ret_text) {
+  *ret_text = source;
+  if (!memchr(source.ptr, '\\', source.len) && !memchr(source.ptr, '\n', source.len)) return FB_OK;
+  /* Two bytes of source make at most three: \\L and \\P. */
+  char *out = fb_arena_alloc_aligned(arena, source.len + source.len / 2 + 4, 1);
+  if (!out) return FB_E_NOMEM;
+  size_t len = 0;
+  for (size_t at = 0; at < source.len;) {
+    if (S_white(source.ptr[at])) {
+      at += S_fold_white(source, at, out, &len);
+    } else if (source.ptr[at] != '\\' || at + 1 == source.len) {
+      out[len++] = source.ptr[at++];
+    } else if (source.ptr[at + 1] == '\n' || source.ptr[at + 1] == '\r') {
+      at += 1 + S_join_lines(source, at + 1, out, &len);
+    } else {
+      at += 1 + S_escape(source, at + 1, out, &len);
+    }
+  }
+  out[len] = 0;
+  *ret_text = (fb_slice){out, len};
+  return FB_OK;
+}

@@ -177,10 +177,13 @@ static bool S_put_places(fb_buf *out, fb_session *session) {
   return true;
 }
 
-static int S_reason_order(const void *pa, const void *pb) {
+/* Within a firing by place: records of logical facts are numbered anew when they are restored. */
+static int S_reason_order(const void *pa, const void *pb, void *context) {
   const fb_reason *a = *(fb_reason *const *)pa, *b = *(fb_reason *const *)pb;
+  const fb_truth *truth = context;
   if (a->firing != b->firing) return a->firing < b->firing ? -1 : 1;
-  return a->logical < b->logical ? -1 : a->logical > b->logical;
+  uint32_t left = truth->items[a->logical].place, right = truth->items[b->logical].place;
+  return left < right ? -1 : left > right;
 }
 
 static void S_put_support(fb_buf *out, const fb_session *session, fb_reason *const *reasons,
@@ -206,7 +209,7 @@ static bool S_put_supports(fb_buf *out, const fb_session *session) {
       if (good) ((fb_reason **)items)[count++] = at;
     }
   fb_reason **reasons = items;
-  if (good && count) qsort(reasons, count, sizeof *reasons, S_reason_order);
+  if (good && count) qsort_r(reasons, count, sizeof *reasons, S_reason_order, (void *)truth);
   /* Activations whose facts are all gone are kept too, but nothing rests on them. */
   size_t groups = 0;
   for (size_t i = 0; good && i < count; i++)
