@@ -25,7 +25,8 @@ CLOCKS = r"(?:time|clock|clock_gettime|gettimeofday|nanosleep|usleep|sleep|rand|
 CALLS = {folder: PRINTS for folder in FLOORS if folder not in ("cli",)}
 for engine in ("data", "cel", "rules"):
     CALLS[engine] = f"(?:{PRINTS}|{CLOCKS})"
-HEADERS = {"uv.h": {"mission", "loop", "net", "server", "scan", "proof", "cli"}}
+HEADERS = {"uv.h": {"mission", "loop", "net", "server", "scan", "proof", "cli"},
+           "sqlite3.h": {"store"}}
 # (file, call): why it may.
 EXCEPTIONS = {}
 
