@@ -100,13 +100,14 @@ fb_activation *fb_agenda_find(fb_session *session, const fb_rule *rule) {
 
 /* ── Adding ── */
 
+/* There is room in the fact's list of links. */
 static void S_link(fb_session *session, fb_activation *activation, uint32_t position,
                    uint32_t place) {
   fb_link *link = &activation->links[position];
-  fb_fact *fact = &session->facts[place];
-  *link = (fb_link){.next = fact->links, .place = place, .position = position};
-  if (fact->links) fact->links->prev = link;
-  fact->links = link;
+  fb_link **head = fb_memory_links(session, place);
+  *link = (fb_link){.next = *head, .place = place, .position = position};
+  if (*head) (*head)->prev = link;
+  *head = link;
 }
 
 void fb_agenda_unlink(fb_session *session, fb_activation *activation) {
@@ -115,7 +116,7 @@ void fb_agenda_unlink(fb_session *session, fb_activation *activation) {
     if (link->prev)
       link->prev->next = link->next;
     else
-      session->facts[link->place].links = link->next;
+      *fb_memory_links(session, link->place) = link->next;
     if (link->next) link->next->prev = link->prev;
   }
 }
@@ -137,6 +138,8 @@ fb_status fb_agenda_add(fb_session *session, const fb_rule *rule) {
   if (!fb_grow(&session->allocator, (void **)&agenda->fresh, &agenda->fresh_cap,
                agenda->fresh_count, sizeof *agenda->fresh))
     return FB_E_NOMEM;
+  for (uint32_t i = 0; i < count; i++)
+    if (!fb_memory_links(session, session->places[i])) return FB_E_NOMEM;
   fb_activation *activation = fb_pool_get(&agenda->pools[count]);
   if (!activation) return FB_E_NOMEM;
   *activation =
@@ -158,8 +161,8 @@ static int S_order(const void *pa, const void *pb, void *context) {
   const fb_activation *a = *(fb_activation *const *)pa, *b = *(fb_activation *const *)pb;
   if (a->rule != b->rule) return a->rule < b->rule ? -1 : 1;
   for (uint32_t i = 0; i < a->count; i++) {
-    uint64_t sa = session->facts[a->links[i].place].serial,
-             sb = session->facts[b->links[i].place].serial;
+    uint64_t sa = fb_place_serial(session, a->links[i].place),
+             sb = fb_place_serial(session, b->links[i].place);
     if (sa != sb) return sa > sb ? -1 : 1;
   }
   return 0;

@@ -146,7 +146,7 @@ static void S_drop_reason(fb_session *session, fb_reason *reason) {
   else
     item->last = reason->prev;
   if (item->reasons)
-    session->facts[item->place].made_by = item->reasons->firing; /* what `why` tells */
+    fb_memory_origin(session, item->place)->made_by = item->reasons->firing; /* `why` tells it */
   else
     S_wait(session, reason->logical);
   fb_pool_put(&truth->reasons, reason);
@@ -177,7 +177,7 @@ void fb_logical_lose(fb_session *session, fb_activation *activation) {
 /* A fact goes: its reasons go with it. */
 static void S_forget(fb_session *session, uint32_t place) {
   fb_truth *truth = &session->truth;
-  uint32_t number = session->facts[place].logical;
+  uint32_t number = fb_place_origin(session, place).logical;
   if (!number) return;
   fb_logical *item = &truth->items[number];
   for (fb_reason *at = item->reasons, *next; at; at = next) {
@@ -213,16 +213,18 @@ static fb_status S_reserve(fb_session *session, fb_reason **ret_reason) {
   return FB_OK;
 }
 
+/* The fact has an origin, so that it can be written to. */
 static uint32_t S_new_item(fb_session *session, uint32_t place) {
   fb_truth *truth = &session->truth;
-  fb_fact *fact = &session->facts[place];
+  const fb_fact *fact = &session->facts[place];
   uint32_t number = truth->free;
   truth->free = truth->items[number].next;
-  truth->items[number] = (fb_logical){
-      .place = place, .serial = fact->serial, .hash = S_hash(session, fact->type, fact->row)};
+  truth->items[number] = (fb_logical){.place = place,
+                                      .serial = fb_place_serial(session, place),
+                                      .hash = S_hash(session, fact->type, fact->row)};
   S_hash_in(truth, number);
   truth->live++;
-  fact->logical = number;
+  fb_memory_origin(session, place)->logical = number;
   return number;
 }
 
@@ -283,10 +285,11 @@ fb_status fb_logical_assert(fb_session *session, uint32_t type, uint32_t row, fb
 void fb_logical_changed(fb_session *session, uint32_t place) {
   fb_truth *truth = &session->truth;
   const fb_fact *fact = &session->facts[place];
-  if (!fact->logical) return;
-  S_hash_out(truth, fact->logical);
-  truth->items[fact->logical].hash = S_hash(session, fact->type, fact->row);
-  S_hash_in(truth, fact->logical);
+  uint32_t number = fb_place_origin(session, place).logical;
+  if (!number) return;
+  S_hash_out(truth, number);
+  truth->items[number].hash = S_hash(session, fact->type, fact->row);
+  S_hash_in(truth, number);
 }
 
 /* ── Withdrawing ── */
@@ -333,10 +336,10 @@ fb_status fb_logical_restore(fb_session *session, const fb_rule *rule, uint64_t 
   fb_logical_keep(session, activation);
   for (uint32_t i = 0; i < count && status == FB_OK; i++) {
     fb_reason *reason;
-    fb_fact *fact = &session->facts[supported[i]];
-    status = S_reserve(session, &reason);
+    const fb_origin *origin = fb_memory_origin(session, supported[i]);
+    status = origin ? S_reserve(session, &reason) : FB_E_NOMEM;
     if (status == FB_OK)
-      S_add_reason(session, fact->logical ? fact->logical : S_new_item(session, supported[i]),
+      S_add_reason(session, origin->logical ? origin->logical : S_new_item(session, supported[i]),
                    reason);
   }
   fb_logical_end(session, activation);

@@ -369,7 +369,7 @@ static void S_break(fb_session *session, size_t from) {
 
 /* Kills the fact's activations where this change concerns the condition that it stands in. */
 static void S_kill(fb_session *session, uint32_t place) {
-  for (fb_link *link = session->facts[place].links, *next; link; link = next) {
+  for (fb_link *link = fb_place_links(session, place), *next; link; link = next) {
     fb_activation *owner = fb_link_owner(link);
     const fb_rule *rule = &session->set->rules[owner->rule];
     bool concerned = false;

@@ -2,6 +2,11 @@
  * Working memory: rows by type, places by number. */
 #include "rules/session.h"
 
+enum {
+  FIRST = 16,
+  SLOW_FROM = 1 << 16 /* items of an array that doubles no more */
+};
+
 fb_status fb_memory_of(fb_session *session, const fb_fact_type *type, fb_memory **ret_memory) {
   if (type->id >= session->memory_cap) {
     size_t cap = session->memory_cap * 2 > type->id + 8 ? session->memory_cap * 2 : type->id + 8;
@@ -22,14 +27,71 @@ fb_status fb_memory_of(fb_session *session, const fb_fact_type *type, fb_memory 
   return FB_OK;
 }
 
-static bool S_grow_places(fb_session *session, fb_memory *memory, uint32_t row) {
-  size_t cap = memory->place_cap;
-  if (!fb_grow(&session->allocator, (void **)&memory->places, &cap, row, sizeof *memory->places))
-    return false;
-  memset(memory->places + memory->place_cap, 0, (cap - memory->place_cap) * sizeof *memory->places);
-  memory->place_cap = cap;
+/* Room for `count` items, zeroed. Long arrays grow by an eighth: there are as many of them as there are facts. */
+static bool S_grow(fb_session *session, void **items, size_t *cap, uint64_t count, size_t size) {
+  size_t step = *cap < SLOW_FROM ? *cap : *cap / 8, want = *cap + step;
+  if (count <= *cap) return true;
+  if (want < count) want = (size_t)count;
+  if (want < FIRST) want = FIRST;
+  char *more = fb_resize(&session->allocator, *items, *cap * size, want * size);
+  if (!more) return false;
+  memset(more + *cap * size, 0, (want - *cap) * size);
+  *items = more;
+  *cap = want;
   return true;
 }
+
+bool fb_memory_room(fb_session *session, uint64_t count) {
+  return S_grow(session, (void **)&session->facts, &session->fact_cap, count,
+                sizeof *session->facts) &&
+         S_grow(session, (void **)&session->asides, &session->aside_cap,
+                count / FB_ASIDE_PLACES + 1, sizeof *session->asides);
+}
+
+/* ── Beside the facts ── */
+
+bool fb_memory_set_serial(fb_session *session, uint32_t place, uint64_t serial) {
+  fb_aside *aside = &session->asides[place / FB_ASIDE_PLACES];
+  uint32_t at = place % FB_ASIDE_PLACES, first = place - at;
+  if (!aside->serials) {
+    if (!aside->begun) aside->ahead = serial - place; /* may wrap around, and comes back */
+    aside->begun = true;
+    if (place + aside->ahead == serial) return true;
+    aside->serials = fb_alloc(&session->allocator, FB_ASIDE_PLACES * sizeof *aside->serials);
+    if (!aside->serials) return false;
+    for (uint32_t i = 0; i < FB_ASIDE_PLACES; i++) aside->serials[i] = first + i + aside->ahead;
+  }
+  aside->serials[at] = serial;
+  return true;
+}
+
+fb_link **fb_memory_links(fb_session *session, uint32_t place) {
+  fb_aside *aside = &session->asides[place / FB_ASIDE_PLACES];
+  if (!aside->links)
+    aside->links = fb_alloc_zero(&session->allocator, FB_ASIDE_PLACES * sizeof *aside->links);
+  return aside->links ? &aside->links[place % FB_ASIDE_PLACES] : NULL;
+}
+
+fb_origin *fb_memory_origin(fb_session *session, uint32_t place) {
+  fb_aside *aside = &session->asides[place / FB_ASIDE_PLACES];
+  if (!aside->origins)
+    aside->origins = fb_alloc_zero(&session->allocator, FB_ASIDE_PLACES * sizeof *aside->origins);
+  return aside->origins ? &aside->origins[place % FB_ASIDE_PLACES] : NULL;
+}
+
+void fb_memory_release(fb_session *session) {
+  const fb_allocator *allocator = &session->allocator;
+  for (size_t i = 0; i < session->aside_cap; i++) {
+    fb_aside *aside = &session->asides[i];
+    fb_free(allocator, aside->links, FB_ASIDE_PLACES * sizeof *aside->links);
+    fb_free(allocator, aside->origins, FB_ASIDE_PLACES * sizeof *aside->origins);
+    fb_free(allocator, aside->serials, FB_ASIDE_PLACES * sizeof *aside->serials);
+  }
+  fb_free(allocator, session->asides, session->aside_cap * sizeof *session->asides);
+  fb_free(allocator, session->facts, session->fact_cap * sizeof *session->facts);
+}
+
+/* ── Rows and places ── */
 
 fb_status fb_memory_new_row(fb_session *session, fb_memory *memory, uint32_t *ret_row) {
   if (memory->free_row) {
@@ -38,7 +100,9 @@ fb_status fb_memory_new_row(fb_session *session, fb_memory *memory, uint32_t *re
     memory->places[*ret_row] = 0;
     return FB_OK;
   }
-  if (!S_grow_places(session, memory, fb_facts_count(memory->facts))) return FB_E_NOMEM;
+  if (!S_grow(session, (void **)&memory->places, &memory->place_cap,
+              (uint64_t)fb_facts_count(memory->facts) + 1, sizeof *memory->places))
+    return FB_E_NOMEM;
   return fb_facts_add(memory->facts, ret_row);
 }
 
@@ -51,24 +115,36 @@ void fb_memory_free_row(fb_session *session, fb_memory *memory, uint32_t row) {
   memory->free_row = row + 1;
 }
 
+/* The serial and the firing that makes the fact. */
+static bool S_describe(fb_session *session, uint32_t place) {
+  fb_aside *aside = &session->asides[place / FB_ASIDE_PLACES];
+  if (!fb_memory_set_serial(session, place, session->serial + 1)) return false;
+  bool fires = session->firing_rule != FB_RULE_NONE;
+  if (!fires && !aside->origins) return true;
+  fb_origin *origin = fb_memory_origin(session, place);
+  if (!origin) return false;
+  *origin = (fb_origin){.made_by = fires ? session->firing : 0};
+  return true;
+}
+
 fb_status fb_memory_place(fb_session *session, uint32_t type, uint32_t row, uint32_t *ret_place) {
   uint32_t place = session->free_place;
-  if (place) {
-    session->free_place = (uint32_t)session->facts[place].serial;
-  } else {
+  if (!place) {
     if (session->fact_count == UINT32_MAX) return FB_E_LIMIT;
-    if (!fb_grow(&session->allocator, (void **)&session->facts, &session->fact_cap,
-                 session->fact_count, sizeof *session->facts))
-      return FB_E_NOMEM;
-    place = session->fact_count++;
-    session->facts[place].generation = 0;
+    place = session->fact_count;
+    if (!fb_memory_room(session, (uint64_t)place + 1)) return FB_E_NOMEM;
   }
+  if (!S_describe(session, place)) return FB_E_NOMEM;
   fb_fact *fact = &session->facts[place];
-  *fact = (fb_fact){.type = type,
-                    .row = row,
-                    .generation = fact->generation,
-                    .serial = ++session->serial,
-                    .made_by = session->firing_rule == FB_RULE_NONE ? 0 : session->firing};
+  if (session->free_place) {
+    session->free_place = fact->type;
+  } else {
+    session->fact_count++;
+    fact->generation = 0;
+  }
+  session->serial++;
+  fact->type = type;
+  fact->row = row;
   session->memories[type].places[row] = place;
   session->memories[type].live++;
   if (++session->stats.facts > session->stats.facts_peak)
@@ -85,7 +161,7 @@ void fb_memory_unplace(fb_session *session, uint32_t place) {
   session->stats.facts--;
   fact->row = FB_RULE_NONE;
   fact->generation++;
-  fact->serial = session->free_place;
+  fact->type = session->free_place;
   session->free_place = place;
 }
 

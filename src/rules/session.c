@@ -111,7 +111,7 @@ static void S_release_state(fb_session *session) {
   fb_free(allocator, session->rule_stats, (set->rule_count + 1) * sizeof *session->rule_stats);
   fb_free(allocator, session->values, S_most_values(set) * sizeof *session->values);
   fb_free(allocator, session->rows, S_most_values(set) * sizeof *session->rows);
-  fb_free(allocator, session->facts, session->fact_cap * sizeof *session->facts);
+  fb_memory_release(session);
   fb_free(allocator, session->stash, session->stash_cap * sizeof *session->stash);
   fb_free(allocator, session->log, session->log_cap * sizeof *session->log);
   fb_free(allocator, session->log_starts, session->log_start_cap * sizeof *session->log_starts);
@@ -274,7 +274,9 @@ fb_status fb_session_change(fb_session *session, uint32_t place, const uint32_t 
   if (session->firing_rule != FB_RULE_NONE) {
     if (session->options.explain && fb_why_changed(session, place) != FB_OK)
       return S_lose(session, FB_E_NOMEM, err);
-    session->facts[place].changed_by = session->firing;
+    fb_origin *origin = fb_memory_origin(session, place);
+    if (!origin) return S_lose(session, FB_E_NOMEM, err);
+    origin->changed_by = session->firing;
   }
   status = fb_logical_withdraw(session);
   return status == FB_OK ? FB_OK : S_lose(session, status, err);

@@ -73,16 +73,32 @@ typedef struct fb_truth {
       *firing; /* of a rule with logical asserts; NULL: it lost its match by what it did */
 } fb_truth;
 
+/* What every fact needs; the rest is beside it, in fb_aside. */
 typedef struct fb_fact {
-  fb_link *links;
-  uint64_t serial;     /* in the order of assertion */
+  uint32_t row; /* NONE: the place is free */
+  uint32_t generation;
+  uint32_t type; /* of a free place: the next free one */
+} fb_fact;
+
+/* Where a fact comes from. */
+typedef struct fb_origin {
   uint64_t made_by;    /* firing; 0: from outside */
   uint64_t changed_by; /* last firing that modified it; 0: none */
-  uint32_t type;
-  uint32_t row; /* NONE: the place is free, next free one in serial */
-  uint32_t generation;
-  uint32_t logical; /* 0: held whatever becomes of its reason */
-} fb_fact;
+  uint32_t logical;    /* number of its record; 0: held whatever becomes of its reason */
+} fb_origin;
+
+#define FB_ASIDE_PLACES 4096
+
+/* What few facts need, for FB_ASIDE_PLACES places that follow each other; each array is made when the first of
+ * them needs it. A fact's serial (they rise in the order of assertion) is its place and `ahead`, as long as no place
+ * among these was used twice or out of turn. */
+typedef struct fb_aside {
+  fb_link **links;
+  fb_origin *origins;
+  uint64_t *serials;
+  uint64_t ahead;
+  bool begun; /* `ahead` is set, by the first of them */
+} fb_aside;
 
 /* The facts of one type. */
 typedef struct fb_memory {
@@ -139,6 +155,8 @@ struct fb_session {
   size_t memory_cap;
   fb_fact *facts; /* by place; 0 is not used */
   size_t fact_cap;
+  fb_aside *asides; /* by place / FB_ASIDE_PLACES */
+  size_t aside_cap;
   uint32_t fact_count; /* places in use or free, and 0 */
   uint32_t free_place; /* 0: none */
   fb_alpha_memory *alphas;
@@ -183,12 +201,32 @@ static inline fb_value fb_place_value(const fb_session *session, uint32_t place)
   const fb_fact *fact = &session->facts[place];
   return fb_fact_value(session->memories[fact->type].facts, fact->row);
 }
+static inline uint64_t fb_place_serial(const fb_session *session, uint32_t place) {
+  const fb_aside *aside = &session->asides[place / FB_ASIDE_PLACES];
+  return aside->serials ? aside->serials[place % FB_ASIDE_PLACES] : place + aside->ahead;
+}
+static inline fb_link *fb_place_links(const fb_session *session, uint32_t place) {
+  const fb_aside *aside = &session->asides[place / FB_ASIDE_PLACES];
+  return aside->links ? aside->links[place % FB_ASIDE_PLACES] : NULL;
+}
+static inline fb_origin fb_place_origin(const fb_session *session, uint32_t place) {
+  const fb_aside *aside = &session->asides[place / FB_ASIDE_PLACES];
+  return aside->origins ? aside->origins[place % FB_ASIDE_PLACES] : (fb_origin){0};
+}
 
 /* memory.c: facts in columns. */
 fb_status fb_memory_of(fb_session *session, const fb_fact_type *type, fb_memory **ret_memory);
 /* A row without fields, not yet a fact. */
 fb_status fb_memory_new_row(fb_session *session, fb_memory *memory, uint32_t *ret_row);
 void fb_memory_free_row(fb_session *session, fb_memory *memory, uint32_t row);
+/* Makes room for facts at places below `count`. */
+bool fb_memory_room(fb_session *session, uint64_t count);
+/* Notes the serial of a fact whose place there is room for. */
+bool fb_memory_set_serial(fb_session *session, uint32_t place, uint64_t serial);
+/* To write to; NULL when there is no memory for them. */
+fb_link **fb_memory_links(fb_session *session, uint32_t place);
+fb_origin *fb_memory_origin(fb_session *session, uint32_t place);
+void fb_memory_release(fb_session *session);
 /* Gives the row a place. */
 fb_status fb_memory_place(fb_session *session, uint32_t type, uint32_t row, uint32_t *ret_place);
 void fb_memory_unplace(fb_session *session, uint32_t place);

@@ -166,11 +166,12 @@ static bool S_put_places(fb_buf *out, fb_session *session) {
     bool held = fact->row != FB_RULE_NONE;
     S_put(out, held ? (uint64_t)fact->type + 1 : 0);
     S_put(out, fact->generation);
-    S_put(out, fact->serial);
+    S_put(out, held ? fb_place_serial(session, place) : fact->type);
     if (!held) continue;
-    S_put(out, fact->made_by);
-    S_put(out, fact->changed_by);
-    S_put(out, fact->logical != 0);
+    fb_origin origin = fb_place_origin(session, place);
+    S_put(out, origin.made_by);
+    S_put(out, origin.changed_by);
+    S_put(out, origin.logical != 0);
     if (!S_put_fields(out, session->memories[fact->type].facts, fact->row)) return false;
     S_put_alphas(out, session, fact);
   }
@@ -541,13 +542,24 @@ static void S_get_alphas(S_reader *r, uint32_t type, uint32_t row) {
   }
 }
 
-static void S_get_fact(S_reader *r, uint32_t place, uint32_t number, fb_fact *fact) {
+/* What is beside a fact. */
+static void S_set_aside(S_reader *r, uint32_t place, uint64_t serial, fb_origin origin) {
+  fb_origin *slot = NULL;
+  bool good = fb_memory_set_serial(r->session, place, serial);
+  if (good && (origin.made_by || origin.changed_by))
+    good = (slot = fb_memory_origin(r->session, place)) != NULL;
+  if (slot) *slot = origin;
+  if (!good) S_spoil(r, FB_E_NOMEM);
+}
+
+static void S_get_fact(S_reader *r, uint32_t place, uint32_t number, uint64_t serial,
+                       fb_fact *fact) {
   fb_session *session = r->session;
   fb_memory *memory;
-  fact->made_by = S_get(r);
-  fact->changed_by = S_get(r);
+  fb_origin origin = {.made_by = S_get(r)};
+  origin.changed_by = S_get(r);
   bool logical = S_get_below(r, 2);
-  if (fact->made_by > r->firings || fact->changed_by > r->firings) S_spoil(r, FB_E_RULE_SNAPSHOT);
+  if (origin.made_by > r->firings || origin.changed_by > r->firings) S_spoil(r, FB_E_RULE_SNAPSHOT);
   if (r->status != FB_OK) return;
   uint32_t row = S_get_row(r, number, &memory);
   if (r->status != FB_OK) return;
@@ -555,12 +567,13 @@ static void S_get_fact(S_reader *r, uint32_t place, uint32_t number, fb_fact *fa
   if (r->facts_only && logical) {
     fb_memory_free_row(session, memory, row); /* a conclusion, which the rules draw again */
   } else if (r->facts_only) {
-    r->held[r->held_count++] = (S_held){fact->serial, fact->type, row};
+    r->held[r->held_count++] = (S_held){serial, fact->type, row};
   } else {
     fact->row = row;
     memory->places[row] = place;
     memory->live++;
     session->stats.facts++;
+    S_set_aside(r, place, serial, origin);
   }
   S_get_alphas(r, fact->type, row);
 }
@@ -571,9 +584,9 @@ static void S_check_free(S_reader *r, uint64_t free_count) {
   uint32_t place = session->free_place;
   for (; place && r->status == FB_OK; free_count--) {
     const fb_fact *fact = &session->facts[place];
-    if (!free_count || fact->row != FB_RULE_NONE || fact->serial >= session->fact_count)
+    if (!free_count || fact->row != FB_RULE_NONE || fact->type >= session->fact_count)
       S_spoil(r, FB_E_RULE_SNAPSHOT);
-    place = (uint32_t)fact->serial;
+    place = fact->type;
   }
 }
 
@@ -581,11 +594,7 @@ static bool S_places_room(S_reader *r, uint64_t count) {
   fb_session *session = r->session;
   if (r->facts_only)
     return (r->held = fb_arena_zero(&r->arena, (count + 1) * sizeof *r->held)) != NULL;
-  while (session->fact_cap < count)
-    if (!fb_grow(&session->allocator, (void **)&session->facts, &session->fact_cap,
-                 session->fact_cap, sizeof *session->facts))
-      return false;
-  return true;
+  return fb_memory_room(session, count);
 }
 
 static void S_get_places(S_reader *r) {
@@ -597,9 +606,11 @@ static void S_get_places(S_reader *r) {
   for (uint32_t place = 1; place < count && r->status == FB_OK; place++) {
     uint32_t type = S_get_below(r, r->type_count + 1);
     fb_fact fact = {.row = FB_RULE_NONE, .generation = S_get_below(r, UINT64_C(1) << 32)};
-    fact.serial = S_get(r);
+    uint64_t serial = S_get(r);
     free_count += !type;
-    if (type && r->status == FB_OK) S_get_fact(r, place, type - 1, &fact);
+    if (!type && serial >= count) S_spoil(r, FB_E_RULE_SNAPSHOT);
+    fact.type = (uint32_t)serial; /* of a free place */
+    if (type && r->status == FB_OK) S_get_fact(r, place, type - 1, serial, &fact);
     if (r->facts_only) continue;
     session->facts[place] = fact;
     session->fact_count = place + 1;

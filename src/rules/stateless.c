@@ -84,11 +84,7 @@ static fb_status S_decide(fb_session *session, fb_error *err) {
 
 /* One place, which is not counted: nobody finds a fact there. */
 static fb_status S_room(fb_session *session) {
-  while (session->fact_cap <= PLACE)
-    if (!fb_grow(&session->allocator, (void **)&session->facts, &session->fact_cap,
-                 session->fact_cap, sizeof *session->facts))
-      return FB_E_NOMEM;
-  return FB_OK;
+  return fb_memory_room(session, PLACE + 1) ? FB_OK : FB_E_NOMEM;
 }
 
 fb_status fb_stateless_rows(fb_session *session, fb_memory *memory, const fb_facts *facts,
@@ -99,7 +95,8 @@ fb_status fb_stateless_rows(fb_session *session, fb_memory *memory, const fb_fac
   if (status != FB_OK) return fb_fail(err, status, "no memory for another fact");
   memory->facts = (fb_facts *)facts; /* only read */
   for (uint32_t i = 0; i < count && status == FB_OK; i++) {
-    session->facts[PLACE] = (fb_fact){.type = type, .row = first + i, .serial = ++session->serial};
+    session->facts[PLACE] = (fb_fact){.type = type, .row = first + i};
+    session->serial++;
     session->stats.asserted++;
     status = S_decide(session, err);
     if (ret_done) *ret_done = i + 1;

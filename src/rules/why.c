@@ -26,10 +26,10 @@ fb_status fb_why_begin(fb_session *session, uint32_t rule, const fb_link *links,
   *words++ = rule;
   *words++ = count;
   for (uint32_t i = 0; i < count; i++) {
-    const fb_fact *fact = &session->facts[links[i].place];
+    fb_origin origin = fb_place_origin(session, links[i].place);
     *words++ = fb_place_id(session, links[i].place);
-    *words++ = fact->made_by;
-    *words++ = fact->changed_by;
+    *words++ = origin.made_by;
+    *words++ = origin.changed_by;
   }
   session->log_count += 2 + 3 * (size_t)count;
   return FB_OK;
@@ -46,7 +46,7 @@ fb_status fb_why_changed(fb_session *session, uint32_t place) {
   if (!S_room(session, 3)) return FB_E_NOMEM;
   session->log[session->log_count++] = 2;
   session->log[session->log_count++] = fb_place_id(session, place);
-  session->log[session->log_count++] = session->facts[place].changed_by;
+  session->log[session->log_count++] = fb_place_origin(session, place).changed_by;
   return FB_OK;
 }
 
@@ -141,10 +141,10 @@ static fb_value S_tell_chain(S_teller *teller) {
 }
 
 /* The firings that a logical fact rests on, the oldest first. */
-static fb_value S_tell_reasons(S_teller *teller, const fb_fact *fact) {
+static fb_value S_tell_reasons(S_teller *teller, uint32_t logical) {
   fb_list *list = fb_list_new(teller->arena, 4);
   uint32_t count = 0;
-  const fb_reason *at = teller->session->truth.items[fact->logical].reasons;
+  const fb_reason *at = teller->session->truth.items[logical].reasons;
   for (; at && list && count < S_CHAIN_MAX; at = at->next, count++)
     S_add(teller, list, fb_int((int64_t)at->firing));
   if (!list) teller->nomem = true;
@@ -160,12 +160,13 @@ static fb_value S_tell_fact(S_teller *teller, uint32_t place) {
     teller->nomem = true;
     return fb_null();
   }
-  uint64_t number = session->options.stateless ? fact->serial : fb_place_id(session, place);
+  uint64_t number = session->options.stateless ? session->serial : fb_place_id(session, place);
+  fb_origin origin = fb_place_origin(session, place);
   S_put(teller, map, "fact", fb_int((int64_t)number));
   S_put(teller, map, "type", fb_string(fb_schema_type(session->schema, fact->type)->name));
-  if (fact->made_by) S_put(teller, map, "made_by", fb_int((int64_t)fact->made_by));
-  if (fact->changed_by) S_put(teller, map, "changed_by", fb_int((int64_t)fact->changed_by));
-  if (fact->logical) S_put(teller, map, "reasons", S_tell_reasons(teller, fact));
+  if (origin.made_by) S_put(teller, map, "made_by", fb_int((int64_t)origin.made_by));
+  if (origin.changed_by) S_put(teller, map, "changed_by", fb_int((int64_t)origin.changed_by));
+  if (origin.logical) S_put(teller, map, "reasons", S_tell_reasons(teller, origin.logical));
   S_put(teller, map, "fields", fb_map_value(fields));
   return fb_map_value(map);
 }
