@@ -167,6 +167,26 @@ struct fb_mission_loader {
   bool out_of_memory;
 };
 
+/* load_value.c: small values. Problems are reported; a value that is wrong becomes what stands for "not said". */
+void fb_load_fail(fb_mission_loader *loader, const fb_node *node, fb_status code, const char *hint,
+                  const char *text);
+/* ns above zero. */
+int64_t fb_load_duration(fb_mission_loader *loader, const fb_node *node);
+uint64_t fb_load_size(fb_mission_loader *loader, const fb_node *node, uint64_t otherwise);
+uint32_t fb_load_parallel(fb_mission_loader *loader, const fb_node *node);
+void fb_load_env(fb_mission_loader *loader, const fb_node *node, fb_env_list *list);
+/* A word out of a list, or an error with "did you mean". */
+int fb_load_word(fb_mission_loader *loader, const fb_node *node, const char *key,
+                 const char *const *words, size_t count);
+
+/* load_step.c */
+enum { FB_MOST_TOOLS = 32 };
+void fb_load_step(fb_mission_loader *loader, const fb_node *node, uint32_t number);
+
+/* needs.c */
+void fb_load_needs(fb_mission_loader *loader, const fb_node *node);
+/* The needs collected for the step at hand, ascending, in the mission's arena. */
+uint32_t *fb_load_take_needs(fb_mission_loader *loader, uint32_t *ret_count);
 /* Records a need of the step at hand, once. */
 bool fb_loader_need(fb_mission_loader *loader, uint32_t step);
 /* Where an expression or a text with expressions stands. */

@@ -91,19 +91,54 @@ struct fb_mission_run {
   fb_error *error;
 };
 
+/* What `steps.ID` becomes. */
+typedef struct fb_result {
+  fb_step_status status;
+  fb_value output, out, err; /* FB_ABSENT: none */
+  int exit_code, signal;
+  int64_t duration;
+  const fb_error *error;
+  const fb_items *items;
+} fb_result;
+
 int64_t fb_run_now(const fb_mission_run *run);
 /* Ready for an evaluation with results in `arena`. */
 fb_step_scope fb_run_scope(fb_mission_run *run, fb_arena *arena);
 void fb_run_emit(fb_mission_run *run, fb_mission_event *event);
 /* Copies an error to the run's arena; NULL when there is no memory. */
 fb_error *fb_run_keep_error(fb_mission_run *run, const fb_error *err);
-/* Sets the item's variables (or none). False: the item cannot be made. */
+static inline bool fb_run_is_final(const fb_step_run *state) {
+  return state->status > FB_STEP_RUNNING;
+}
+/* Makes the step's own arena, once. */
+void fb_run_step_arena(fb_mission_run *run, fb_step_run *state);
+
+/* schedule.c */
+void fb_run_enqueue(fb_mission_run *run, uint32_t step);
+/* The step has ended so: tells those that wait for it. */
+void fb_run_final(fb_mission_run *run, uint32_t number, fb_result *result);
+void fb_run_final_without_call(fb_mission_run *run, uint32_t number, fb_step_status status,
+                               const fb_error *err);
+/* Everything that has not begun is cancelled at once; what runs is told to end. */
+void fb_run_end_all(fb_mission_run *run, fb_mission_status ending, bool now);
+
+/* items.c: the items of a for_each. */
+/* NULL: *err tells why. */
+const fb_items *fb_items_expand(fb_mission_run *run, uint32_t number, fb_error *err);
+bool fb_items_may_start(const fb_mission_run *run, uint32_t number);
+void fb_items_start(fb_mission_run *run, uint32_t number);
+void fb_items_final(fb_mission_run *run, uint32_t number, uint32_t item, fb_result *result);
+/* What the end of an item makes room for: the next one, or the end of the step. */
+void fb_items_after(fb_mission_run *run, uint32_t number);
+/* The step's end, if all items have ended. */
+void fb_items_end(fb_mission_run *run, uint32_t number);
+/* Sets the item's variables (or none). */
 void fb_run_set_item(fb_mission_run *run, const fb_step_run *state, uint32_t number);
 
 /* call.c: starts one call. FB_OK: it is on its way, fb_run_call_done will be called. Else it ended at once. */
 void fb_run_call(fb_mission_run *run, uint32_t step, uint32_t item);
 void fb_run_call_cancel(fb_active *active, bool now);
-/* run.c: a call has ended; takes what it needs from `active`, which is freed afterwards. */
+/* verdict.c: a call has ended; takes what it needs from `active`, which is freed afterwards. */
 void fb_run_call_done(fb_active *active);
 /* An item (or a step without items) whose condition is false. */
 void fb_run_item_skipped(fb_mission_run *run, uint32_t step, uint32_t item);
@@ -114,15 +149,7 @@ void fb_run_pump(fb_mission_run *run);
 fb_status fb_run_env(fb_mission_run *run, fb_error *err);
 fb_status fb_run_call_env(fb_active *active, fb_error *err);
 
-/* result.c: what `steps.ID` is. */
-typedef struct fb_result {
-  fb_step_status status;
-  fb_value output, out, err; /* FB_ABSENT: none */
-  int exit_code, signal;
-  int64_t duration;
-  const fb_error *error;
-  const fb_items *items;
-} fb_result;
+/* result.c */
 fb_status fb_result_value(const fb_result *result, fb_arena *arena, fb_value *ret_value);
 /* Reads and parses what a process wrote, or runs the tool; `user` is the fb_active. Any thread. */
 void fb_active_work(void *user);

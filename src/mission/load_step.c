@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One step: document → plan.
+ */
+#include "mission/plan.h"
+
+#include <stdio.h>
+
+enum {
+  K_ID,
+  K_DESCRIPTION,
+  K_NEEDS,
+  K_IF,
+  K_ENV,
+  K_TIMEOUT,
+  K_ON_ERROR,
+  K_PARSE,
+  K_DIR,
+  K_STDIN,
+  K_FOR_EACH,
+  K_AS,
+  K_PARALLEL,
+  K_COUNT
+};
+static const fb_key_spec S_step_keys[K_COUNT] = {
+    [K_ID] = {"id", FB_KIND_BIT(FB_STRING), true},
+    [K_DESCRIPTION] = {"description", FB_KIND_BIT(FB_STRING), false},
+    [K_NEEDS] = {"needs", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_LIST), false},
+    [K_IF] = {"if", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_BOOL), false},
+    [K_ENV] = {"env", FB_KIND_BIT(FB_MAP), false},
+    [K_TIMEOUT] = {"timeout", 0, false},
+    [K_ON_ERROR] = {"on_error", FB_KIND_BIT(FB_STRING), false},
+    [K_PARSE] = {"parse", FB_KIND_BIT(FB_STRING), false},
+    [K_DIR] = {"dir", FB_KIND_BIT(FB_STRING), false},
+    [K_STDIN] = {"stdin", 0, false},
+    [K_FOR_EACH] = {"for_each", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_LIST) | FB_KIND_BIT(FB_MAP),
+                    false},
+    [K_AS] = {"as", FB_KIND_BIT(FB_STRING), false},
+    [K_PARALLEL] = {"parallel", FB_KIND_BIT(FB_INT), false}};
+
+static const fb_tool *S_action(fb_mission_loader *loader, const fb_node *node,
+                               const fb_node *const *actions, const fb_node **ret_action) {
+  const fb_tool *found = NULL;
+  char names[200] = "";
+  size_t at = 0;
+  for (size_t i = 0; i < loader->tools.count; i++) {
+    if (at < sizeof names)
+      at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i ? ", " : "",
+                             loader->tools.items[i]->key);
+    const fb_pair *pair = actions[i] ? fb_node_get_pair(node, loader->tools.items[i]->key) : NULL;
+    if (!pair) continue;
+    if (found) {
+      fb_doc_fail(loader->doc, &pair->key, loader->errors, FB_E_MISSION_ACTION,
+                  "make two steps of it", "the step has two actions: `%s` and `%s`", found->key,
+                  loader->tools.items[i]->key);
+      continue;
+    }
+    found = loader->tools.items[i];
+    *ret_action = actions[i];
+  }
+  if (!found) {
+    char hint[240];
+    snprintf(hint, sizeof hint, "an action is one of %s", names);
+    fb_doc_fail(loader->doc, node, loader->errors, FB_E_MISSION_ACTION, hint,
+                "the step has no action");
+  }
+  return found;
+}
+
+bool fb_loader_condition(fb_mission_loader *loader, const fb_node *node, fb_step *step) {
+  static const char *const word[] = {"false", "true"};
+  fb_slice source =
+      node->kind == FB_BOOL ? fb_slice_of(word[node->as.scalar.as.b]) : fb_node_text(node);
+  fb_cel_options options = {.name = fb_doc_name(loader->doc),
+                            .want = fb_cel_simple(FB_CEL_BOOL),
+                            .doc = loader->doc,
+                            .node = node};
+  if (source.len >= 3 && memmem(source.ptr, source.len, "${{", 3)) {
+    fb_load_fail(loader, node, FB_E_MISSION_VALUE, "leave out `${{` and `}}`",
+           "a condition is an expression, not a text with expressions in it");
+    return false;
+  }
+  step->condition_node = node;
+  fb_status status =
+      fb_cel_compile(loader->env, source, &options, &step->condition, loader->errors);
+  if (status == FB_E_NOMEM) loader->out_of_memory = true;
+  if (status) {
+    step->condition = NULL;
+    return false;
+  }
+  memset(loader->words, 0, loader->word_count * sizeof *loader->words);
+  fb_cel_program_reads(step->condition, loader->words, loader->word_count);
+  uint32_t item = fb_slot_item(loader->mission);
+  for (uint32_t slot = item; slot < item + 2; slot++)
+    if (loader->words[slot / 64] >> (slot % 64) & 1) step->condition_by_item = true;
+  fb_source_text where = {fb_doc_name(loader->doc), node, source, true};
+  if (node->kind == FB_STRING) fb_loader_note_reads(loader, &where);
+  return true;
+}
+
+bool fb_is_taken_name(fb_slice name) {
+  static const char *const taken[] = {"inputs", "steps", "env", "mission", "run", "index"};
+  for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+    if (fb_slice_equal(name, fb_slice_of(taken[i]))) return true;
+  return false;
+}
+
+bool fb_is_identifier(fb_slice name) {
+  for (size_t i = 0; i < name.len; i++) {
+    char c = name.ptr[i];
+    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    if (!letter && !(i > 0 && c >= '0' && c <= '9')) return false;
+  }
+  return name.len > 0;
+}
+
+static void S_for_each(fb_mission_loader *loader, const fb_node *const *nodes, fb_step *step) {
+  const fb_node *only = nodes[K_AS] ? nodes[K_AS] : nodes[K_PARALLEL];
+  if (!nodes[K_FOR_EACH]) {
+    if (only)
+      fb_load_fail(loader, only, FB_E_MISSION_SYNTAX, "",
+             "`as` and `parallel` belong to a step with `for_each`");
+    return;
+  }
+  step->for_each = fb_loader_text(loader, nodes[K_FOR_EACH], NULL);
+  fb_value constant;
+  if (step->for_each && fb_text_constant(step->for_each, &constant) && constant.kind != FB_LIST &&
+      constant.kind != FB_MAP)
+    fb_load_fail(loader, nodes[K_FOR_EACH], FB_E_MISSION_VALUE, "for_each: \"${{ steps.x.output }}\"",
+           "`for_each` takes a list or a map, or an expression that gives one");
+  step->item_parallel = fb_load_parallel(loader, nodes[K_PARALLEL]);
+  step->as = nodes[K_AS] ? fb_node_text(nodes[K_AS]) : FB_SLICE("item");
+  if (!fb_is_identifier(step->as) || fb_is_taken_name(step->as)) {
+    fb_doc_fail(loader->doc, nodes[K_AS], loader->errors, FB_E_MISSION_VALUE,
+                "letters, digits and `_`; not inputs, steps, env, mission, run or index",
+                "`%.*s` cannot name an item", (int)step->as.len, step->as.ptr);
+    step->as = FB_SLICE("item");
+  }
+  const fb_cel_type *dyn = fb_cel_simple(FB_CEL_DYN);
+  uint32_t slot;
+  if (fb_cel_env_add(loader->env, step->as, dyn, &slot) ||
+      fb_cel_env_add(loader->env, FB_SLICE("index"), fb_cel_simple(FB_CEL_INT), &slot))
+    loader->out_of_memory = true;
+  loader->in_item = true;
+}
+
+static void S_process_keys(fb_mission_loader *loader, const fb_node *const *nodes, fb_step *step) {
+  static const int only[] = {K_ENV, K_PARSE, K_DIR, K_STDIN};
+  static const char *const formats[] = {"text", "lines", "json", "ndjson", "csv"};
+  for (size_t i = 0; i < sizeof only / sizeof *only; i++)
+    if (nodes[only[i]] && step->tool && !step->tool->process)
+      fb_doc_fail(loader->doc, nodes[only[i]], loader->errors, FB_E_MISSION_SYNTAX,
+                  "it belongs to `run` and `shell`", "`%s` does nothing in a `%s` step",
+                  S_step_keys[only[i]].name, step->tool->key);
+  fb_load_env(loader, nodes[K_ENV], &step->env);
+  if (nodes[K_PARSE])
+    step->parse = (uint8_t)(FB_PARSE_TEXT + fb_load_word(loader, nodes[K_PARSE], "parse", formats, 5));
+  if (nodes[K_DIR]) step->dir = fb_loader_text(loader, nodes[K_DIR], NULL);
+  if (nodes[K_STDIN]) step->input = fb_loader_text(loader, nodes[K_STDIN], NULL);
+}
+
+static void S_condition(fb_mission_loader *loader, const fb_node *node, fb_step *step) {
+  size_t before = loader->need_count;
+  if (!node || !fb_loader_condition(loader, node, step)) return;
+  size_t bytes = (loader->need_count - before) * sizeof(uint32_t);
+  step->condition_need_count = (uint32_t)(loader->need_count - before);
+  if (bytes == 0) return;
+  step->condition_needs = fb_arena_copy(&loader->mission->arena, loader->needs + before, bytes);
+  if (!step->condition_needs) {
+    step->condition_need_count = 0;
+    loader->out_of_memory = true;
+  }
+}
+
+void fb_load_step(fb_mission_loader *loader, const fb_node *node, uint32_t number) {
+  static const char *const on_error[] = {"stop", "continue"};
+  fb_key_spec specs[K_COUNT + FB_MOST_TOOLS];
+  const fb_node *nodes[K_COUNT + FB_MOST_TOOLS];
+  fb_step *step = &loader->mission->steps[number];
+  memcpy(specs, S_step_keys, sizeof S_step_keys);
+  for (size_t i = 0; i < loader->tools.count; i++)
+    specs[K_COUNT + i] = (fb_key_spec){loader->tools.items[i]->key, 0, false};
+  fb_doc_keys(loader->doc, node, "a step", specs, K_COUNT + loader->tools.count, nodes,
+              loader->errors);
+  if (node->kind != FB_MAP) return;
+  loader->step = number;
+  loader->need_count = 0;
+  step->tool = S_action(loader, node, nodes + K_COUNT, &step->action);
+  if (nodes[K_DESCRIPTION]) step->description = fb_node_text(nodes[K_DESCRIPTION]);
+  if (nodes[K_TIMEOUT]) step->timeout = fb_load_duration(loader, nodes[K_TIMEOUT]);
+  if (nodes[K_ON_ERROR])
+    step->on_error = (uint8_t)fb_load_word(loader, nodes[K_ON_ERROR], "on_error", on_error, 2);
+  S_for_each(loader, nodes, step);
+  uint32_t base = fb_slot_item(loader->mission);
+  /* The condition first: what it looks at must be told apart from the other needs. */
+  size_t others = loader->need_count;
+  for (size_t i = 0; i < others; i++) loader->marks[loader->needs[i]] = 0;
+  loader->need_count = 0;
+  uint32_t *kept =
+      others ? fb_arena_copy(&loader->mission->arena, loader->needs, others * sizeof(uint32_t))
+             : NULL;
+  S_condition(loader, nodes[K_IF], step);
+  for (size_t i = 0; kept && i < others; i++) fb_loader_need(loader, kept[i]);
+  fb_load_needs(loader, nodes[K_NEEDS]);
+  S_process_keys(loader, nodes, step);
+  if (step->tool && step->tool->load(loader, step->action, &step->tool_plan) == FB_E_NOMEM)
+    loader->out_of_memory = true;
+  step->needs = fb_load_take_needs(loader, &step->need_count);
+  if (loader->in_item) fb_cel_env_truncate(loader->env, base);
+  loader->in_item = false;
+  loader->step = FB_NO_STEP;
+}

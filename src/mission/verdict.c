@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The end of a call: how it went, and what of it is kept.
+ */
+#include "mission/run.h"
+
+#include <stdio.h>
+
+static fb_step_status S_judge(fb_active *active) {
+  const fb_step *step = &active->run->mission->steps[active->step];
+  if (active->timed_out) {
+    char text[FB_TIME_TEXT_MAX + 1];
+    size_t length = fb_duration_format(step->timeout, text);
+    fb_mission_fail(active->run->mission, step->id_node, &active->error, FB_E_STEP_TIMEOUT,
+                    "not done within %.*s", (int)length, text);
+    return FB_STEP_TIMEOUT;
+  }
+  if (active->cancelled && (active->status || active->signal)) {
+    fb_fail(&active->error, FB_E_MISSION_CANCELLED, "cancelled");
+    return FB_STEP_CANCELLED;
+  }
+  if (!active->status) return FB_STEP_OK;
+  if (active->error.line == 0) /* the place of a failure that has none of its own is the action */
+    fb_error_locate(&active->error, fb_doc_name(active->run->mission->doc),
+                    fb_doc_text(active->run->mission->doc), step->action->offset,
+                    step->action->length);
+  return FB_STEP_FAILED;
+}
+
+static void S_keep_texts(fb_mission_run *run, fb_step_run *state, const fb_active *active) {
+  if (active->out_path) state->out_path = fb_arena_text(&run->arena, fb_slice_of(active->out_path));
+  if (active->err_path) state->err_path = fb_arena_text(&run->arena, fb_slice_of(active->err_path));
+  if (active->call.note) state->note = fb_arena_text(&run->arena, fb_slice_of(active->call.note));
+}
+
+void fb_run_call_done(fb_active *active) {
+  fb_mission_run *run = active->run;
+  uint32_t number = active->step;
+  const fb_step *step = &run->mission->steps[number];
+  fb_step_run *state = &run->steps[number];
+  fb_result result = {.status = S_judge(active),
+                      .output = active->call.output,
+                      .out = active->out,
+                      .err = active->err,
+                      .exit_code = active->exit_code,
+                      .signal = active->signal,
+                      .duration = fb_run_now(run) - active->started};
+  if (result.status != FB_STEP_OK) result.error = &active->error;
+  if (state->items) {
+    state->items->running--;
+    fb_items_final(run, number, active->item, &result);
+    fb_items_after(run, number);
+    return;
+  }
+  S_keep_texts(run, state, active);
+  if (step->referenced) { /* the result stays where it is */
+    state->arena = active->arena;
+    state->has_arena = true;
+    fb_arena_init(&active->arena, run->allocator, 0);
+  }
+  fb_run_final(run, number, &result);
+}
