@@ -34,7 +34,7 @@ void fb_agenda_release(fb_session *session) {
   *agenda = (fb_agenda){0};
 }
 
-/* ── Activations of guarded rules, by rule and places ── */
+/* ── Activations by rule and places ── */
 
 static uint64_t S_hash(uint32_t rule, const uint32_t *places, uint32_t count) {
   uint64_t hash = fb_hash_u64(rule + 1);
@@ -100,23 +100,40 @@ fb_activation *fb_agenda_find(fb_session *session, const fb_rule *rule) {
 
 /* ── Adding ── */
 
-/* There is room in the fact's list of links. */
+/* NULL: the slot has no list. There is room for those that have. */
+static fb_link **S_head(fb_session *session, const fb_rule *rule, uint32_t slot, uint32_t number) {
+  if (!rule->derived) return fb_memory_links(session, number);
+  return fb_slot_is_linked(rule, slot) ? fb_slot_links(session, rule, slot, number) : NULL;
+}
+
 static void S_link(fb_session *session, fb_activation *activation, uint32_t position,
                    uint32_t place) {
   fb_link *link = &activation->links[position];
-  fb_link **head = fb_memory_links(session, place);
-  *link = (fb_link){.next = *head, .place = place, .position = position};
+  *link = (fb_link){.place = place, .position = position};
+  fb_link **head = S_head(session, &session->set->rules[activation->rule], position, place);
+  if (!head) return;
+  link->next = *head;
   if (*head) (*head)->prev = link;
   *head = link;
 }
 
+static bool S_link_room(fb_session *session, const fb_rule *rule) {
+  for (uint32_t i = 0; i < rule->positive_count; i++)
+    if ((!rule->derived || fb_slot_is_linked(rule, i)) &&
+        !S_head(session, rule, i, session->places[i]))
+      return false;
+  return true;
+}
+
 void fb_agenda_unlink(fb_session *session, fb_activation *activation) {
+  const fb_rule *rule = &session->set->rules[activation->rule];
   for (uint32_t i = 0; i < activation->count; i++) {
     fb_link *link = &activation->links[i];
+    fb_link **head = link->prev ? NULL : S_head(session, rule, i, link->place);
     if (link->prev)
       link->prev->next = link->next;
-    else
-      *fb_memory_links(session, link->place) = link->next;
+    else if (head)
+      *head = link->next;
     if (link->next) link->next->prev = link->prev;
   }
 }
@@ -124,7 +141,7 @@ void fb_agenda_unlink(fb_session *session, fb_activation *activation) {
 fb_status fb_agenda_add(fb_session *session, const fb_rule *rule) {
   fb_agenda *agenda = &session->agenda;
   uint32_t count = rule->positive_count;
-  if (rule->guarded) {
+  if (rule->hashed) {
     fb_activation *stale = fb_agenda_find(session, rule);
     if (stale && (stale->fired || stale->tick == session->tick)) return FB_OK;
     if (stale) fb_agenda_kill(session, stale);
@@ -138,14 +155,13 @@ fb_status fb_agenda_add(fb_session *session, const fb_rule *rule) {
   if (!fb_grow(&session->allocator, (void **)&agenda->fresh, &agenda->fresh_cap,
                agenda->fresh_count, sizeof *agenda->fresh))
     return FB_E_NOMEM;
-  for (uint32_t i = 0; i < count; i++)
-    if (!fb_memory_links(session, session->places[i])) return FB_E_NOMEM;
+  if (!S_link_room(session, rule)) return FB_E_NOMEM;
   fb_activation *activation = fb_pool_get(&agenda->pools[count]);
   if (!activation) return FB_E_NOMEM;
   *activation =
       (fb_activation){.tick = session->tick, .rule = rule->number, .count = (uint16_t)count};
   for (uint32_t i = 0; i < count; i++) S_link(session, activation, i, session->places[i]);
-  if (rule->guarded) S_hash_in(session, activation);
+  if (rule->hashed) S_hash_in(session, activation);
   agenda->fresh[agenda->fresh_count++] = activation;
   agenda->live++;
   session->stats.activations++;
@@ -160,10 +176,11 @@ static int S_order(const void *pa, const void *pb, void *context) {
   const fb_session *session = context;
   const fb_activation *a = *(fb_activation *const *)pa, *b = *(fb_activation *const *)pb;
   if (a->rule != b->rule) return a->rule < b->rule ? -1 : 1;
+  const fb_rule *rule = &session->set->rules[a->rule];
   for (uint32_t i = 0; i < a->count; i++) {
-    uint64_t sa = fb_place_serial(session, a->links[i].place),
-             sb = fb_place_serial(session, b->links[i].place);
-    if (sa != sb) return sa > sb ? -1 : 1;
+    if (a->links[i].place == b->links[i].place) continue;
+    int order = fb_slot_order(session, rule, i, a->links[i].place, b->links[i].place);
+    if (order) return order;
   }
   return 0;
 }
@@ -209,7 +226,7 @@ void fb_agenda_unsettle(fb_session *session) {
   while (agenda->fresh_count) {
     fb_activation *activation = agenda->fresh[--agenda->fresh_count];
     fb_agenda_unlink(session, activation);
-    if (session->set->rules[activation->rule].guarded) S_unhash(session, activation);
+    if (session->set->rules[activation->rule].hashed) S_unhash(session, activation);
     agenda->live--;
     fb_agenda_free(session, activation);
   }
@@ -219,7 +236,7 @@ void fb_agenda_unsettle(fb_session *session) {
 void fb_agenda_kill(fb_session *session, fb_activation *activation) {
   const fb_rule *rule = &session->set->rules[activation->rule];
   fb_agenda_unlink(session, activation);
-  if (rule->guarded) S_unhash(session, activation);
+  if (rule->hashed) S_unhash(session, activation);
   if (activation->fired) {
     fb_logical_lose(session, activation);
     return;
@@ -237,7 +254,7 @@ fb_activation *fb_agenda_pop(fb_session *session) {
       fb_activation *activation = level->items[--level->count];
       if (!activation->dead) {
         agenda->live--;
-        if (session->set->rules[activation->rule].guarded) S_unhash(session, activation);
+        if (session->set->rules[activation->rule].hashed) S_unhash(session, activation);
         return activation;
       }
       level->dead--;
@@ -258,7 +275,7 @@ void fb_agenda_unpop(fb_session *session, fb_activation *activation) {
 }
 
 void fb_agenda_keep(fb_session *session, fb_activation *activation) {
-  if (session->set->rules[activation->rule].guarded) S_hash_in(session, activation);
+  if (session->set->rules[activation->rule].hashed) S_hash_in(session, activation);
 }
 
 void fb_agenda_free(fb_session *session, fb_activation *activation) {

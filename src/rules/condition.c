@@ -620,6 +620,7 @@ static bool S_place_heads(fb_rule_loader *loader, S_head *heads, uint32_t count)
     if (!heads[i].key || heads[i].test) continue;
     fb_rule_condition *c = heads[i].condition = &rule->conditions[rule->condition_count];
     c->kind = heads[i].kind;
+    c->slot_count = 1;
     c->node = heads[i].key;
     S_name_type(loader, &heads[i], c);
     if (S_check_duplicate(loader, heads, i) && heads[i].variable.len) {

@@ -204,12 +204,11 @@ static fb_status S_fire_rule(fb_session *session, const fb_rule *rule, const fb_
   fb_fact_id ids[FB_RULE_SLOTS];
   fb_rule_place place = {0};
   uint32_t done;
-  for (uint32_t i = 0; i < rule->positive_count; i++) {
-    ids[i] = fb_place_id(session, links[i].place);
-    session->slots[i] = fb_place_value(session, links[i].place);
-  }
+  fb_slot_bind_all(session, rule, links);
+  for (uint32_t i = 0; i < rule->positive_count; i++)
+    ids[i] = fb_slot_is_fact(rule, i) ? fb_place_id(session, links[i].place) : 0;
   if (session->options.explain && !session->options.stateless &&
-      fb_why_begin(session, rule->number, links, rule->positive_count) != FB_OK)
+      fb_why_begin(session, rule, links) != FB_OK)
     return fb_fail(err, FB_E_NOMEM, "no memory for the log of firings");
   fb_status status = S_eval_all(session, rule, &place, err);
   if (status == FB_OK && (status = S_prepare(session, rule, &done, &place, err)) != FB_OK)
@@ -244,10 +243,7 @@ static fb_activation *S_next(fb_session *session) {
   for (fb_activation *next; (next = fb_agenda_pop(session));) {
     const fb_rule *rule = &session->set->rules[next->rule];
     if (!rule->guarded) return next;
-    for (uint32_t i = 0; i < next->count; i++) {
-      session->places[i] = next->links[i].place;
-      session->slots[i] = fb_place_value(session, next->links[i].place);
-    }
+    fb_slot_bind_all(session, rule, next->links);
     if (fb_match_guards_hold(session, rule)) return next;
     fb_agenda_unlink(session, next);
     fb_agenda_free(session, next);

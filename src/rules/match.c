@@ -163,7 +163,7 @@ static bool S_guard_finds(fb_session *session, const fb_rule *rule, const fb_rul
 bool fb_match_guards_hold(fb_session *session, const fb_rule *rule) {
   for (uint32_t i = 0; rule->guarded && i < rule->condition_count; i++) {
     const fb_rule_condition *guard = &rule->conditions[i];
-    if (guard->kind == FB_WHEN_FACT) continue;
+    if (!fb_when_guards(guard->kind)) continue;
     if (S_guard_finds(session, rule, guard, 0) != (guard->kind == FB_WHEN_EXISTS)) return false;
   }
   return true;
@@ -191,7 +191,8 @@ static fb_status S_complete(const S_match *match) {
     holds = !S_guard_finds(session, rule, match->start, match->start_place);
   holds = holds && fb_match_guards_hold(session, rule);
   fb_status status = holds ? fb_agenda_add(session, rule) : FB_OK;
-  if (match->start && rule->guarded) S_bind(session, match->start->slot, match->start_place);
+  if (match->start && fb_when_guards(match->start->kind))
+    S_bind(session, match->start->slot, match->start_place);
   return status;
 }
 
@@ -211,6 +212,20 @@ static fb_status S_visit(const S_match *match, uint32_t depth, const fb_rule_lev
   return FB_OK;
 }
 
+/* A level that binds what follows from what is bound. */
+static fb_status S_derive(const S_match *match, uint32_t depth, const fb_rule_level *level) {
+  fb_session *session = match->session;
+  uint32_t slot = match->rule->conditions[level->condition].slot, number = 0;
+  for (;;) {
+    fb_status status = fb_slot_next(session, match->rule, slot, &number);
+    if (status != FB_OK || !number) return status;
+    if (++session->stats.candidates > session->candidates_end) return FB_E_RULE_LIMIT;
+    fb_slot_bind(session, match->rule, slot, number);
+    if (S_joins_hold(session, level)) status = S_step(match, depth + 1);
+    if (status != FB_OK) return status;
+  }
+}
+
 /* Recursion is bounded by the number of positive conditions. */
 static fb_status S_step(const S_match *match, uint32_t depth) {
   if (depth == match->start->walk_count) return S_complete(match);
@@ -219,7 +234,9 @@ static fb_status S_step(const S_match *match, uint32_t depth) {
   fb_arena_mark mark = fb_arena_save(&session->scratch);
   S_cursor cursor;
   fb_status status = FB_OK;
-  if (S_cursor_start(session, match->rule, level, &cursor))
+  if (fb_when_derives(match->rule->conditions[level->condition].kind))
+    status = S_derive(match, depth, level);
+  else if (S_cursor_start(session, match->rule, level, &cursor))
     status = S_visit(match, depth, level, &cursor);
   fb_arena_rewind(&session->scratch, mark);
   return status;
@@ -230,6 +247,8 @@ static fb_status S_walk(fb_session *session, uint32_t use_number, uint32_t place
   const fb_rule *rule = &session->set->rules[use->rule];
   S_match match = {session, rule, &rule->conditions[use->condition], place, stash};
   S_bind(session, match.start->slot, place);
+  for (uint32_t i = 0; i < match.start->start_join_count; i++)
+    if (!S_join_holds(session, match.start->start_joins[i])) return FB_OK;
   return S_step(&match, 0);
 }
 
@@ -325,9 +344,10 @@ static fb_status S_stash(fb_session *session, uint32_t place, fb_condition_kind 
 /* A fact of the tuple may have left one of its conditions with this very change (a type that stands in a
  * condition and in a `not`); then nothing of it is left to free. */
 static bool S_tuple_stands(fb_session *session, const fb_rule *rule) {
-  for (uint32_t slot = 0; slot < rule->positive_count; slot++) {
+  for (uint32_t slot = 0, next; slot < rule->positive_count; slot = next) {
     const fb_rule_condition *c = &rule->conditions[rule->positives[slot]];
-    if (!fb_alpha_has(session, c->alpha, session->facts[session->places[slot]].row)) return false;
+    next = slot + c->slot_count;
+    if (!fb_slot_stands(session, rule, slot, session->places[slot])) return false;
     for (uint32_t i = 0; i < c->join_count; i++)
       if (!S_join_holds(session, c->joins[i])) return false;
   }
@@ -336,8 +356,11 @@ static bool S_tuple_stands(fb_session *session, const fb_rule *rule) {
 
 static const fb_rule *S_unstash(fb_session *session, size_t *at) {
   const fb_rule *rule = &session->set->rules[session->stash[(*at)++]];
-  for (uint32_t slot = 0; slot < rule->positive_count; slot++)
-    S_bind(session, slot, session->stash[(*at)++]);
+  const uint32_t *numbers = session->stash + *at;
+  for (uint32_t slot = 0; slot < rule->positive_count;
+       slot += rule->conditions[rule->positives[slot]].slot_count)
+    fb_slot_bind(session, rule, slot, numbers[slot]);
+  *at += rule->positive_count;
   return rule;
 }
 

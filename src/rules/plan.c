@@ -72,6 +72,9 @@ static bool S_plan_alphas(fb_ruleset *set) {
   bool good = true;
   for (uint32_t r = 0; r < set->rule_count && good; r++) {
     fb_rule *rule = &set->rules[r];
+    for (uint32_t i = 0; i < rule->condition_count; i++)
+      rule->derived |= fb_when_derives(rule->conditions[i].kind);
+    rule->hashed = rule->guarded || rule->derived;
     for (uint32_t i = 0; i < rule->condition_count && good && rule->info.enabled; i++)
       good = S_alpha_of(set, &known, &signature, &rule->conditions[i]) && S_add_use(set, rule, i);
   }
@@ -124,12 +127,13 @@ static bool S_fill_level(fb_ruleset *set, const fb_rule *rule, uint32_t number, 
   *level = (fb_rule_level){.condition = number, .index = FB_RULE_NONE};
   level->joins = fb_arena_alloc(&set->arena, (open->count + 1) * sizeof *level->joins);
   if (!level->joins) return false;
-  uint64_t after = bound | UINT64_C(1) << condition->slot;
+  uint64_t after = bound | fb_when_slots(condition);
   uint32_t left = 0;
   for (uint32_t i = 0; i < open->count; i++) {
     const fb_rule_join *join = open->joins[i];
     bool side_b;
-    if (!level->probe && S_can_probe(join, condition->slot, bound, &side_b)) {
+    if (!fb_when_derives(condition->kind) && !level->probe &&
+        S_can_probe(join, condition->slot, bound, &side_b)) {
       level->probe = join;
       level->probe_b = side_b;
       if (!S_index_of(set, condition->alpha, side_b ? join->field_b : join->field_a, &level->index))
@@ -144,11 +148,16 @@ static bool S_fill_level(fb_ruleset *set, const fb_rule *rule, uint32_t number, 
   return true;
 }
 
-/* The condition to join next: one that an index finds, else the first in the book. */
+/* The condition to join next: one that an index finds or that follows from what is bound, else the first in the
+ * book that can be bound. */
 static uint32_t S_choose(const fb_rule *rule, uint64_t bound, const S_open *open) {
   uint32_t first = FB_RULE_NONE;
   for (uint32_t slot = 0; slot < rule->positive_count; slot++) {
     if (bound >> slot & 1) continue;
+    if (!fb_slot_is_fact(rule, slot)) {
+      if (!(rule->conditions[rule->positives[slot]].needs & ~bound)) return rule->positives[slot];
+      continue;
+    }
     bool side_b;
     for (uint32_t i = 0; i < open->count; i++)
       if (S_can_probe(open->joins[i], slot, bound, &side_b)) return rule->positives[slot];
@@ -162,28 +171,44 @@ static uint32_t S_all_joins(const fb_rule *rule, const fb_rule_condition *guard,
   uint32_t count = 0;
   for (uint32_t i = 0; i < rule->condition_count; i++) {
     const fb_rule_condition *c = &rule->conditions[i];
-    if (c->kind != FB_WHEN_FACT && c != guard) continue;
+    if (!fb_when_binds(c->kind) && c != guard) continue;
     for (uint32_t j = 0; j < c->join_count; j++, count++)
       if (out) out[count] = c->joins[j];
   }
   return count;
 }
 
+static bool S_fill_start(fb_ruleset *set, fb_rule_condition *start, uint64_t bound, S_open *open) {
+  start->start_joins = fb_arena_alloc(&set->arena, (open->count + 1) * sizeof *start->start_joins);
+  if (!start->start_joins) return false;
+  uint32_t left = 0;
+  for (uint32_t i = 0; i < open->count; i++) {
+    if (open->joins[i]->slots & ~bound)
+      open->joins[left++] = open->joins[i];
+    else
+      start->start_joins[start->start_join_count++] = open->joins[i];
+  }
+  open->count = left;
+  return true;
+}
+
 static bool S_plan_walk(fb_ruleset *set, const fb_rule *rule, fb_rule_condition *start) {
-  bool guard = start->kind != FB_WHEN_FACT;
+  bool guard = !fb_when_binds(start->kind);
   S_open open = {.count = S_all_joins(rule, guard ? start : NULL, NULL)};
   open.joins = fb_arena_alloc(&set->arena, (open.count + 1) * sizeof *open.joins);
   start->walk = fb_arena_zero(&set->arena, (rule->positive_count + 1) * sizeof *start->walk);
   if (!open.joins || !start->walk) return false;
   S_all_joins(rule, guard ? start : NULL, open.joins);
-  uint64_t bound = UINT64_C(1) << start->slot;
-  for (uint32_t left = rule->positive_count - !guard; left; left--) {
+  uint64_t bound = fb_when_slots(start), all = (UINT64_C(1) << rule->positive_count) - 1;
+  if (!S_fill_start(set, start, bound, &open)) return false;
+  while (all & ~bound) {
     uint32_t next = S_choose(rule, bound, &open);
     const fb_rule_condition *c = &rule->conditions[next];
     fb_rule_level *level = &start->walk[start->walk_count++];
     if (!S_fill_level(set, rule, next, bound, &open, level)) return false;
-    level->other = !guard && c->type == start->type && c->slot < start->slot;
-    bound |= UINT64_C(1) << c->slot;
+    level->other = start->kind == FB_WHEN_FACT && c->kind == FB_WHEN_FACT &&
+                   c->type == start->type && c->slot < start->slot;
+    bound |= fb_when_slots(c);
   }
   return true;
 }
@@ -203,7 +228,7 @@ static bool S_plan_walks(fb_ruleset *set) {
     for (uint32_t i = 0; i < rule->condition_count && rule->info.enabled; i++) {
       fb_rule_condition *c = &rule->conditions[i];
       if (!S_plan_walk(set, rule, c)) return false;
-      if (c->kind != FB_WHEN_FACT && !S_plan_check(set, rule, c)) return false;
+      if (fb_when_guards(c->kind) && !S_plan_check(set, rule, c)) return false;
     }
   }
   return true;

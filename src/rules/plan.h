@@ -4,6 +4,8 @@
  *
  *   condition   one item of `when`; binds a fact to a slot (positives 0, 1, 2 …; all `not` and `exists`
  *               share the slot after the last positive, since they are looked at one at a time)
+ *   derived     a slot that holds no fact but a value that follows from those of other slots; what it holds has a
+ *               number of its own where an activation of facts has their places (slot.c)
  *   test        a conjunct that reads one fact; belongs to an alpha
  *   join        a conjunct that reads several facts
  *   alpha       a fact type with tests; conditions with the same ones share it
@@ -108,12 +110,29 @@ typedef struct fb_rule_level {
   uint32_t join_count;
 } fb_rule_level;
 
-typedef enum fb_condition_kind { FB_WHEN_FACT, FB_WHEN_NOT, FB_WHEN_EXISTS } fb_condition_kind;
+typedef enum fb_condition_kind {
+  FB_WHEN_FACT,
+  FB_WHEN_NOT,
+  FB_WHEN_EXISTS,
+} fb_condition_kind;
+
+/* Does the condition bind slots that activations have? */
+static inline bool fb_when_binds(uint8_t kind) {
+  return kind != FB_WHEN_NOT && kind != FB_WHEN_EXISTS;
+}
+static inline bool fb_when_guards(uint8_t kind) {
+  return kind == FB_WHEN_NOT || kind == FB_WHEN_EXISTS;
+}
+/* … and these hold no facts? */
+static inline bool fb_when_derives(uint8_t kind) {
+  return fb_when_binds(kind) && kind != FB_WHEN_FACT;
+}
 
 typedef struct fb_rule_condition {
   uint8_t kind;
   uint32_t type;
-  uint32_t slot;
+  uint32_t slot;       /* the first of them */
+  uint32_t slot_count; /* 1 of a fact */
   uint32_t alpha;
   uint32_t use;
   fb_slice variable;   /* "" when it binds none */
@@ -125,8 +144,11 @@ typedef struct fb_rule_condition {
   uint64_t *watched; /* bits of the fields that conditions read of this fact */
   uint32_t watched_words;
   bool watch_all;      /* the fact is read as a whole */
+  uint64_t needs;      /* of derived slots: bits of those that they follow from, all before them */
   fb_rule_level *walk; /* from a fact in this condition */
   uint32_t walk_count;
+  const fb_rule_join **start_joins; /* that can be told before the walk: of derived slots */
+  uint32_t start_join_count;
   fb_rule_level check; /* NOT, EXISTS: all positives are bound */
 } fb_rule_condition;
 
@@ -166,15 +188,25 @@ typedef struct fb_rule {
   uint32_t level;                /* of its salience, 0 the highest */
   fb_rule_condition *conditions; /* as written; `test:` is not among them */
   uint32_t condition_count;
-  uint32_t *positives; /* condition numbers by slot */
+  uint32_t *positives; /* condition numbers by slot; a condition may have several slots */
   uint32_t positive_count;
   bool guarded; /* has `not` or `exists` */
+  bool derived; /* has slots that hold no facts */
+  bool hashed;  /* its activations are found by what their slots hold */
   bool logical; /* asserts what is withdrawn with its reason */
   bool no_loop; /* what its own firing changes does not activate it */
   fb_rule_action *actions;
   uint32_t action_count;
   uint32_t value_count; /* templates that a firing evaluates */
 } fb_rule;
+
+static inline bool fb_slot_is_fact(const fb_rule *rule, uint32_t slot) {
+  return !rule->derived || rule->conditions[rule->positives[slot]].kind == FB_WHEN_FACT;
+}
+/* Bits of the slots that the condition binds. */
+static inline uint64_t fb_when_slots(const fb_rule_condition *condition) {
+  return ((UINT64_C(1) << condition->slot_count) - 1) << condition->slot;
+}
 
 typedef struct fb_rule_alpha {
   uint32_t type;

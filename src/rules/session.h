@@ -17,7 +17,8 @@ typedef struct fb_activation fb_activation;
 typedef struct fb_link fb_link;
 typedef struct fb_reason fb_reason;
 
-/* In the list of its fact; the newest first. Those of one activation in one fact's list stand together. */
+/* In the list of its fact; the newest first. Those of one activation in one fact's list stand together. The link of a
+ * derived slot has a number instead of a place, and is in the list that fb_slot_links tells, or in none. */
 struct fb_link {
   fb_link *next, *prev; /* prev NULL: the head, fact->links */
   uint32_t place;
@@ -29,7 +30,7 @@ struct fb_activation {
     uint64_t tick;      /* it waits */
     fb_reason *reasons; /* it fired: of the facts that it supports */
   };
-  fb_activation *hash_next; /* of guarded rules */
+  fb_activation *hash_next; /* of hashed rules */
   uint32_t rule;
   uint16_t count;
   bool dead;  /* on the agenda, to be dropped */
@@ -138,7 +139,7 @@ typedef struct fb_agenda {
   uint64_t live;
   fb_activation **fresh; /* of this tick, not yet in order */
   size_t fresh_count, fresh_cap;
-  fb_activation **buckets; /* guarded rules' activations by rule and places */
+  fb_activation **buckets; /* hashed rules' activations by rule and places */
   size_t bucket_count, hashed;
   fb_pool pools[FB_RULE_SLOTS]; /* by number of facts */
 } fb_agenda;
@@ -233,6 +234,23 @@ void fb_memory_unplace(fb_session *session, uint32_t place);
 /* 0 when there is no such fact. */
 uint32_t fb_memory_find(const fb_session *session, fb_fact_id id);
 
+/* slot.c: what slots hold, facts or not. `slot` is the first one of its condition. */
+/* Sets the condition's slots in session->slots and session->places; the slots before it are bound. */
+void fb_slot_bind(fb_session *session, const fb_rule *rule, uint32_t slot, uint32_t number);
+/* Binds all slots of the rule to what the links have. */
+void fb_slot_bind_all(fb_session *session, const fb_rule *rule, const fb_link *links);
+/* The number of what the derived slot may hold after *number (0: the first), for what those before it hold; 0: no more. */
+fb_status fb_slot_next(fb_session *session, const fb_rule *rule, uint32_t slot, uint32_t *number);
+/* May the slot hold it, for what those before it hold now? */
+bool fb_slot_stands(fb_session *session, const fb_rule *rule, uint32_t slot, uint32_t number);
+/* Is the slot one that activations are linked to, so that whoever changes what it holds finds them? */
+bool fb_slot_is_linked(const fb_rule *rule, uint32_t slot);
+/* The head of the list of what a linked slot holds; NULL when there is no memory for one. */
+fb_link **fb_slot_links(fb_session *session, const fb_rule *rule, uint32_t slot, uint32_t number);
+/* Of two activations that differ in this slot first, which fires first: negative: that with `a`. */
+int fb_slot_order(const fb_session *session, const fb_rule *rule, uint32_t slot, uint32_t a,
+                  uint32_t b);
+
 /* alpha.c: which facts satisfy a condition's tests, and by which values they are found. */
 /* Fills session->candidates with the alphas that the sieve leads the row to; FB_RULE_WHOLE may be set in them. */
 uint32_t fb_alpha_candidates(fb_session *session, uint32_t type, uint32_t row);
@@ -272,7 +290,7 @@ fb_status fb_agenda_settle(fb_session *session);
 /* Drops what fb_agenda_add made since the last settling. */
 void fb_agenda_unsettle(fb_session *session);
 void fb_agenda_kill(fb_session *session, fb_activation *activation);
-/* A guarded rule's for session->places, waiting or kept; NULL: none. */
+/* A hashed rule's for session->places, waiting or kept; NULL: none. */
 fb_activation *fb_agenda_find(fb_session *session, const fb_rule *rule);
 /* Keeps what was popped among those that are found. */
 void fb_agenda_keep(fb_session *session, fb_activation *activation);
@@ -332,7 +350,7 @@ fb_status fb_logical_restore(fb_session *session, const fb_rule *rule, uint64_t 
 fb_status fb_logical_withdraw(fb_session *session);
 
 /* why.c */
-fb_status fb_why_begin(fb_session *session, uint32_t rule, const fb_link *links, uint32_t count);
+fb_status fb_why_begin(fb_session *session, const fb_rule *rule, const fb_link *links);
 fb_status fb_why_made(fb_session *session, uint32_t place);
 fb_status fb_why_changed(fb_session *session, uint32_t place);
 

@@ -624,8 +624,8 @@ static void S_get_places(S_reader *r) {
 static void S_get_tuple(S_reader *r, const fb_rule *rule) {
   fb_session *session = r->session;
   for (uint32_t slot = 0; slot < rule->positive_count && r->status == FB_OK; slot++) {
-    uint32_t place = S_get_below(r, session->fact_count);
     const fb_rule_condition *c = &rule->conditions[rule->positives[slot]];
+    uint32_t place = S_get_below(r, session->fact_count);
     if (!place || session->facts[place].row == FB_RULE_NONE ||
         session->facts[place].type != c->type)
       S_spoil(r, FB_E_RULE_SNAPSHOT);

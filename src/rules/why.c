@@ -16,16 +16,19 @@ static bool S_room(fb_session *session, size_t more) {
   return true;
 }
 
-fb_status fb_why_begin(fb_session *session, uint32_t rule, const fb_link *links, uint32_t count) {
+fb_status fb_why_begin(fb_session *session, const fb_rule *rule, const fb_link *links) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < rule->positive_count; i++) count += fb_slot_is_fact(rule, i);
   if (!fb_grow(&session->allocator, (void **)&session->log_starts, &session->log_start_cap,
                session->firing - 1, sizeof *session->log_starts) ||
       !S_room(session, 2 + 3 * (size_t)count))
     return FB_E_NOMEM;
   session->log_starts[session->firing - 1] = session->log_count;
   uint64_t *words = session->log + session->log_count;
-  *words++ = rule;
+  *words++ = rule->number;
   *words++ = count;
-  for (uint32_t i = 0; i < count; i++) {
+  for (uint32_t i = 0; i < rule->positive_count; i++) {
+    if (!fb_slot_is_fact(rule, i)) continue;
     fb_origin origin = fb_place_origin(session, links[i].place);
     *words++ = fb_place_id(session, links[i].place);
     *words++ = origin.made_by;
