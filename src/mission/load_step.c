@@ -77,7 +77,7 @@ bool fb_loader_condition(fb_mission_loader *loader, const fb_node *node, fb_step
                             .node = node};
   if (source.len >= 3 && memmem(source.ptr, source.len, "${{", 3)) {
     fb_load_fail(loader, node, FB_E_MISSION_VALUE, "leave out `${{` and `}}`",
-           "a condition is an expression, not a text with expressions in it");
+                 "a condition is an expression, not a text with expressions in it");
     return false;
   }
   step->condition_node = node;
@@ -119,15 +119,16 @@ static void S_for_each(fb_mission_loader *loader, const fb_node *const *nodes, f
   if (!nodes[K_FOR_EACH]) {
     if (only)
       fb_load_fail(loader, only, FB_E_MISSION_SYNTAX, "",
-             "`as` and `parallel` belong to a step with `for_each`");
+                   "`as` and `parallel` belong to a step with `for_each`");
     return;
   }
   step->for_each = fb_loader_text(loader, nodes[K_FOR_EACH], NULL);
   fb_value constant;
   if (step->for_each && fb_text_constant(step->for_each, &constant) && constant.kind != FB_LIST &&
       constant.kind != FB_MAP)
-    fb_load_fail(loader, nodes[K_FOR_EACH], FB_E_MISSION_VALUE, "for_each: \"${{ steps.x.output }}\"",
-           "`for_each` takes a list or a map, or an expression that gives one");
+    fb_load_fail(loader, nodes[K_FOR_EACH], FB_E_MISSION_VALUE,
+                 "for_each: \"${{ steps.x.output }}\"",
+                 "`for_each` takes a list or a map, or an expression that gives one");
   step->item_parallel = fb_load_parallel(loader, nodes[K_PARALLEL]);
   step->as = nodes[K_AS] ? fb_node_text(nodes[K_AS]) : FB_SLICE("item");
   if (!fb_is_identifier(step->as) || fb_is_taken_name(step->as)) {
@@ -154,7 +155,8 @@ static void S_process_keys(fb_mission_loader *loader, const fb_node *const *node
                   S_step_keys[only[i]].name, step->tool->key);
   fb_load_env(loader, nodes[K_ENV], &step->env);
   if (nodes[K_PARSE])
-    step->parse = (uint8_t)(FB_PARSE_TEXT + fb_load_word(loader, nodes[K_PARSE], "parse", formats, 5));
+    step->parse =
+        (uint8_t)(FB_PARSE_TEXT + fb_load_word(loader, nodes[K_PARSE], "parse", formats, 5));
   if (nodes[K_DIR]) step->dir = fb_loader_text(loader, nodes[K_DIR], NULL);
   if (nodes[K_STDIN]) step->input = fb_loader_text(loader, nodes[K_STDIN], NULL);
 }

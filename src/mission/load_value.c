@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 void fb_load_fail(fb_mission_loader *loader, const fb_node *node, fb_status code, const char *hint,
-                   const char *text) {
+                  const char *text) {
   fb_doc_fail(loader->doc, node, loader->errors, code, hint, "%s", text);
 }
 
@@ -87,10 +87,11 @@ void fb_load_env(fb_mission_loader *loader, const fb_node *node, fb_env_list *li
     const fb_pair *pair = &node->as.pairs[i];
     fb_slice name = fb_node_text(&pair->key);
     if (!S_env_name(name))
-      fb_load_fail(loader, &pair->key, FB_E_MISSION_VALUE, "", "not a name that a variable can have");
+      fb_load_fail(loader, &pair->key, FB_E_MISSION_VALUE, "",
+                   "not a name that a variable can have");
     else if (pair->value.kind == FB_LIST || pair->value.kind == FB_MAP)
       fb_load_fail(loader, &pair->value, FB_E_MISSION_VALUE, "json.encode(…) makes a text of it",
-             "a variable of the environment is a text");
+                   "a variable of the environment is a text");
     fb_text *value = fb_loader_text(loader, &pair->value, NULL);
     if (value) list->items[list->count++] = (fb_env_entry){name, value};
   }
@@ -98,7 +99,7 @@ void fb_load_env(fb_mission_loader *loader, const fb_node *node, fb_env_list *li
 
 /* A word out of a list, or an error with "did you mean". */
 int fb_load_word(fb_mission_loader *loader, const fb_node *node, const char *key,
-                  const char *const *words, size_t count) {
+                 const char *const *words, size_t count) {
   char hint[160];
   size_t at = 0;
   for (size_t i = 0; i < count; i++)

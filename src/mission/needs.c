@@ -52,8 +52,9 @@ void fb_loader_note_reads(fb_mission_loader *loader, const fb_source_text *sourc
     }
   }
   if (barred)
-    fb_load_fail(loader, source->node, FB_E_MISSION_STEP, "put it under `env` of the steps that use it",
-           "no step has a result yet where this is worked out");
+    fb_load_fail(loader, source->node, FB_E_MISSION_STEP,
+                 "put it under `env` of the steps that use it",
+                 "no step has a result yet where this is worked out");
   else if (named)
     fb_refs_check(loader, source);
 }

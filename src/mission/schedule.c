@@ -100,7 +100,7 @@ void fb_run_final(fb_mission_run *run, uint32_t number, fb_result *result) {
 }
 
 void fb_run_final_without_call(fb_mission_run *run, uint32_t number, fb_step_status status,
-                                 const fb_error *err) {
+                               const fb_error *err) {
   fb_result result = {.status = status,
                       .output = fb_absent(),
                       .out = fb_absent(),

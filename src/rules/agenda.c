@@ -25,7 +25,7 @@ void fb_agenda_release(fb_session *session) {
   if (!agenda->levels) return;
   for (size_t i = 0; i < session->set->salience_count; i++)
     fb_free(&session->allocator, agenda->levels[i].items,
-            agenda->levels[i].cap * sizeof(fb_activation *));
+            agenda->levels[i].cap * sizeof(fb_waiting));
   fb_free(&session->allocator, agenda->levels,
           (session->set->salience_count + 1) * sizeof *agenda->levels);
   fb_free(&session->allocator, agenda->fresh, agenda->fresh_cap * sizeof *agenda->fresh);
@@ -138,6 +138,33 @@ void fb_agenda_unlink(fb_session *session, fb_activation *activation) {
   }
 }
 
+/* Does the rule that fires refuse what it sets off itself? */
+static bool S_is_loop(const fb_session *session, const fb_rule *rule) {
+  return rule->no_loop && session->firing_rule != FB_RULE_NONE &&
+         session->set->rules[session->firing_rule].book == rule->book;
+}
+
+static void S_sweep_all(fb_session *session);
+
+static fb_status S_fresh_room(fb_session *session) {
+  fb_agenda *agenda = &session->agenda;
+  uint64_t max = session->options.max_activations;
+  if (max && session->capped && agenda->live >= max) {
+    if (agenda->doubtful) S_sweep_all(session);
+    if (agenda->live >= max) return FB_E_RULE_LIMIT;
+  }
+  return fb_grow(&session->allocator, (void **)&agenda->fresh, &agenda->fresh_cap,
+                 agenda->fresh_count, sizeof *agenda->fresh)
+             ? FB_OK
+             : FB_E_NOMEM;
+}
+
+static void S_count(fb_session *session, const fb_rule *rule) {
+  session->agenda.live++;
+  session->stats.activations++;
+  session->rule_stats[rule->number].activations++;
+}
+
 fb_status fb_agenda_add(fb_session *session, const fb_rule *rule) {
   fb_agenda *agenda = &session->agenda;
   uint32_t count = rule->positive_count;
@@ -147,14 +174,9 @@ fb_status fb_agenda_add(fb_session *session, const fb_rule *rule) {
     if (stale) fb_agenda_kill(session, stale);
     if (!S_hash_room(session)) return FB_E_NOMEM;
   }
-  if (rule->no_loop && session->firing_rule != FB_RULE_NONE &&
-      session->set->rules[session->firing_rule].book == rule->book)
-    return FB_OK;
-  uint64_t max = session->options.max_activations;
-  if (max && session->capped && agenda->live >= max) return FB_E_RULE_LIMIT;
-  if (!fb_grow(&session->allocator, (void **)&agenda->fresh, &agenda->fresh_cap,
-               agenda->fresh_count, sizeof *agenda->fresh))
-    return FB_E_NOMEM;
+  if (S_is_loop(session, rule)) return FB_OK;
+  fb_status status = S_fresh_room(session);
+  if (status != FB_OK) return status;
   if (!S_link_room(session, rule)) return FB_E_NOMEM;
   fb_activation *activation = fb_pool_get(&agenda->pools[count]);
   if (!activation) return FB_E_NOMEM;
@@ -162,21 +184,37 @@ fb_status fb_agenda_add(fb_session *session, const fb_rule *rule) {
       (fb_activation){.tick = session->tick, .rule = rule->number, .count = (uint16_t)count};
   for (uint32_t i = 0; i < count; i++) S_link(session, activation, i, session->places[i]);
   if (rule->hashed) S_hash_in(session, activation);
-  agenda->fresh[agenda->fresh_count++] = activation;
-  agenda->live++;
-  session->stats.activations++;
-  session->rule_stats[rule->number].activations++;
+  agenda->fresh[agenda->fresh_count++] =
+      (fb_waiting){.activation = activation, .use = FB_RULE_NONE};
+  S_count(session, rule);
+  return FB_OK;
+}
+
+fb_status fb_agenda_wait(fb_session *session, const fb_rule *rule, uint32_t use, uint32_t place) {
+  fb_agenda *agenda = &session->agenda;
+  if (S_is_loop(session, rule)) return FB_OK;
+  fb_status status = S_fresh_room(session);
+  if (status != FB_OK) return status;
+  agenda->fresh[agenda->fresh_count++] = (fb_waiting){{session->tick}, use, place};
+  S_count(session, rule);
   return FB_OK;
 }
 
 /* ── Order ── */
 
+static uint32_t S_rule_of(const fb_session *session, const fb_waiting *item) {
+  return item->use == FB_RULE_NONE ? item->activation->rule : session->set->uses[item->use].rule;
+}
+
 /* Which of two of one tick fires first: negative: a. */
 static int S_order(const void *pa, const void *pb, void *context) {
   const fb_session *session = context;
-  const fb_activation *a = *(fb_activation *const *)pa, *b = *(fb_activation *const *)pb;
-  if (a->rule != b->rule) return a->rule < b->rule ? -1 : 1;
-  const fb_rule *rule = &session->set->rules[a->rule];
+  const fb_waiting *wa = pa, *wb = pb;
+  uint32_t ra = S_rule_of(session, wa), rb = S_rule_of(session, wb);
+  if (ra != rb) return ra < rb ? -1 : 1;
+  if (wa->use != FB_RULE_NONE || wb->use != FB_RULE_NONE) return wa->use < wb->use ? -1 : 1;
+  const fb_activation *a = wa->activation, *b = wb->activation;
+  const fb_rule *rule = &session->set->rules[ra];
   for (uint32_t i = 0; i < a->count; i++) {
     if (a->links[i].place == b->links[i].place) continue;
     int order = fb_slot_order(session, rule, i, a->links[i].place, b->links[i].place);
@@ -185,37 +223,79 @@ static int S_order(const void *pa, const void *pb, void *context) {
   return 0;
 }
 
-/* Drops the dead of a level once they are most of it. */
-static void S_compact(fb_session *session, fb_agenda_level *level) {
+static void S_sort(fb_session *session, fb_waiting *items, size_t count) {
+  if (count > 16) {
+    qsort_r(items, count, sizeof *items, S_order, session);
+    return;
+  }
+  for (size_t i = 1; i < count; i++) {
+    fb_waiting item = items[i];
+    size_t at = i;
+    for (; at && S_order(&item, &items[at - 1], session) < 0; at--) items[at] = items[at - 1];
+    items[at] = item;
+  }
+}
+
+/* Drops what is dead of a level. */
+static void S_sweep(fb_session *session, fb_agenda_level *level) {
   size_t kept = 0;
   for (size_t i = 0; i < level->count; i++) {
-    if (level->items[i]->dead)
-      fb_agenda_free(session, level->items[i]);
-    else
-      level->items[kept++] = level->items[i];
+    fb_waiting *item = &level->items[i];
+    if (item->use != FB_RULE_NONE) {
+      if (fb_lazy_stands(session, item))
+        level->items[kept++] = *item;
+      else
+        session->agenda.live--;
+    } else if (item->activation->dead) {
+      fb_agenda_free(session, item->activation);
+    } else {
+      level->items[kept++] = *item;
+    }
   }
-  level->count = kept;
+  level->count = level->swept = kept;
   level->dead = 0;
 }
 
-static bool S_push(fb_session *session, fb_activation *activation) {
-  uint32_t number = session->set->rules[activation->rule].level;
+static void S_sweep_all(fb_session *session) {
+  for (size_t i = 0; i < session->set->salience_count; i++)
+    S_sweep(session, &session->agenda.levels[i]);
+  session->agenda.doubtful = session->agenda.fresh_count != 0;
+}
+
+uint64_t fb_agenda_count(fb_session *session) {
+  if (session->agenda.doubtful) S_sweep_all(session);
+  return session->agenda.live;
+}
+
+static bool S_push(fb_session *session, uint32_t number, fb_waiting item) {
   fb_agenda_level *level = &session->agenda.levels[number];
-  if (level->dead > 64 && level->dead * 2 > level->count) S_compact(session, level);
-  if (!fb_grow(&session->allocator, (void **)&level->items, &level->cap, level->count,
-               sizeof *level->items))
-    return false;
-  level->items[level->count++] = activation;
+  if (FB_UNLIKELY(level->count == level->cap)) {
+    if (level->dead * 2 > level->count ||
+        (session->agenda.doubtful && level->count > 2 * level->swept + 64))
+      S_sweep(session, level);
+    if (!fb_grow(&session->allocator, (void **)&level->items, &level->cap, level->count,
+                 sizeof *level->items))
+      return false;
+  }
+  level->items[level->count++] = item;
   if (number < session->agenda.top) session->agenda.top = number;
   return true;
 }
 
+fb_status fb_agenda_push_place(fb_session *session, const fb_rule *rule, uint32_t use,
+                               uint32_t place, uint64_t tick) {
+  if (!S_push(session, rule->level, (fb_waiting){{tick}, use, place})) return FB_E_NOMEM;
+  S_count(session, rule);
+  return FB_OK;
+}
+
 fb_status fb_agenda_settle(fb_session *session) {
   fb_agenda *agenda = &session->agenda;
-  if (agenda->fresh_count > 1)
-    qsort_r(agenda->fresh, agenda->fresh_count, sizeof *agenda->fresh, S_order, session);
+  if (agenda->fresh_count > 1) S_sort(session, agenda->fresh, agenda->fresh_count);
   while (agenda->fresh_count) {
-    if (!S_push(session, agenda->fresh[agenda->fresh_count - 1])) return FB_E_NOMEM;
+    const fb_waiting *item = &agenda->fresh[agenda->fresh_count - 1];
+    if (!S_push(session, session->set->rules[S_rule_of(session, item)].level, *item))
+      return FB_E_NOMEM;
     agenda->fresh_count--;
   }
   return FB_OK;
@@ -224,10 +304,12 @@ fb_status fb_agenda_settle(fb_session *session) {
 void fb_agenda_unsettle(fb_session *session) {
   fb_agenda *agenda = &session->agenda;
   while (agenda->fresh_count) {
-    fb_activation *activation = agenda->fresh[--agenda->fresh_count];
+    const fb_waiting *item = &agenda->fresh[--agenda->fresh_count];
+    fb_activation *activation = item->activation;
+    agenda->live--;
+    if (item->use != FB_RULE_NONE) continue;
     fb_agenda_unlink(session, activation);
     if (session->set->rules[activation->rule].hashed) S_unhash(session, activation);
-    agenda->live--;
     fb_agenda_free(session, activation);
   }
 }
@@ -246,32 +328,36 @@ void fb_agenda_kill(fb_session *session, fb_activation *activation) {
   session->agenda.live--;
 }
 
-fb_activation *fb_agenda_pop(fb_session *session) {
+bool fb_agenda_pop(fb_session *session, fb_waiting *ret_item) {
   fb_agenda *agenda = &session->agenda;
   for (; agenda->top < session->set->salience_count; agenda->top++) {
     fb_agenda_level *level = &agenda->levels[agenda->top];
     while (level->count) {
-      fb_activation *activation = level->items[--level->count];
-      if (!activation->dead) {
-        agenda->live--;
-        if (session->set->rules[activation->rule].hashed) S_unhash(session, activation);
-        return activation;
+      fb_waiting item = level->items[--level->count];
+      if (item.use == FB_RULE_NONE && item.activation->dead) {
+        level->dead--;
+        fb_agenda_free(session, item.activation);
+        continue;
       }
-      level->dead--;
-      fb_agenda_free(session, activation);
+      agenda->live--;
+      if (item.use == FB_RULE_NONE && session->set->rules[item.activation->rule].hashed)
+        S_unhash(session, item.activation);
+      *ret_item = item;
+      return true;
     }
   }
-  return NULL;
+  agenda->doubtful = false;
+  return false;
 }
 
-void fb_agenda_unpop(fb_session *session, fb_activation *activation) {
+void fb_agenda_unpop(fb_session *session, fb_waiting item) {
   fb_agenda *agenda = &session->agenda;
-  const fb_rule *rule = &session->set->rules[activation->rule];
+  const fb_rule *rule = &session->set->rules[S_rule_of(session, &item)];
   fb_agenda_level *level = &agenda->levels[rule->level];
-  level->items[level->count++] = activation;
+  level->items[level->count++] = item;
   agenda->live++;
   if (rule->level < agenda->top) agenda->top = rule->level;
-  fb_agenda_keep(session, activation);
+  if (item.use == FB_RULE_NONE) fb_agenda_keep(session, item.activation);
 }
 
 void fb_agenda_keep(fb_session *session, fb_activation *activation) {

@@ -199,16 +199,16 @@ static fb_status S_act_all(fb_session *session, const fb_rule *rule, const fb_fa
   return FB_OK;
 }
 
-static fb_status S_fire_rule(fb_session *session, const fb_rule *rule, const fb_link *links,
+static fb_status S_fire_rule(fb_session *session, const fb_rule *rule, const uint32_t *places,
                              fb_error *err) {
   fb_fact_id ids[FB_RULE_SLOTS];
   fb_rule_place place = {0};
   uint32_t done;
-  fb_slot_bind_all(session, rule, links);
+  fb_slot_bind_all(session, rule, places);
   for (uint32_t i = 0; i < rule->positive_count; i++)
-    ids[i] = fb_slot_is_fact(rule, i) ? fb_place_id(session, links[i].place) : 0;
+    ids[i] = fb_slot_is_fact(rule, i) ? fb_place_id(session, places[i]) : 0;
   if (session->options.explain && !session->options.stateless &&
-      fb_why_begin(session, rule, links) != FB_OK)
+      fb_why_begin(session, rule, places) != FB_OK)
     return fb_fail(err, FB_E_NOMEM, "no memory for the log of firings");
   fb_status status = S_eval_all(session, rule, &place, err);
   if (status == FB_OK && (status = S_prepare(session, rule, &done, &place, err)) != FB_OK)
@@ -238,17 +238,39 @@ static fb_status S_limit(const fb_session *session, const fb_rule *rule, fb_erro
   return FB_E_RULE_LIMIT;
 }
 
-/* The next activation whose guards hold, taken off the agenda. */
-static fb_activation *S_next(fb_session *session) {
-  for (fb_activation *next; (next = fb_agenda_pop(session));) {
-    const fb_rule *rule = &session->set->rules[next->rule];
-    if (!rule->guarded) return next;
-    fb_slot_bind_all(session, rule, next->links);
-    if (fb_match_guards_hold(session, rule)) return next;
-    fb_agenda_unlink(session, next);
-    fb_agenda_free(session, next);
+/* What is to fire next, taken off the agenda. */
+typedef struct S_due {
+  const fb_rule *rule;
+  fb_waiting item;
+  fb_activation *activation; /* NULL: a place of a lazy rule */
+  uint32_t places[FB_RULE_SLOTS];
+} S_due;
+
+/* Do the guards of what was popped hold, or is its place still in the condition? */
+static bool S_is_due(fb_session *session, S_due *due) {
+  if (due->item.use != FB_RULE_NONE) {
+    due->activation = NULL;
+    due->rule = &session->set->rules[session->set->uses[due->item.use].rule];
+    due->places[0] = due->item.place;
+    return fb_lazy_stands(session, &due->item);
   }
-  return NULL;
+  due->activation = due->item.activation;
+  due->rule = &session->set->rules[due->activation->rule];
+  for (uint32_t i = 0; i < due->activation->count; i++)
+    due->places[i] = due->activation->links[i].place;
+  if (!due->rule->guarded) return true;
+  fb_slot_bind_all(session, due->rule, due->places);
+  return fb_match_guards_hold(session, due->rule);
+}
+
+static bool S_next(fb_session *session, S_due *due) {
+  while (fb_agenda_pop(session, &due->item)) {
+    if (S_is_due(session, due)) return true;
+    if (!due->activation) continue;
+    fb_agenda_unlink(session, due->activation);
+    fb_agenda_free(session, due->activation);
+  }
+  return false;
 }
 
 static bool S_is_late(const fb_session *session) {
@@ -269,7 +291,7 @@ fb_status fb_fire_limits(const fb_session *session, const fb_rule *rule, uint64_
   return S_limit(session, rule, err, what);
 }
 
-fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const fb_link *links,
+fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const uint32_t *places,
                        fb_error *err) {
   fb_error local;
   if (!err) err = &local;
@@ -277,11 +299,11 @@ fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const fb_link *
   int64_t start = clock ? clock->mono(clock->context) : 0;
   session->firing++;
   session->firing_rule = rule->number;
-  session->firing_links = links;
+  session->firing_places = places;
   session->rule_stats[rule->number].firings++;
-  fb_status status = S_fire_rule(session, rule, links, err);
+  fb_status status = S_fire_rule(session, rule, places, err);
   session->firing_rule = FB_RULE_NONE;
-  session->firing_links = NULL;
+  session->firing_places = NULL;
   fb_arena_reset(&session->firing_arena);
   fb_arena_reset(&session->scratch);
   if (clock) session->rule_stats[rule->number].nanos += clock->mono(clock->context) - start;
@@ -302,22 +324,22 @@ fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *
   if (!max) max = session->agenda.live + 10000000;
   session->halted = false;
   fb_status status = FB_OK;
-  for (fb_activation *next; status == FB_OK && !session->halted && (next = S_next(session));) {
-    const fb_rule *rule = &session->set->rules[next->rule];
-    status = fb_fire_limits(session, rule, fired, max, err);
+  for (S_due due; status == FB_OK && !session->halted && S_next(session, &due);) {
+    fb_activation *activation = due.activation;
+    status = fb_fire_limits(session, due.rule, fired, max, err);
     if (status != FB_OK) {
-      fb_agenda_unpop(session, next);
+      fb_agenda_unpop(session, due.item);
       break;
     }
-    if (rule->logical)
-      fb_logical_keep(session, next);
-    else
-      fb_agenda_unlink(session, next);
-    status = fb_fire_rule(session, rule, next->links, err);
-    if (rule->logical)
-      fb_logical_end(session, next);
-    else
-      fb_agenda_free(session, next);
+    if (activation && due.rule->logical)
+      fb_logical_keep(session, activation);
+    else if (activation)
+      fb_agenda_unlink(session, activation);
+    status = fb_fire_rule(session, due.rule, due.places, err);
+    if (activation && due.rule->logical)
+      fb_logical_end(session, activation);
+    else if (activation)
+      fb_agenda_free(session, activation);
     if (ret_firings)
       *ret_firings = ++fired;
     else

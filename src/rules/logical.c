@@ -330,8 +330,10 @@ fb_status fb_logical_restore(fb_session *session, const fb_rule *rule, uint64_t 
                              const uint32_t *supported, uint32_t count) {
   fb_status status = fb_agenda_add(session, rule);
   if (status == FB_OK) status = fb_agenda_settle(session);
-  fb_activation *activation = status == FB_OK ? fb_agenda_pop(session) : NULL;
-  if (!activation) return status == FB_OK ? FB_E_RULE_SNAPSHOT : status;
+  fb_waiting item;
+  if (status != FB_OK) return status;
+  if (!fb_agenda_pop(session, &item)) return FB_E_RULE_SNAPSHOT;
+  fb_activation *activation = item.activation;
   session->firing = firing;
   fb_logical_keep(session, activation);
   for (uint32_t i = 0; i < count && status == FB_OK; i++) {

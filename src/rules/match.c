@@ -259,6 +259,16 @@ static const fb_rule_condition *S_condition(const fb_session *session, uint32_t 
   return &session->set->rules[at->rule].conditions[at->condition];
 }
 
+/* The fact came into a condition of a lazy rule. */
+static fb_status S_wait(fb_session *session, const fb_rule_condition *c, uint32_t use,
+                        uint32_t place) {
+  if (session->partial) {
+    fb_status status = fb_lazy_stamp(session, c->port, session->facts[place].row, session->tick);
+    if (status != FB_OK) return status;
+  }
+  return fb_agenda_wait(session, &session->set->rules[session->set->uses[use].rule], use, place);
+}
+
 /* Walks from the fact at each use of the matched alphas that this tick concerns. */
 static fb_status S_seed(fb_session *session, uint32_t place, uint32_t matched) {
   for (uint32_t i = 0; i < matched; i++) {
@@ -267,7 +277,8 @@ static fb_status S_seed(fb_session *session, uint32_t place, uint32_t matched) {
       uint32_t use = alpha->uses[u];
       const fb_rule_condition *c = S_condition(session, use);
       if (c->kind == FB_WHEN_NOT || !S_is_concerned(session, c)) continue;
-      fb_status status = S_walk(session, use, place, false);
+      fb_status status = c->port == FB_RULE_NONE ? S_walk(session, use, place, false)
+                                                 : S_wait(session, c, use, place);
       if (status != FB_OK) return status;
     }
   }
@@ -431,6 +442,7 @@ fb_status fb_match_insert(fb_session *session, uint32_t place) {
 
 fb_status fb_match_remove(fb_session *session, uint32_t place) {
   S_begin(session, false);
+  session->agenda.doubtful = true;
   fb_status status = S_stash(session, place, FB_WHEN_NOT, false);
   size_t blocked = session->stash_count;
   if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_EXISTS);
@@ -486,6 +498,7 @@ fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *f
   if (status == FB_OK) S_break(session, blocked);
   for (uint32_t i = 0; i < count && status == FB_OK; i++)
     status = fb_facts_set(memory->facts, fact->row, fields[i], values[i], err);
+  if (status == FB_OK) status = fb_lazy_modified(session, fact);
   if (status == FB_OK) status = S_enter(session, place, &matched);
   if (status == FB_OK) status = S_seed(session, place, matched);
   if (status == FB_OK) status = S_free_stashed(session, 0);

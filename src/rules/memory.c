@@ -115,10 +115,10 @@ void fb_memory_free_row(fb_session *session, fb_memory *memory, uint32_t row) {
   memory->free_row = row + 1;
 }
 
-/* The serial and the firing that makes the fact. */
+/* The serial, which is the tick of the change that is about to begin, and the firing that makes the fact. */
 static bool S_describe(fb_session *session, uint32_t place) {
   fb_aside *aside = &session->asides[place / FB_ASIDE_PLACES];
-  if (!fb_memory_set_serial(session, place, session->serial + 1)) return false;
+  if (!fb_memory_set_serial(session, place, session->tick + 1)) return false;
   bool fires = session->firing_rule != FB_RULE_NONE;
   if (!fires && !aside->origins) return true;
   fb_origin *origin = fb_memory_origin(session, place);
@@ -142,11 +142,13 @@ fb_status fb_memory_place(fb_session *session, uint32_t type, uint32_t row, uint
     session->fact_count++;
     fact->generation = 0;
   }
-  session->serial++;
+  session->serial = session->tick + 1;
   fact->type = type;
   fact->row = row;
-  session->memories[type].places[row] = place;
-  session->memories[type].live++;
+  fb_memory *memory = &session->memories[type];
+  memory->places[row] = place;
+  memory->live++;
+  if (row / 64 < memory->modified_words) memory->modified[row / 64] &= ~(UINT64_C(1) << row % 64);
   if (++session->stats.facts > session->stats.facts_peak)
     session->stats.facts_peak = session->stats.facts;
   *ret_place = place;

@@ -234,6 +234,47 @@ static bool S_plan_walks(fb_ruleset *set) {
   return true;
 }
 
+/* ── Ports ── */
+
+static bool S_same_watch(const fb_rule_condition *a, const fb_rule_condition *b) {
+  if (a->watch_all || b->watch_all) return a->watch_all == b->watch_all;
+  for (uint32_t w = 0; w < a->watched_words || w < b->watched_words; w++)
+    if ((w < a->watched_words ? a->watched[w] : 0) != (w < b->watched_words ? b->watched[w] : 0))
+      return false;
+  return true;
+}
+
+static bool S_port_of(fb_ruleset *set, fb_rule_condition *condition) {
+  fb_rule_alpha *alpha = &set->alphas[condition->alpha];
+  for (uint32_t i = 0; i < alpha->port_count; i++)
+    if (S_same_watch(set->ports[alpha->ports[i]].condition, condition)) {
+      condition->port = alpha->ports[i];
+      return true;
+    }
+  if (!fb_rule_push(set, (void **)&set->ports, &set->port_cap, set->port_count,
+                    sizeof *set->ports) ||
+      !fb_rule_push(set, (void **)&alpha->ports, &alpha->port_cap, alpha->port_count,
+                    sizeof *alpha->ports))
+    return false;
+  set->ports[set->port_count] = (fb_rule_port){condition->alpha, condition};
+  alpha->ports[alpha->port_count++] = condition->port = set->port_count++;
+  return true;
+}
+
+static bool S_plan_ports(fb_ruleset *set) {
+  for (uint32_t r = 0; r < set->rule_count; r++) {
+    fb_rule *rule = &set->rules[r];
+    rule->lazy = rule->info.enabled && rule->condition_count == 1 && rule->positive_count == 1 &&
+                 !rule->derived && !rule->logical;
+    for (uint32_t i = 0; i < rule->condition_count; i++) {
+      fb_rule_condition *c = &rule->conditions[i];
+      c->port = FB_RULE_NONE;
+      if (rule->lazy && c->kind == FB_WHEN_FACT && !S_port_of(set, c)) return false;
+    }
+  }
+  return true;
+}
+
 /* ── Salience ── */
 
 static bool S_plan_levels(fb_ruleset *set) {
@@ -279,7 +320,7 @@ static bool S_plan_types(fb_ruleset *set) {
 }
 
 fb_status fb_rule_plan(fb_ruleset *set) {
-  if (!S_plan_types(set) || !S_plan_alphas(set) || !S_plan_walks(set) ||
+  if (!S_plan_types(set) || !S_plan_alphas(set) || !S_plan_walks(set) || !S_plan_ports(set) ||
       !fb_rule_plan_sieves(set) || !S_plan_levels(set))
     return FB_E_NOMEM;
   return FB_OK;

@@ -12,6 +12,7 @@
  *   index       the facts of an alpha by the value of one field
  *   use         (rule, condition): what a fact that comes into an alpha may set off
  *   walk        for a fact that came in at one condition, in which order the others are joined to it
+ *   port        conditions with one alpha that read the same fields: a modify concerns all of them or none
  */
 #ifndef FB_RULES_PLAN_H
 #define FB_RULES_PLAN_H
@@ -145,6 +146,7 @@ typedef struct fb_rule_condition {
   uint32_t watched_words;
   bool watch_all;      /* the fact is read as a whole */
   uint64_t needs;      /* of derived slots: bits of those that they follow from, all before them */
+  uint32_t port;       /* NONE: of a rule that is not lazy, or of a guard */
   fb_rule_level *walk; /* from a fact in this condition */
   uint32_t walk_count;
   const fb_rule_join **start_joins; /* that can be told before the walk: of derived slots */
@@ -193,6 +195,7 @@ typedef struct fb_rule {
   bool guarded; /* has `not` or `exists` */
   bool derived; /* has slots that hold no facts */
   bool hashed;  /* its activations are found by what their slots hold */
+  bool lazy;    /* places wait on the agenda, and are joined when their turn comes */
   bool logical; /* asserts what is withdrawn with its reason */
   bool no_loop; /* what its own firing changes does not activate it */
   fb_rule_action *actions;
@@ -219,7 +222,14 @@ typedef struct fb_rule_alpha {
   uint32_t use_count, use_cap;
   uint32_t *indexes;
   uint32_t index_count, index_cap;
+  uint32_t *ports;
+  uint32_t port_count, port_cap;
 } fb_rule_alpha;
+
+typedef struct fb_rule_port {
+  uint32_t alpha;
+  const fb_rule_condition *condition; /* the first of them */
+} fb_rule_port;
 
 typedef struct fb_rule_index {
   uint32_t alpha;
@@ -304,6 +314,8 @@ struct fb_ruleset {
   uint32_t index_count, index_cap;
   fb_rule_use *uses;
   uint32_t use_count;
+  fb_rule_port *ports;
+  uint32_t port_count, port_cap;
   fb_rule_type *types; /* by type id */
   uint32_t type_count;
   fb_cel_program **programs; /* owned */

@@ -58,6 +58,7 @@ static fb_status S_init_state(fb_session *session) {
   session->context.zone_context = session->options.zone_context;
   session->alphas = fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->alphas);
   session->indexes = fb_alloc_zero(allocator, (set->index_count + 1) * sizeof *session->indexes);
+  session->ports = fb_alloc_zero(allocator, (set->port_count + 1) * sizeof *session->ports);
   session->candidates =
       fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->candidates);
   session->matched = fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->matched);
@@ -69,8 +70,9 @@ static fb_status S_init_state(fb_session *session) {
   fb_logical_init(session);
   session->firing_rule = FB_RULE_NONE;
   session->fact_count = 1;
-  if (!session->alphas || !session->indexes || !session->candidates || !session->matched ||
-      !session->due || !session->rule_stats || !session->values || !session->rows)
+  if (!session->alphas || !session->indexes || !session->ports || !session->candidates ||
+      !session->matched || !session->due || !session->rule_stats || !session->values ||
+      !session->rows)
     return FB_E_NOMEM;
   for (int i = 0; i < FB_RULE_SLOTS; i++) session->slots[i] = fb_absent();
   return fb_agenda_init(session);
@@ -82,6 +84,7 @@ static void S_free_memories(fb_session *session) {
     fb_memory *memory = &session->memories[i];
     fb_facts_free(memory->facts);
     fb_free(allocator, memory->places, memory->place_cap * sizeof *memory->places);
+    fb_free(allocator, memory->modified, memory->modified_words * sizeof *memory->modified);
   }
   fb_free(allocator, session->memories, session->memory_cap * sizeof *session->memories);
   for (uint32_t i = 0; session->alphas && i < session->set->alpha_count; i++)
@@ -94,6 +97,12 @@ static void S_free_memories(fb_session *session) {
     fb_free(allocator, index->prev, index->rows * sizeof *index->prev);
     fb_free(allocator, index->hash, index->rows * sizeof *index->hash);
   }
+  for (uint32_t i = 0; session->ports && i < session->set->port_count; i++) {
+    fb_port_memory *port = &session->ports[i];
+    for (size_t p = 0; p < port->page_count; p++)
+      fb_free(allocator, port->pages[p], FB_PORT_PAGE * sizeof **port->pages);
+    fb_free(allocator, port->pages, port->page_count * sizeof *port->pages);
+  }
 }
 
 static void S_release_state(fb_session *session) {
@@ -104,6 +113,7 @@ static void S_release_state(fb_session *session) {
   S_free_memories(session);
   fb_free(allocator, session->alphas, (set->alpha_count + 1) * sizeof *session->alphas);
   fb_free(allocator, session->indexes, (set->index_count + 1) * sizeof *session->indexes);
+  fb_free(allocator, session->ports, (set->port_count + 1) * sizeof *session->ports);
   fb_free(allocator, session->changed, session->changed_words * sizeof *session->changed);
   fb_free(allocator, session->candidates, (set->alpha_count + 1) * sizeof *session->candidates);
   fb_free(allocator, session->matched, (set->alpha_count + 1) * sizeof *session->matched);
@@ -496,7 +506,7 @@ fb_status fb_session_query(fb_session *session, fb_slice type_name, fb_slice con
 
 fb_session_stats fb_session_statistics(const fb_session *session) {
   fb_session_stats stats = session->stats;
-  stats.agenda = session->agenda.live;
+  stats.agenda = fb_agenda_count((fb_session *)session);
   stats.memory = session->held;
   stats.firings = session->firing;
   return stats;

@@ -4,7 +4,9 @@
  *
  *   place       a fact's number; its generation counts how often the place was used
  *   row         where its fields are, in the table of its type; used again as well
- *   tick        the number of a change (assert, modify, retract); activations made by a later one fire first
+ *   tick        the number of a change (assert, modify, retract); activations made by a later one fire first.
+ *               A fact's serial is the tick of its assertion
+ *   stamp       the tick at which a fact came into a condition, where that is not its serial
  *   stale       a waiting activation whose `not` or `exists` no longer holds. It is found out when its turn comes,
  *               so that a fact that blocks costs nothing until then
  */
@@ -91,7 +93,7 @@ typedef struct fb_origin {
 #define FB_ASIDE_PLACES 4096
 
 /* What few facts need, for FB_ASIDE_PLACES places that follow each other; each array is made when the first of
- * them needs it. A fact's serial (they rise in the order of assertion) is its place and `ahead`, as long as no place
+ * them needs it. A fact's serial (the tick of its assertion) is its place and `ahead`, as long as no place
  * among these was used twice or out of turn. */
 typedef struct fb_aside {
   fb_link **links;
@@ -108,7 +110,15 @@ typedef struct fb_memory {
   size_t place_cap;
   uint32_t free_row; /* + 1; 0: none */
   uint64_t live;
+  uint64_t *modified; /* bits by row: facts that were modified since they were asserted */
+  size_t modified_words;
 } fb_memory;
+
+/* Stamps by row, in pages; 0, or no page: the serial of the fact is the tick. */
+typedef struct fb_port_memory {
+  uint64_t **pages;
+  size_t page_count;
+} fb_port_memory;
 
 /* Which rows of its type are in an alpha. */
 typedef struct fb_alpha_memory {
@@ -126,18 +136,31 @@ typedef struct fb_index_memory {
   uint32_t count;
 } fb_index_memory;
 
-/* Activations of one salience; the last fires first. */
+/* What waits on the agenda: an activation; or, of a lazy rule, a place that came into a condition. A place
+ * whose fact has gone, or has come in again since, is dropped when its turn comes. */
+typedef struct fb_waiting {
+  union {
+    uint64_t tick; /* at which the place came in */
+    fb_activation *activation;
+  };
+  uint32_t use; /* NONE: an activation */
+  uint32_t place;
+} fb_waiting;
+
+/* What waits with one salience; the last fires first. */
 typedef struct fb_agenda_level {
-  fb_activation **items;
+  fb_waiting *items;
   size_t count, cap;
-  size_t dead;
+  size_t dead;  /* activations */
+  size_t swept; /* items that were left by the last sweep */
 } fb_agenda_level;
 
 typedef struct fb_agenda {
   fb_agenda_level *levels; /* by rule->level */
   uint32_t top;            /* no level before it has items */
-  uint64_t live;
-  fb_activation **fresh; /* of this tick, not yet in order */
+  uint64_t live;           /* but for places to be dropped */
+  bool doubtful;           /* there may be some */
+  fb_waiting *fresh;       /* of this tick, not yet in order */
   size_t fresh_count, fresh_cap;
   fb_activation **buckets; /* hashed rules' activations by rule and places */
   size_t bucket_count, hashed;
@@ -162,6 +185,7 @@ struct fb_session {
   uint32_t free_place; /* 0: none */
   fb_alpha_memory *alphas;
   fb_index_memory *indexes;
+  fb_port_memory *ports;
   uint64_t *changed; /* fields of this modify, a bit each; none set: an assert or a retract */
   size_t changed_words;
   bool partial; /* this change is a modify: it concerns conditions that read a changed field */
@@ -188,7 +212,7 @@ struct fb_session {
   fb_rule_stats *rule_stats;
   fb_session_stats stats;
   uint32_t firing_rule; /* NONE: none */
-  const fb_link *firing_links;
+  const uint32_t *firing_places;
   uint64_t candidates_end; /* of this change: stats.candidates may not pass it */
   bool halted;
   bool lost;   /* a change was cut off by lack of memory */
@@ -238,7 +262,7 @@ uint32_t fb_memory_find(const fb_session *session, fb_fact_id id);
 /* Sets the condition's slots in session->slots and session->places; the slots before it are bound. */
 void fb_slot_bind(fb_session *session, const fb_rule *rule, uint32_t slot, uint32_t number);
 /* Binds all slots of the rule to what the links have. */
-void fb_slot_bind_all(fb_session *session, const fb_rule *rule, const fb_link *links);
+void fb_slot_bind_all(fb_session *session, const fb_rule *rule, const uint32_t *places);
 /* The number of what the derived slot may hold after *number (0: the first), for what those before it hold; 0: no more. */
 fb_status fb_slot_next(fb_session *session, const fb_rule *rule, uint32_t slot, uint32_t *number);
 /* May the slot hold it, for what those before it hold now? */
@@ -281,6 +305,27 @@ bool fb_match_guards_hold(fb_session *session, const fb_rule *rule);
 /* Activations of rules without a positive condition. */
 fb_status fb_match_start(fb_session *session);
 
+/* lazy.c: places that wait. */
+enum { FB_PORT_PAGE = 512 };
+fb_status fb_lazy_stamp(fb_session *session, uint32_t port, uint32_t row, uint64_t tick);
+/* Notes that the fact is modified. */
+fb_status fb_lazy_modified(fb_session *session, const fb_fact *fact);
+bool fb_lazy_is_modified(const fb_session *session, const fb_fact *fact);
+/* Is the fact in the condition since that tick? */
+bool fb_lazy_stands(fb_session *session, const fb_waiting *item);
+static inline uint64_t fb_port_stamp(const fb_session *session, uint32_t port, uint32_t row) {
+  const fb_port_memory *memory = &session->ports[port];
+  uint32_t page = row / FB_PORT_PAGE;
+  return page < memory->page_count && memory->pages[page] ? memory->pages[page][row % FB_PORT_PAGE]
+                                                          : 0;
+}
+/* The tick at which a fact that is in the port came in. A stamp before its serial is that of a fact that had the row. */
+static inline uint64_t fb_port_tick(const fb_session *session, uint32_t port, uint32_t place) {
+  uint64_t stamp = fb_port_stamp(session, port, session->facts[place].row),
+           serial = fb_place_serial(session, place);
+  return stamp > serial ? stamp : serial;
+}
+
 /* agenda.c */
 fb_status fb_agenda_init(fb_session *session);
 void fb_agenda_release(fb_session *session);
@@ -294,10 +339,18 @@ void fb_agenda_kill(fb_session *session, fb_activation *activation);
 fb_activation *fb_agenda_find(fb_session *session, const fb_rule *rule);
 /* Keeps what was popped among those that are found. */
 void fb_agenda_keep(fb_session *session, fb_activation *activation);
-/* The first, taken off; NULL when there is none. */
-fb_activation *fb_agenda_pop(fb_session *session);
+/* Lets a place wait that came into a condition of a lazy rule with this tick; as fb_agenda_add. */
+fb_status fb_agenda_wait(fb_session *session, const fb_rule *rule, uint32_t use, uint32_t place);
+/* The same with another tick, and in order already: for snapshots, and for many at a time, each tick's from the last rule to
+ * the first. */
+fb_status fb_agenda_push_place(fb_session *session, const fb_rule *rule, uint32_t use,
+                               uint32_t place, uint64_t tick);
+/* The first, taken off; false when there is none. */
+bool fb_agenda_pop(fb_session *session, fb_waiting *ret_item);
 /* Puts back what was just popped. There is room. */
-void fb_agenda_unpop(fb_session *session, fb_activation *activation);
+void fb_agenda_unpop(fb_session *session, fb_waiting item);
+/* How many wait, those to be dropped left out. */
+uint64_t fb_agenda_count(fb_session *session);
 /* Takes it out of its facts' lists; it may be popped or not. */
 void fb_agenda_unlink(fb_session *session, fb_activation *activation);
 void fb_agenda_free(fb_session *session, fb_activation *activation);
@@ -318,8 +371,8 @@ fb_status fb_session_remove(fb_session *session, uint32_t place, fb_error *err);
 fb_status fb_session_fit(fb_session *session, fb_memory *memory, uint32_t field, fb_value *value,
                          fb_error *err);
 
-/* fire.c: what stateless.c shares. Fires the rule for the facts of `links`, one a slot. */
-fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const fb_link *links,
+/* fire.c: what stateless.c shares. Fires the rule for the facts at `places`, one a slot. */
+fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const uint32_t *places,
                        fb_error *err);
 /* FB_E_RULE_LIMIT when the rule may not fire any more after `fired` firings. */
 fb_status fb_fire_limits(const fb_session *session, const fb_rule *rule, uint64_t fired,
@@ -350,7 +403,7 @@ fb_status fb_logical_restore(fb_session *session, const fb_rule *rule, uint64_t 
 fb_status fb_logical_withdraw(fb_session *session);
 
 /* why.c */
-fb_status fb_why_begin(fb_session *session, const fb_rule *rule, const fb_link *links);
+fb_status fb_why_begin(fb_session *session, const fb_rule *rule, const uint32_t *places);
 fb_status fb_why_made(fb_session *session, uint32_t place);
 fb_status fb_why_changed(fb_session *session, uint32_t place);
 

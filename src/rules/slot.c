@@ -16,9 +16,9 @@ void fb_slot_bind(fb_session *session, const fb_rule *rule, uint32_t slot, uint3
   session->slots[slot] = fb_place_value(session, number);
 }
 
-void fb_slot_bind_all(fb_session *session, const fb_rule *rule, const fb_link *links) {
+void fb_slot_bind_all(fb_session *session, const fb_rule *rule, const uint32_t *places) {
   for (uint32_t slot = 0; slot < rule->positive_count; slot += S_condition(rule, slot)->slot_count)
-    fb_slot_bind(session, rule, slot, links[slot].place);
+    fb_slot_bind(session, rule, slot, places[slot]);
 }
 
 fb_status fb_slot_next(fb_session *session, const fb_rule *rule, uint32_t slot, uint32_t *number) {

@@ -6,7 +6,7 @@
  *   rulebook                         XXH3 of its text
  *   texts, types with their fields   in the order of their numbers
  *   counters, statistics
- *   places                           facts with their fields and the stored alphas they are in; free places
+ *   places                           facts with their fields, the stored alphas they are in, their stamps; free places
  *   supports                         activations that fired and logical facts rest on
  *   agenda                           what waits, level by level, the last to fire first
  *   log                              of firings, if the session explains
@@ -17,7 +17,7 @@
 
 #include <stdlib.h>
 
-enum { VERSION = 1, HEAD = 16, DEPTH_MAX = 256 };
+enum { VERSION = 2, HEAD = 16, DEPTH_MAX = 256 };
 static const char S_magic[] = "FBSNAP";
 
 /* Those of CEL. */
@@ -158,6 +158,28 @@ static void S_put_alphas(fb_buf *out, fb_session *session, const fb_fact *fact) 
   for (uint32_t i = 0; i < stored; i++) S_put(out, session->candidates[i]);
 }
 
+/* Those that still mean something, by port. */
+static void S_put_stamps(fb_buf *out, const fb_session *session, uint32_t place) {
+  const fb_fact *fact = &session->facts[place];
+  uint64_t serial = fb_place_serial(session, place);
+  const fb_ruleset *set = session->set;
+  uint32_t count = 0;
+  if (!fb_lazy_is_modified(session, fact)) {
+    S_put(out, 0);
+    return;
+  }
+  for (uint32_t port = 0; port < set->port_count; port++)
+    count += set->alphas[set->ports[port].alpha].type == fact->type &&
+             fb_port_stamp(session, port, fact->row) > serial;
+  S_put(out, count + 1);
+  for (uint32_t port = 0; count && port < set->port_count; port++) {
+    uint64_t stamp = fb_port_stamp(session, port, fact->row);
+    if (set->alphas[set->ports[port].alpha].type != fact->type || stamp <= serial) continue;
+    S_put(out, port);
+    S_put(out, stamp);
+  }
+}
+
 static bool S_put_places(fb_buf *out, fb_session *session) {
   S_put(out, session->fact_count);
   S_put(out, session->free_place);
@@ -174,6 +196,7 @@ static bool S_put_places(fb_buf *out, fb_session *session) {
     S_put(out, origin.logical != 0);
     if (!S_put_fields(out, session->memories[fact->type].facts, fact->row)) return false;
     S_put_alphas(out, session, fact);
+    S_put_stamps(out, session, place);
   }
   return true;
 }
@@ -224,14 +247,22 @@ static bool S_put_supports(fb_buf *out, const fb_session *session) {
   return good;
 }
 
-static void S_put_agenda(fb_buf *out, const fb_session *session) {
-  S_put(out, session->agenda.live);
+/* Twice the rule's number and an activation, or twice the use's and 1 and a place. */
+static void S_put_agenda(fb_buf *out, fb_session *session) {
+  S_put(out, fb_agenda_count(session));
   for (uint32_t l = 0; l < session->set->salience_count; l++) {
     const fb_agenda_level *level = &session->agenda.levels[l];
     for (size_t i = 0; i < level->count; i++) {
-      const fb_activation *a = level->items[i];
+      const fb_waiting *item = &level->items[i];
+      if (item->use != FB_RULE_NONE) {
+        S_put(out, 2 * (uint64_t)item->use + 1);
+        S_put(out, item->tick);
+        S_put(out, item->place);
+        continue;
+      }
+      const fb_activation *a = item->activation;
       if (a->dead) continue;
-      S_put(out, a->rule);
+      S_put(out, 2 * (uint64_t)a->rule);
       S_put(out, a->tick);
       for (uint32_t k = 0; k < a->count; k++) S_put(out, a->links[k].place);
     }
@@ -552,6 +583,25 @@ static void S_set_aside(S_reader *r, uint32_t place, uint64_t serial, fb_origin 
   if (!good) S_spoil(r, FB_E_NOMEM);
 }
 
+static void S_get_stamps(S_reader *r, const fb_fact *fact) {
+  fb_session *session = r->session;
+  const fb_ruleset *set = session->set;
+  uint64_t count = S_get_count(r);
+  if (!count || r->status != FB_OK) return;
+  fb_status status = r->facts_only ? FB_OK : fb_lazy_modified(session, fact);
+  while (--count && status == FB_OK && r->status == FB_OK) {
+    uint32_t port = S_get_below(r, UINT32_MAX);
+    uint64_t stamp = S_get(r);
+    if (r->facts_only || r->status != FB_OK) continue;
+    if (port >= set->port_count || set->alphas[set->ports[port].alpha].type != fact->type ||
+        stamp > session->tick)
+      status = FB_E_RULE_SNAPSHOT;
+    else
+      status = fb_lazy_stamp(session, port, fact->row, stamp);
+  }
+  if (status != FB_OK) S_spoil(r, status);
+}
+
 static void S_get_fact(S_reader *r, uint32_t place, uint32_t number, uint64_t serial,
                        fb_fact *fact) {
   fb_session *session = r->session;
@@ -576,6 +626,7 @@ static void S_get_fact(S_reader *r, uint32_t place, uint32_t number, uint64_t se
     S_set_aside(r, place, serial, origin);
   }
   S_get_alphas(r, fact->type, row);
+  S_get_stamps(r, fact);
 }
 
 /* Each free place stands in the list once at most, so that it ends. */
@@ -667,12 +718,35 @@ static void S_get_supports(S_reader *r) {
   session->tick = tick;
 }
 
+static void S_get_waiting(S_reader *r, uint32_t number, uint64_t now) {
+  fb_session *session = r->session;
+  const fb_ruleset *set = session->set;
+  uint64_t tick = S_get(r);
+  uint32_t place = S_get_below(r, session->fact_count);
+  if (number >= set->use_count || tick > now) S_spoil(r, FB_E_RULE_SNAPSHOT);
+  if (r->status != FB_OK) return;
+  const fb_rule *rule = &set->rules[set->uses[number].rule];
+  const fb_rule_condition *c = &rule->conditions[set->uses[number].condition];
+  if (c->port == FB_RULE_NONE || !place || session->facts[place].row == FB_RULE_NONE ||
+      session->facts[place].type != c->type)
+    S_spoil(r, FB_E_RULE_SNAPSHOT);
+  if (r->status != FB_OK) return;
+  fb_status status = fb_agenda_push_place(session, rule, number, place, tick);
+  if (status != FB_OK) S_spoil(r, status);
+}
+
 static void S_get_agenda(S_reader *r) {
   fb_session *session = r->session;
   const fb_ruleset *set = session->set;
   uint64_t count = S_get_count(r), tick = session->tick;
   for (uint64_t i = 0; i < count && r->status == FB_OK; i++) {
-    uint32_t number = S_get_below(r, set->rule_count);
+    uint32_t number = S_get_below(r, UINT32_MAX);
+    if (number % 2) {
+      S_get_waiting(r, number / 2, tick);
+      continue;
+    }
+    number /= 2;
+    if (number >= set->rule_count) S_spoil(r, FB_E_RULE_SNAPSHOT);
     if (r->status != FB_OK) break;
     const fb_rule *rule = &set->rules[number];
     session->tick = S_get(r);

@@ -73,10 +73,10 @@ static fb_status S_decide(fb_session *session, fb_error *err) {
   for (uint32_t i = 0; i < due; i++) session->rule_stats[session->due[i]].activations++;
   for (uint32_t i = 0; i < due && status == FB_OK; i++) {
     const fb_rule *rule = &session->set->rules[session->due[i]];
-    fb_link link = {.place = PLACE};
+    uint32_t place = PLACE;
     uint64_t max = session->options.max_firings;
     status = fb_fire_limits(session, rule, session->firing, max ? max : UINT64_MAX, err);
-    if (status == FB_OK) status = fb_fire_rule(session, rule, &link, err);
+    if (status == FB_OK) status = fb_fire_rule(session, rule, &place, err);
   }
   fb_arena_reset(&session->scratch);
   return status;

@@ -16,7 +16,7 @@ static bool S_room(fb_session *session, size_t more) {
   return true;
 }
 
-fb_status fb_why_begin(fb_session *session, const fb_rule *rule, const fb_link *links) {
+fb_status fb_why_begin(fb_session *session, const fb_rule *rule, const uint32_t *places) {
   uint32_t count = 0;
   for (uint32_t i = 0; i < rule->positive_count; i++) count += fb_slot_is_fact(rule, i);
   if (!fb_grow(&session->allocator, (void **)&session->log_starts, &session->log_start_cap,
@@ -29,8 +29,8 @@ fb_status fb_why_begin(fb_session *session, const fb_rule *rule, const fb_link *
   *words++ = count;
   for (uint32_t i = 0; i < rule->positive_count; i++) {
     if (!fb_slot_is_fact(rule, i)) continue;
-    fb_origin origin = fb_place_origin(session, links[i].place);
-    *words++ = fb_place_id(session, links[i].place);
+    fb_origin origin = fb_place_origin(session, places[i]);
+    *words++ = fb_place_id(session, places[i]);
     *words++ = origin.made_by;
     *words++ = origin.changed_by;
   }
@@ -181,7 +181,7 @@ static fb_value S_tell_bindings(S_teller *teller, const fb_rule *rule) {
     char *number =
         c->variable.len ? NULL : fb_arena_printf(teller->arena, "%u", (unsigned)slot + 1);
     fb_slice name = c->variable.len ? c->variable : fb_slice_of(number);
-    fb_value fact = S_tell_fact(teller, teller->session->firing_links[slot].place);
+    fb_value fact = S_tell_fact(teller, teller->session->firing_places[slot]);
     if (!map || !name.ptr || !fb_map_put(map, teller->arena, fb_string(name), fact, NULL))
       teller->nomem = true;
   }
