@@ -23,7 +23,7 @@ typedef struct S_match {
   const fb_rule *rule;
   const fb_rule_condition *start;
   uint32_t start_place;
-  bool stash; /* keep the tuples instead of activating them */
+  enum { S_ACTIVATE, S_STASH, S_STASH_BLOCKED } what; /* BLOCKED: tuples whose guards do not hold */
 } S_match;
 
 static fb_status S_step(const S_match *match, uint32_t depth);
@@ -160,13 +160,60 @@ static bool S_guard_finds(fb_session *session, const fb_rule *rule, const fb_rul
   return found;
 }
 
-bool fb_match_guards_hold(fb_session *session, const fb_rule *rule) {
-  for (uint32_t i = 0; rule->guarded && i < rule->condition_count; i++) {
+static bool S_group_holds(fb_session *session, const fb_rule *rule, const fb_rule_group *group,
+                          uint32_t except);
+
+/* Are there facts for the members from level `depth` on, so that all of the group holds? Recursion is bounded by the
+ * slots that a rule may have. */
+static bool S_group_finds(fb_session *session, const fb_rule *rule, const fb_rule_group *group,
+                          uint32_t except, uint32_t depth) {
+  if (depth == group->member_count) {
+    for (const fb_rule_group *inner = group->groups; inner; inner = inner->next)
+      if (!S_group_holds(session, rule, inner, except)) return false;
+    return true;
+  }
+  const fb_rule_level *level = &group->levels[depth];
+  const fb_rule_condition *c = &rule->conditions[level->condition];
+  bool skips = except && S_is_concerned(session, c), found = false;
+  fb_arena_mark mark = fb_arena_save(&session->scratch);
+  S_cursor cursor;
+  if (S_cursor_start(session, rule, level, &cursor)) {
+    for (uint32_t place; !found && (place = S_cursor_next(session, &cursor));) {
+      if (skips && place == except) continue;
+      S_bind(session, c->slot, place);
+      found =
+          S_joins_hold(session, level) && S_group_finds(session, rule, group, except, depth + 1);
+    }
+  }
+  fb_arena_rewind(&session->scratch, mark);
+  return found;
+}
+
+static bool S_group_holds(fb_session *session, const fb_rule *rule, const fb_rule_group *group,
+                          uint32_t except) {
+  bool may = true;
+  for (uint32_t i = 0; may && i < group->before_count; i++)
+    may = S_join_holds(session, group->before[i]);
+  return (may && S_group_finds(session, rule, group, except, 0)) == (group->kind == FB_WHEN_EXISTS);
+}
+
+/* `except`: a fact that conditions which this change concerns do not see; 0: none. */
+static bool S_guards_hold(fb_session *session, const fb_rule *rule, uint32_t except) {
+  if (!rule->guarded) return true;
+  for (uint32_t i = 0; i < rule->condition_count; i++) {
     const fb_rule_condition *guard = &rule->conditions[i];
     if (!fb_when_guards(guard->kind)) continue;
-    if (S_guard_finds(session, rule, guard, 0) != (guard->kind == FB_WHEN_EXISTS)) return false;
+    uint32_t unseen = except && S_is_concerned(session, guard) ? except : 0;
+    if (S_guard_finds(session, rule, guard, unseen) != (guard->kind == FB_WHEN_EXISTS))
+      return false;
   }
+  for (const fb_rule_group *group = rule->groups; group; group = group->next)
+    if (!S_group_holds(session, rule, group, except)) return false;
   return true;
+}
+
+bool fb_match_guards_hold(fb_session *session, const fb_rule *rule) {
+  return S_guards_hold(session, rule, 0);
 }
 
 /* ── Walks ── */
@@ -184,15 +231,22 @@ static fb_status S_keep_tuple(fb_session *session, const fb_rule *rule) {
 static fb_status S_complete(const S_match *match) {
   fb_session *session = match->session;
   const fb_rule *rule = match->rule;
-  if (match->stash) return S_keep_tuple(session, rule);
   bool holds = true;
-  /* An `exists` that held without this fact is no news. */
-  if (match->start && match->start->kind == FB_WHEN_EXISTS)
-    holds = !S_guard_finds(session, rule, match->start, match->start_place);
-  holds = holds && fb_match_guards_hold(session, rule);
-  fb_status status = holds ? fb_agenda_add(session, rule) : FB_OK;
-  if (match->start && fb_when_guards(match->start->kind))
-    S_bind(session, match->start->slot, match->start_place);
+  fb_status status = FB_OK;
+  if (match->what == S_STASH) return S_keep_tuple(session, rule);
+  if (match->what == S_STASH_BLOCKED) {
+    /* That a fact in a `not` blocks is certain; what one in a group does is not. */
+    if (match->start->kind != FB_WHEN_MEMBER || !S_guards_hold(session, rule, 0))
+      status = S_keep_tuple(session, rule);
+  } else {
+    /* An `exists`, or a group, that held without this fact is no news. */
+    if (match->start->kind == FB_WHEN_EXISTS)
+      holds = !S_guard_finds(session, rule, match->start, match->start_place);
+    else if (match->start->kind == FB_WHEN_MEMBER)
+      holds = !S_guards_hold(session, rule, match->start_place);
+    if (holds && S_guards_hold(session, rule, 0)) status = fb_agenda_add(session, rule);
+  }
+  if (!fb_when_binds(match->start->kind)) S_bind(session, match->start->slot, match->start_place);
   return status;
 }
 
@@ -242,10 +296,10 @@ static fb_status S_step(const S_match *match, uint32_t depth) {
   return status;
 }
 
-static fb_status S_walk(fb_session *session, uint32_t use_number, uint32_t place, bool stash) {
+static fb_status S_walk(fb_session *session, uint32_t use_number, uint32_t place, int what) {
   const fb_rule_use *use = &session->set->uses[use_number];
   const fb_rule *rule = &session->set->rules[use->rule];
-  S_match match = {session, rule, &rule->conditions[use->condition], place, stash};
+  S_match match = {session, rule, &rule->conditions[use->condition], place, what};
   S_bind(session, match.start->slot, place);
   for (uint32_t i = 0; i < match.start->start_join_count; i++)
     if (!S_join_holds(session, match.start->start_joins[i])) return FB_OK;
@@ -277,7 +331,7 @@ static fb_status S_seed(fb_session *session, uint32_t place, uint32_t matched) {
       uint32_t use = alpha->uses[u];
       const fb_rule_condition *c = S_condition(session, use);
       if (c->kind == FB_WHEN_NOT || !S_is_concerned(session, c)) continue;
-      fb_status status = c->port == FB_RULE_NONE ? S_walk(session, use, place, false)
+      fb_status status = c->port == FB_RULE_NONE ? S_walk(session, use, place, S_ACTIVATE)
                                                  : S_wait(session, c, use, place);
       if (status != FB_OK) return status;
     }
@@ -342,10 +396,10 @@ static fb_status S_stash(fb_session *session, uint32_t place, fb_condition_kind 
     for (uint32_t u = 0; u < alpha->use_count; u++) {
       uint32_t use = alpha->uses[u];
       const fb_rule_condition *c = S_condition(session, use);
-      if (c->kind != kind || !S_is_concerned(session, c) ||
+      if ((c->kind != kind && c->kind != FB_WHEN_MEMBER) || !S_is_concerned(session, c) ||
           (logical && !session->set->rules[session->set->uses[use].rule].logical))
         continue;
-      fb_status status = S_walk(session, use, place, true);
+      fb_status status = S_walk(session, use, place, logical ? S_STASH : S_STASH_BLOCKED);
       if (status != FB_OK) return status;
     }
   }

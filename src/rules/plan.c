@@ -150,22 +150,26 @@ static bool S_fill_level(fb_ruleset *set, const fb_rule *rule, uint32_t number, 
 
 /* The condition to join next: one that an index finds or that follows from what is bound, else the first in the
  * book that can be bound. */
-static uint32_t S_choose(const fb_rule *rule, uint64_t bound, const S_open *open) {
+static uint32_t S_choose(const fb_rule *rule, const uint32_t *conditions, uint32_t count,
+                         uint64_t bound, const S_open *open) {
   uint32_t first = FB_RULE_NONE;
-  for (uint32_t slot = 0; slot < rule->positive_count; slot++) {
+  for (uint32_t at = 0; at < count; at++) {
+    const fb_rule_condition *c = &rule->conditions[conditions[at]];
+    uint32_t slot = c->slot;
     if (bound >> slot & 1) continue;
-    if (!fb_slot_is_fact(rule, slot)) {
-      if (!(rule->conditions[rule->positives[slot]].needs & ~bound)) return rule->positives[slot];
+    if (fb_when_derives(c->kind)) {
+      if (!(c->needs & ~bound)) return conditions[at];
       continue;
     }
     bool side_b;
     for (uint32_t i = 0; i < open->count; i++)
-      if (S_can_probe(open->joins[i], slot, bound, &side_b)) return rule->positives[slot];
-    if (first == FB_RULE_NONE) first = rule->positives[slot];
+      if (S_can_probe(open->joins[i], slot, bound, &side_b)) return conditions[at];
+    if (first == FB_RULE_NONE) first = conditions[at];
   }
   return first;
 }
 
+/* Those of the positives, and those that a guard, or its group, has. */
 static uint32_t S_all_joins(const fb_rule *rule, const fb_rule_condition *guard,
                             const fb_rule_join **out) {
   uint32_t count = 0;
@@ -175,6 +179,9 @@ static uint32_t S_all_joins(const fb_rule *rule, const fb_rule_condition *guard,
     for (uint32_t j = 0; j < c->join_count; j++, count++)
       if (out) out[count] = c->joins[j];
   }
+  const fb_rule_group *group = guard ? guard->group : NULL;
+  for (uint32_t j = 0; group && j < group->join_count; j++, count++)
+    if (out) out[count] = group->joins[j];
   return count;
 }
 
@@ -202,7 +209,7 @@ static bool S_plan_walk(fb_ruleset *set, const fb_rule *rule, fb_rule_condition 
   uint64_t bound = fb_when_slots(start), all = (UINT64_C(1) << rule->positive_count) - 1;
   if (!S_fill_start(set, start, bound, &open)) return false;
   while (all & ~bound) {
-    uint32_t next = S_choose(rule, bound, &open);
+    uint32_t next = S_choose(rule, rule->positives, rule->positive_count, bound, &open);
     const fb_rule_condition *c = &rule->conditions[next];
     fb_rule_level *level = &start->walk[start->walk_count++];
     if (!S_fill_level(set, rule, next, bound, &open, level)) return false;
@@ -222,14 +229,46 @@ static bool S_plan_check(fb_ruleset *set, const fb_rule *rule, fb_rule_condition
   return S_fill_level(set, rule, (uint32_t)(guard - rule->conditions), bound, &open, &guard->check);
 }
 
+/* Recursion is bounded by the depth that groups may have. */
+static bool S_plan_group(fb_ruleset *set, const fb_rule *rule, fb_rule_group *group,
+                         uint64_t bound) {
+  S_open open = {0};
+  open.joins = fb_arena_alloc(&set->arena, (group->join_count + 1) * sizeof *open.joins);
+  group->before = fb_arena_alloc(&set->arena, (group->join_count + 1) * sizeof *group->before);
+  group->levels = fb_arena_zero(&set->arena, (group->member_count + 1) * sizeof *group->levels);
+  if (!open.joins || !group->before || !group->levels) return false;
+  for (uint32_t i = 0; i < group->join_count; i++)
+    if (group->joins[i]->slots & ~bound)
+      open.joins[open.count++] = group->joins[i];
+    else
+      group->before[group->before_count++] = group->joins[i];
+  for (uint32_t i = 0; i < group->member_count; i++) {
+    uint32_t next = S_choose(rule, group->members, group->member_count, bound, &open);
+    if (!S_fill_level(set, rule, next, bound, &open, &group->levels[i])) return false;
+    bound |= UINT64_C(1) << rule->conditions[next].slot;
+  }
+  for (fb_rule_group *inner = group->groups; inner; inner = inner->next)
+    if (!S_plan_group(set, rule, inner, bound)) return false;
+  return true;
+}
+
+static bool S_plan_guards(fb_ruleset *set, const fb_rule *rule) {
+  for (uint32_t i = 0; i < rule->condition_count; i++) {
+    fb_rule_condition *c = &rule->conditions[i];
+    if (fb_when_guards(c->kind) && !S_plan_check(set, rule, c)) return false;
+  }
+  uint64_t bound = (UINT64_C(1) << rule->positive_count) - 1;
+  for (fb_rule_group *group = rule->groups; group; group = group->next)
+    if (!S_plan_group(set, rule, group, bound)) return false;
+  return true;
+}
+
 static bool S_plan_walks(fb_ruleset *set) {
   for (uint32_t r = 0; r < set->rule_count; r++) {
     fb_rule *rule = &set->rules[r];
-    for (uint32_t i = 0; i < rule->condition_count && rule->info.enabled; i++) {
-      fb_rule_condition *c = &rule->conditions[i];
-      if (!S_plan_walk(set, rule, c)) return false;
-      if (fb_when_guards(c->kind) && !S_plan_check(set, rule, c)) return false;
-    }
+    for (uint32_t i = 0; i < rule->condition_count && rule->info.enabled; i++)
+      if (!S_plan_walk(set, rule, &rule->conditions[i])) return false;
+    if (rule->info.enabled && !S_plan_guards(set, rule)) return false;
   }
   return true;
 }
@@ -345,7 +384,7 @@ static void S_dump_level(const fb_ruleset *set, const fb_rule *rule, const fb_ru
 }
 
 void fb_ruleset_dump(const fb_ruleset *set, fb_buf *out) {
-  static const char *const kinds[] = {"", "not ", "exists "};
+  static const char *const kinds[] = {"", "not ", "exists ", "in a group, "};
   for (uint32_t r = 0; r < set->rule_count; r++) {
     const fb_rule *rule = &set->rules[r];
     fb_buf_printf(out, "rule %u: %.*s%s\n", (unsigned)rule->book, (int)rule->info.name.len,

@@ -3,7 +3,9 @@
  * The plan: what a rulebook becomes. Made once by the loader, read-only afterwards, shared by sessions.
  *
  *   condition   one item of `when`; binds a fact to a slot (positives 0, 1, 2 …; all `not` and `exists`
- *               share the slot after the last positive, since they are looked at one at a time)
+ *               share the slot after the last positive, since they are looked at one at a time;
+ *               members of groups have the slots from there on)
+ *   group       a `not` or `exists` of several conditions: of members, joins and groups again
  *   derived     a slot that holds no fact but a value that follows from those of other slots; what it holds has a
  *               number of its own where an activation of facts has their places (slot.c)
  *   test        a conjunct that reads one fact; belongs to an alpha
@@ -23,6 +25,8 @@
 
 #define FB_RULE_MAX_POSITIVE 31
 #define FB_RULE_SLOTS (FB_RULE_MAX_POSITIVE + 1)
+#define FB_RULE_MAX_GROUPED 28 /* facts of a group and those around it */
+#define FB_RULE_MAX_SLOTS (FB_RULE_SLOTS + FB_RULE_MAX_GROUPED)
 #define FB_RULE_NONE UINT32_MAX
 #define FB_RULE_MAX_VARIANTS 64
 
@@ -111,23 +115,43 @@ typedef struct fb_rule_level {
   uint32_t join_count;
 } fb_rule_level;
 
+/* MEMBER: a pattern in a group. */
 typedef enum fb_condition_kind {
   FB_WHEN_FACT,
   FB_WHEN_NOT,
   FB_WHEN_EXISTS,
+  FB_WHEN_MEMBER
 } fb_condition_kind;
 
 /* Does the condition bind slots that activations have? */
 static inline bool fb_when_binds(uint8_t kind) {
-  return kind != FB_WHEN_NOT && kind != FB_WHEN_EXISTS;
+  return kind != FB_WHEN_NOT && kind != FB_WHEN_EXISTS && kind != FB_WHEN_MEMBER;
 }
+/* Is it a guard of its own? */
 static inline bool fb_when_guards(uint8_t kind) {
   return kind == FB_WHEN_NOT || kind == FB_WHEN_EXISTS;
 }
-/* … and these hold no facts? */
+/* Does it bind slots that hold no facts? */
 static inline bool fb_when_derives(uint8_t kind) {
   return fb_when_binds(kind) && kind != FB_WHEN_FACT;
 }
+
+/* Holds if there are facts for all members so that all joins and groups within hold (EXISTS), or none (NOT). */
+typedef struct fb_rule_group fb_rule_group;
+struct fb_rule_group {
+  uint8_t kind; /* FB_WHEN_NOT or FB_WHEN_EXISTS */
+  const fb_node *node;
+  uint32_t *members; /* condition numbers */
+  uint32_t member_count;
+  uint32_t inner; /* first slot, after those of the positives, of the groups within */
+  fb_rule_join **joins;
+  uint32_t join_count, join_cap;
+  fb_rule_group *groups, *next; /* the first within; the next beside it */
+  fb_rule_group *parent;
+  const fb_rule_join **before; /* joins that read none of its members */
+  uint32_t before_count;
+  fb_rule_level *levels; /* one a member, in the order in which they are joined */
+};
 
 typedef struct fb_rule_condition {
   uint8_t kind;
@@ -140,14 +164,17 @@ typedef struct fb_rule_condition {
   const fb_node *node; /* its head */
   fb_rule_test *tests;
   uint32_t test_count, test_cap;
-  fb_rule_join **joins; /* of NOT and EXISTS: theirs; of FACT: those written there */
+  fb_rule_join *
+      *joins; /* of NOT and EXISTS: theirs; of FACT: those that read it last; of MEMBER: none */
   uint32_t join_count, join_cap;
   uint64_t *watched; /* bits of the fields that conditions read of this fact */
   uint32_t watched_words;
-  bool watch_all;      /* the fact is read as a whole */
-  uint64_t needs;      /* of derived slots: bits of those that they follow from, all before them */
-  uint32_t port;       /* NONE: of a rule that is not lazy, or of a guard */
-  fb_rule_level *walk; /* from a fact in this condition */
+  bool watch_all;       /* the fact is read as a whole */
+  bool used;            /* by other conditions */
+  fb_rule_group *group; /* of MEMBER */
+  uint64_t needs;       /* of derived slots: bits of those that they follow from, all before them */
+  uint32_t port;        /* NONE: of a rule that is not lazy, or of a guard */
+  fb_rule_level *walk;  /* from a fact in this condition */
   uint32_t walk_count;
   const fb_rule_join **start_joins; /* that can be told before the walk: of derived slots */
   uint32_t start_join_count;
@@ -192,12 +219,13 @@ typedef struct fb_rule {
   uint32_t condition_count;
   uint32_t *positives; /* condition numbers by slot; a condition may have several slots */
   uint32_t positive_count;
-  bool guarded; /* has `not` or `exists` */
-  bool derived; /* has slots that hold no facts */
-  bool hashed;  /* its activations are found by what their slots hold */
-  bool lazy;    /* places wait on the agenda, and are joined when their turn comes */
-  bool logical; /* asserts what is withdrawn with its reason */
-  bool no_loop; /* what its own firing changes does not activate it */
+  bool guarded;          /* has `not` or `exists`, of a pattern or a group */
+  fb_rule_group *groups; /* the first of those that are in no other */
+  bool derived;          /* has slots that hold no facts */
+  bool hashed;           /* its activations are found by what their slots hold */
+  bool lazy;             /* places wait on the agenda, and are joined when their turn comes */
+  bool logical;          /* asserts what is withdrawn with its reason */
+  bool no_loop;          /* what its own firing changes does not activate it */
   fb_rule_action *actions;
   uint32_t action_count;
   uint32_t value_count; /* templates that a firing evaluates */
@@ -332,9 +360,11 @@ typedef struct fb_rule_loader {
   fb_cel_env *env;
   bool declares; /* has `facts:` */
   bool nomem;
-  fb_rule *rule;            /* being loaded */
-  uint64_t slots_used;      /* by conditions of others and actions: bits of this rule's slots */
-  const fb_node **asserted; /* type names that actions assert */
+  fb_rule *rule;                               /* being loaded */
+  uint64_t slots_used;                         /* by actions: bits of this rule's slots */
+  uint32_t item_count;                         /* conditions and tests of the rule */
+  fb_rule_condition *scope[FB_RULE_MAX_SLOTS]; /* what is bound to each slot of the environment */
+  const fb_node **asserted;                    /* type names that actions assert */
   size_t asserted_count, asserted_cap;
 } fb_rule_loader;
 

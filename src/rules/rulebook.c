@@ -201,7 +201,7 @@ static void S_warn_unused(fb_rule_loader *loader, const fb_rule *rule) {
   for (uint32_t i = 0; i < rule->condition_count; i++) {
     const fb_rule_condition *c = &rule->conditions[i];
     bool own = c->test_count || c->join_count;
-    if (!c->variable.len || own) continue;
+    if (!c->variable.len || own || c->used) continue;
     if (c->kind == FB_WHEN_FACT && (loader->slots_used >> c->slot & 1)) continue;
     fb_doc_fail(loader->doc, c->node, loader->warnings, FB_E_RULE_UNUSED,
                 "leave out `as …` if that is meant", "nothing uses the variable `%.*s`",
@@ -314,8 +314,7 @@ static void S_load_variants(fb_rule_loader *loader, const fb_node *node, fb_tabl
     loader->rule->number = set->rule_count++;
     loader->rule->book = set->book_count;
     S_load_rule(loader, node, variant ? NULL : names, variant);
-    if (count == 1) break;
-    S_tell_unbound(loader->errors, errors, when);
+    if (count > 1) S_tell_unbound(loader->errors, errors, when);
     S_tell_once(loader->errors, errors);
     S_tell_once(loader->warnings, warnings);
   }

@@ -74,7 +74,7 @@ static fb_status S_init_state(fb_session *session) {
       !session->matched || !session->due || !session->rule_stats || !session->values ||
       !session->rows)
     return FB_E_NOMEM;
-  for (int i = 0; i < FB_RULE_SLOTS; i++) session->slots[i] = fb_absent();
+  for (int i = 0; i < FB_RULE_MAX_SLOTS; i++) session->slots[i] = fb_absent();
   return fb_agenda_init(session);
 }
 

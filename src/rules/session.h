@@ -197,8 +197,8 @@ struct fb_session {
   fb_truth truth;
   uint32_t *stash; /* tuples a `not` may set free: rule, then its places */
   size_t stash_count, stash_cap;
-  fb_value slots[FB_RULE_SLOTS]; /* what expressions see */
-  uint32_t places[FB_RULE_SLOTS];
+  fb_value slots[FB_RULE_MAX_SLOTS]; /* what expressions see */
+  uint32_t places[FB_RULE_MAX_SLOTS];
   fb_arena scratch;       /* of expressions in conditions */
   fb_arena firing_arena;  /* of a firing's values */
   fb_cel_context context; /* over scratch */

@@ -15,7 +15,7 @@ enum {
 /* ── Which rulebooks ── */
 
 static const char *S_reason(const fb_rule *rule) {
-  if (rule->guarded) return "has a `not` or an `exists`";
+  if (rule->guarded) return "has a `not`, an `exists` or a `forall`";
   if (rule->positive_count > 1) return "joins facts";
   for (uint32_t i = 0; i < rule->action_count; i++)
     if (rule->actions[i].kind != FB_THEN_EMIT && rule->actions[i].kind != FB_THEN_LOG)

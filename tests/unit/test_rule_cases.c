@@ -200,9 +200,9 @@ static bool S_compare(const S_case *c, S_section section) {
   while (want.len && want.ptr[want.len - 1] == '\n') want.len--;
   while (have.len && have.ptr[have.len - 1] == '\n') have.len--;
   if (fb_slice_equal(want, have)) return true;
-  print_error("%s:%u: %.*s: %s differ\n--- expected\n%.*s\n--- %s\n%.*s\n", c->file, c->line,
-              (int)c->name.len, c->name.ptr, S_names[section], (int)want.len,
-              want.ptr ? want.ptr : "", S_names[section], (int)have.len, have.ptr);
+  fprintf(stderr, "%s:%u: %.*s: %s differ\n--- expected\n%.*s\n--- %s\n%.*s\n", c->file, c->line,
+          (int)c->name.len, c->name.ptr, S_names[section], (int)want.len, want.ptr ? want.ptr : "",
+          S_names[section], (int)have.len, have.ptr);
   return false;
 }
 

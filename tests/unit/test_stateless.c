@@ -216,14 +216,15 @@ static void test_who_needs_a_session(void **state) {
   (void)state;
   static const struct {
     const char *when, *then, *error;
-  } cases[] = {{"[a as x, b as y]", "[{emit: d}]",
-                "rule `r` joins facts: it needs a session that holds them"},
-               {"[not a]", "[{emit: d}]",
-                "rule `r` has a `not` or an `exists`: it needs a session that holds them"},
-               {"[a as x]", "[{emit: d}, {retract: x}]",
-                "rule `r` changes facts: it needs a session that holds them"},
-               {"[a as x]", "[{halt: true}]",
-                "rule `r` halts the session: it needs a session that holds them"}};
+  } cases[] = {
+      {"[a as x, b as y]", "[{emit: d}]",
+       "rule `r` joins facts: it needs a session that holds them"},
+      {"[not a]", "[{emit: d}]",
+       "rule `r` has a `not`, an `exists` or a `forall`: it needs a session that holds them"},
+      {"[a as x]", "[{emit: d}, {retract: x}]",
+       "rule `r` changes facts: it needs a session that holds them"},
+      {"[a as x]", "[{halt: true}]",
+       "rule `r` halts the session: it needs a session that holds them"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char text[400];
     snprintf(text, sizeof text,

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Conditions while they are loaded: what head.c, branch.c, expression.c and condition.c share. */
+#ifndef FB_RULES_CONDITION_H
+#define FB_RULES_CONDITION_H
+
+#include "rules/plan.h"
+
+#define FB_RULE_FORMS                                                                                    \
+  "a condition is `type as x: expression`, `not type as x: …`, `exists type as x: …`, `test: …`, " \
+  "or a list in `not:`, `exists:`, `forall:` or `any:`"
+
+enum { FB_RULE_GROUP_DEPTH = 8, FB_RULE_MAX_CONDITIONS = 1000 };
+
+typedef struct fb_rule_item fb_rule_item;
+
+typedef struct fb_rule_items {
+  fb_rule_item *first, *last;
+  uint32_t count;
+} fb_rule_items;
+
+/* One condition as it is written, branches chosen. Lives in the ruleset's arena. */
+struct fb_rule_item {
+  fb_rule_item *next;
+  const fb_node *key, *value; /* value NULL: no expression */
+  fb_slice type, variable;
+  uint8_t kind; /* of a pattern or a group: FB_WHEN_… */
+  bool test;
+  bool grouped;        /* a NOT or EXISTS of `items` */
+  fb_rule_items items; /* in which patterns are positive */
+  fb_rule_condition *condition;
+  fb_rule_group *group;
+};
+
+/* head.c */
+bool fb_rule_is_variable(fb_slice text);
+/* Of the form [not | exists] type [as variable]. */
+bool fb_rule_split_head(fb_slice text, fb_rule_item *item);
+/* A pattern or a test; reports what is neither. */
+bool fb_rule_parse_item(fb_rule_loader *loader, const fb_node *node, fb_rule_item *item);
+
+/* branch.c: the conditions of one choice of branches. False: there are none that could be loaded. */
+bool fb_rule_choose_branches(fb_rule_loader *loader, const fb_node *when, uint32_t variant,
+                             fb_rule_items *out);
+
+/* expression.c: takes the conjuncts of an expression of `own` (a pattern; NULL: of a test) within `group` (NULL: none)
+ * apart, into tests and joins. */
+void fb_rule_take(fb_rule_loader *loader, fb_rule_condition *own, fb_rule_group *group,
+                  const fb_cel_expr *expr, const fb_ast *ast, const fb_node *node);
+#endif
