@@ -411,6 +411,56 @@ typedef struct fb_bulkhead_stats {
 } fb_bulkhead_stats;
 FB_API fb_bulkhead_stats fb_bulkhead_statistics(const fb_bulkhead *bulkhead);
 
+/* ── Hedging ─────────────────────────────────────────────────────────────────────────────────── */
+
+/* A call that may be made twice without harm is sent again when it takes longer than most, and the first good answer
+ * counts. One fb_hedge for each service that is called; thread-safe, lock-free. */
+typedef struct fb_hedge fb_hedge;
+
+typedef struct fb_hedge_config {
+  int64_t
+      delay; /* a copy is sent after so long without an answer; with a percentile: until it is known; 0: none is */
+  double percentile; /* of the latencies seen lately, between 0 and 1, instead of `delay`; 0: off */
+  int64_t least, most;     /* bounds of the percentile's delay; most 0: none */
+  uint32_t copies;         /* besides the first, ≤ 16, each a delay after the one before; 0: 1 */
+  uint32_t minimum;        /* latencies that make a percentile; 0: 100 */
+  fb_retry_budget *budget; /* a copy takes a token, a good answer puts some back; nullable */
+} fb_hedge_config;
+
+/* After the 95th percentile, 100 ms until it is known; one copy. */
+FB_API fb_hedge_config fb_hedge_config_default(void);
+/* FB_E_USAGE, FB_E_NOMEM. Nothing is allocated later. */
+FB_API fb_status fb_hedge_new(const fb_hedge_config *config, const fb_allocator *allocator,
+                              fb_hedge **ret_hedge, fb_error *err);
+/* When no call of it is under way. */
+FB_API void fb_hedge_free(fb_hedge *hedge);
+
+/* One call with its copies. Belongs to one thread at a time; needs no release. */
+typedef struct fb_hedge_call {
+  fb_hedge *hedge;
+  int64_t last;    /* when the last copy was sent */
+  uint32_t copies; /* sent besides the first */
+  bool over;       /* no more are to be sent */
+} fb_hedge_call;
+
+/* The first copy, number 0, is sent now. */
+FB_API void fb_hedge_begin(fb_hedge_call *call, fb_hedge *hedge, int64_t now);
+/* How long to wait for an answer before fb_hedge_send is asked; FB_NEVER: there will be no further copy. */
+FB_API int64_t fb_hedge_left(const fb_hedge_call *call, int64_t now);
+/* True: send another copy now, number call->copies. False: it is not time, or the budget is spent. */
+FB_API bool fb_hedge_send(fb_hedge_call *call, int64_t now);
+/* An answer that counts has come, or all copies have failed: the others are to be cancelled. `latency` of copy
+ * number `copy` since it was sent. */
+FB_API void fb_hedge_end(fb_hedge_call *call, uint32_t copy, fb_result result, int64_t latency);
+
+typedef struct fb_hedge_stats {
+  uint64_t calls, copies; /* begun; sent besides the first */
+  uint64_t denied;        /* copies that the budget did not allow */
+  uint64_t won;           /* calls that a copy answered first */
+  int64_t delay;          /* now; FB_NEVER: not known yet */
+} fb_hedge_stats;
+FB_API fb_hedge_stats fb_hedge_statistics(const fb_hedge *hedge);
+
 #ifdef __cplusplus
 }
 #endif
