@@ -9,6 +9,7 @@
 #define FLYBALL_MISSION_H
 
 #include <flyball/cel.h>
+#include <flyball/store.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -277,6 +278,10 @@ typedef struct fb_mission_run_options {
   fb_cel_zone *zone;         /* as in fb_cel_context */
   void *zone_context;
   uint64_t hash_seed; /* of tables that hold what programs say; drawn by the caller */
+  /* Where the run is recorded; NULL: nowhere. One that has events is gone on with: steps whose end it knows are
+   * not run again. */
+  fb_journal *journal;
+  const char *scope; /* of a sub-mission: the way to it, "fix.3/"; NULL: "" */
   void (*on_event)(void *context, const fb_mission_event *event); /* may be NULL */
   void *context;
 } fb_mission_run_options;

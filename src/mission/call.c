@@ -2,7 +2,7 @@
  *
  * One call of a step's tool, from its first expression to its end.
  */
-#include "mission/run.h"
+#include "mission/record.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -43,7 +43,7 @@ static void S_free(fb_active *active) {
   fb_pool_put(&run->pool, active);
 }
 
-static void S_end(fb_active *active) {
+void fb_run_end_call(fb_active *active) {
   fb_run_call_done(active);
   S_free(active);
 }
@@ -52,7 +52,7 @@ static void S_end(fb_active *active) {
 static void S_end_and_pump(void *user) {
   fb_active *active = user;
   fb_mission_run *run = active->run;
-  S_end(active);
+  fb_run_end_call(active);
   fb_run_pump(run);
 }
 
@@ -122,9 +122,9 @@ static void S_exited(void *user, const fb_process_end *how) {
   S_end_and_pump(active);
 }
 
-static fb_status S_start_process(fb_active *active) {
-  fb_mission_run *run = active->run;
-  const fb_step *step = &run->mission->steps[active->step];
+/* All that is evaluated for a process is evaluated here: the start may come later. */
+static fb_status S_prepare_process(fb_active *active) {
+  const fb_step *step = &active->run->mission->steps[active->step];
   fb_process_spec *process = &active->call.process;
   fb_step_scope *scope = &active->call.scope;
   fb_slice dir;
@@ -137,10 +137,15 @@ static fb_status S_start_process(fb_active *active) {
     if (!status) process->dir = fb_arena_text(&active->arena, dir);
     if (!status && !process->dir) status = fb_fail(&active->error, FB_E_NOMEM, "out of memory");
   }
-  if (status) return status;
+  return status;
+}
+
+static fb_status S_start_process(fb_active *active) {
+  fb_mission_run *run = active->run;
+  const fb_step *step = &run->mission->steps[active->step];
   fb_error err = {0};
-  status =
-      run->world->start(run->world->context, process, S_exited, active, &active->process, &err);
+  fb_status status = run->world->start(run->world->context, &active->call.process, S_exited, active,
+                                       &active->process, &err);
   if (status == FB_E_STEP_SPAWN) { /* the place is the argv in the document */
     fb_mission_fail(run->mission, step->action, &active->error, status, "%s", err.text);
     fb_error_hint(&active->error, "%s", err.hint);
@@ -174,6 +179,7 @@ static fb_status S_prepare(fb_active *active) {
   active->call.scope = fb_run_scope(run, &active->arena);
   fb_status status = S_label(active);
   if (!status) status = step->tool->prepare(step->tool_plan, &active->call, &active->error);
+  if (!status && step->tool->process) status = S_prepare_process(active);
   return status;
 }
 
@@ -193,8 +199,30 @@ static fb_status S_item_condition(fb_active *active, bool *ret_skip) {
   return status;
 }
 
+static void S_not_started(fb_active *active, fb_status status) {
+  active->status = status;
+  if (active->error.code == FB_OK) fb_fail(&active->error, status, "it cannot be started");
+  fb_run_end_call(active);
+}
+
+void fb_run_launch(fb_active *active) {
+  fb_mission_run *run = active->run;
+  const fb_step *step = &run->mission->steps[active->step];
+  int64_t at = active->started;
+  fb_status status;
+  /* From here on the work may be under way on another thread: `active` is its own. */
+  if (step->tool->process)
+    status = S_start_process(active);
+  else
+    status = run->world->work(run->world->context, fb_active_work, S_end_and_pump, active);
+  if (status)
+    S_not_started(active, status);
+  else if (step->timeout)
+    active->timer =
+        run->world->timer_start(run->world->context, at + step->timeout, S_timed_out, active);
+}
+
 void fb_run_call(fb_mission_run *run, uint32_t step_number, uint32_t item) {
-  const fb_step *step = &run->mission->steps[step_number];
   fb_active *active = S_new(run, step_number, item);
   if (!active) {
     /* No memory for a call: a call on the stack that failed before it began. */
@@ -209,6 +237,10 @@ void fb_run_call(fb_mission_run *run, uint32_t step_number, uint32_t item) {
   }
   bool skip;
   fb_run_set_item(run, &run->steps[step_number], item);
+  if (run->recorder && fb_record_replay(active)) {
+    fb_run_end_call(active);
+    return;
+  }
   active->status = S_item_condition(active, &skip);
   if (skip) {
     S_free(active);
@@ -217,18 +249,10 @@ void fb_run_call(fb_mission_run *run, uint32_t step_number, uint32_t item) {
   }
   fb_status status = active->status;
   if (!status) status = S_prepare(active);
-  /* From here on the work may be under way on another thread: `active` is its own. */
-  if (!status && step->tool->process)
-    status = S_start_process(active);
-  else if (!status)
-    status = run->world->work(run->world->context, fb_active_work, S_end_and_pump, active);
-  if (status) {
-    active->status = status;
-    if (active->error.code == FB_OK) fb_fail(&active->error, status, "it cannot be started");
-    S_end(active);
-    return;
-  }
-  if (step->timeout)
-    active->timer = run->world->timer_start(run->world->context, active->started + step->timeout,
-                                            S_timed_out, active);
+  if (status)
+    S_not_started(active, status);
+  else if (run->recorder)
+    fb_record_intent(active);
+  else
+    fb_run_launch(active);
 }

@@ -184,6 +184,7 @@ void fb_load_step(fb_mission_loader *loader, const fb_node *node, uint32_t numbe
     specs[K_COUNT + i] = (fb_key_spec){loader->tools.items[i]->key, 0, false};
   fb_doc_keys(loader->doc, node, "a step", specs, K_COUNT + loader->tools.count, nodes,
               loader->errors);
+  step->node = node;
   if (node->kind != FB_MAP) return;
   loader->step = number;
   loader->need_count = 0;

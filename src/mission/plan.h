@@ -71,7 +71,7 @@ typedef struct fb_input {
 
 typedef struct fb_step {
   fb_slice id, description;
-  const fb_node *id_node;
+  const fb_node *node, *id_node;
   const fb_tool *tool;
   void *tool_plan;
   const fb_node *action;

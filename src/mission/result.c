@@ -204,17 +204,20 @@ static fb_status S_judge_exit(fb_active *active) {
                          "exit code %d%s%s", active->exit_code, colon, words);
 }
 
+/* Without `parse` the output is the text, without the newlines at its end. */
+static void S_trimmed_output(fb_active *active) {
+  fb_slice text = fb_value_text(active->out);
+  while (text.len && text.ptr[text.len - 1] == '\n') text.len--;
+  active->call.output = fb_text_or_bytes(text);
+}
+
 static fb_status S_after_process(fb_active *active) {
   const fb_step *step = &active->run->mission->steps[active->step];
   fb_status status = FB_OK;
   if (step->referenced) status = S_read_streams(active);
   if (!status) status = S_judge_exit(active);
   if (step->parse && !status) return S_parse_whole(active, (fb_parse)step->parse);
-  if (!step->parse && step->referenced && active->out.kind != FB_ABSENT) {
-    fb_slice text = fb_value_text(active->out);
-    while (text.len && text.ptr[text.len - 1] == '\n') text.len--;
-    active->call.output = fb_text_or_bytes(text);
-  }
+  if (!step->parse && step->referenced && active->out.kind != FB_ABSENT) S_trimmed_output(active);
   return status;
 }
 
@@ -225,4 +228,14 @@ void fb_active_work(void *user) {
     active->status = S_after_process(active);
   else
     active->status = step->tool->work(step->tool_plan, &active->call, &active->error);
+}
+
+fb_status fb_active_reread(fb_active *active) {
+  const fb_step *step = &active->run->mission->steps[active->step];
+  if (!step->referenced || !step->tool->process) return FB_OK;
+  fb_status status = S_read_streams(active);
+  if (status || active->replayed_status != FB_STEP_OK) return status;
+  if (step->parse) return S_parse_whole(active, (fb_parse)step->parse);
+  S_trimmed_output(active);
+  return FB_OK;
 }

@@ -2,7 +2,7 @@
  *
  * A run: made, started, looked at. What happens in between is in schedule.c.
  */
-#include "mission/run.h"
+#include "mission/record.h"
 
 enum { EVALUATION_STEPS = 10000000 };
 
@@ -59,6 +59,7 @@ void fb_mission_run_start(fb_mission_run *run) {
   const fb_mission *mission = run->mission;
   if (run->started || run->status != FB_MISSION_GOING) return;
   run->started = fb_run_now(run);
+  if (run->recorder) fb_record_run_started(run);
   fb_mission_event event = {.kind = FB_MISSION_EVENT_RUN_STARTED, .exit_code = -1};
   fb_run_emit(run, &event);
   if (mission->limits.timeout)
@@ -189,6 +190,7 @@ fb_status fb_mission_run_new(const fb_mission *mission, const fb_world *world,
   fb_status status = S_allocate(run) ? S_inputs(run, errors) : S_no_memory(errors);
   if (!status) {
     status = fb_run_env(run, &err);
+    if (!status && run->options.journal) status = fb_record_new(run, &err);
     if (status) fb_errors_add(errors, &err);
   }
   if (status)
@@ -204,6 +206,7 @@ void fb_mission_run_free(fb_mission_run *run) {
     if (run->steps[i].has_arena) fb_arena_release(&run->steps[i].arena);
   run->cel.arena = &run->scratch; /* the one that lives; the context's memory is of its allocator */
   fb_cel_context_release(&run->cel);
+  fb_record_free(run);
   fb_pool_release(&run->pool);
   fb_arena_release(&run->scratch);
   fb_arena_release(&run->arena);

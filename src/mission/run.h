@@ -54,6 +54,12 @@ struct fb_active {
   fb_process *process; /* while it runs */
   fb_timer *timer;
   bool timed_out, cancelled, killed;
+  bool not_begun; /* ended while it waited for the journal */
+  bool replayed;  /* its end comes from the journal */
+  fb_step_status replayed_status;
+  int64_t replayed_duration;
+  uint32_t attempt;     /* from 1; with a journal */
+  fb_active *next_held; /* waits for the journal */
   int64_t started;
   int exit_code, signal;
   const char *out_path, *err_path; /* in the arena */
@@ -62,6 +68,8 @@ struct fb_active {
   fb_status status;
   fb_error error;
 };
+
+typedef struct fb_recorder fb_recorder; /* record.h */
 
 struct fb_mission_run {
   const fb_mission *mission;
@@ -84,11 +92,13 @@ struct fb_mission_run {
   fb_timer *timer;
   fb_mission_status status;
   fb_mission_status ending; /* GOING: not ending; else what it will be */
+  fb_mission_status final;  /* its status, once nothing is left to do */
   bool failed;              /* a step failed that was not allowed to */
   bool pumping;
   int64_t started, duration;
   fb_value outputs;
   fb_error *error;
+  fb_recorder *recorder; /* NULL: no journal */
 };
 
 /* What `steps.ID` becomes. */
@@ -137,11 +147,19 @@ void fb_run_set_item(fb_mission_run *run, const fb_step_run *state, uint32_t num
 
 /* call.c: starts one call. FB_OK: it is on its way, fb_run_call_done will be called. Else it ended at once. */
 void fb_run_call(fb_mission_run *run, uint32_t step, uint32_t item);
+/* Starts what was prepared; a call that cannot be started has ended. */
+void fb_run_launch(fb_active *active);
+/* Frees a call whose end was taken. */
+void fb_run_end_call(fb_active *active);
 void fb_run_call_cancel(fb_active *active, bool now);
 /* verdict.c: a call has ended; takes what it needs from `active`, which is freed afterwards. */
 void fb_run_call_done(fb_active *active);
 /* An item (or a step without items) whose condition is false. */
 void fb_run_item_skipped(fb_mission_run *run, uint32_t step, uint32_t item);
+/* Begins no more steps, lets end what runs; the run then fails with this error. */
+void fb_run_wind_down(fb_mission_run *run, const fb_error *err);
+/* The last thing of all: tells that the run is finished. */
+void fb_run_finished(fb_mission_run *run);
 /* Starts what can be started, ends the run when nothing is left. */
 void fb_run_pump(fb_mission_run *run);
 
@@ -153,5 +171,7 @@ fb_status fb_run_call_env(fb_active *active, fb_error *err);
 fb_status fb_result_value(const fb_result *result, fb_arena *arena, fb_value *ret_value);
 /* Reads and parses what a process wrote, or runs the tool; `user` is the fb_active. Any thread. */
 void fb_active_work(void *user);
+/* What the kept output of a call says, once more (replay). */
+fb_status fb_active_reread(fb_active *active);
 
 #endif

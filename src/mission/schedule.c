@@ -2,7 +2,7 @@
  *
  * The scheduler: which step is next, what its end means for the others, and when all is over.
  */
-#include "mission/run.h"
+#include "mission/record.h"
 
 void fb_run_enqueue(fb_mission_run *run, uint32_t step) {
   fb_step_run *state = &run->steps[step];
@@ -108,6 +108,7 @@ void fb_run_final_without_call(fb_mission_run *run, uint32_t number, fb_step_sta
                       .exit_code = -1,
                       .error = err,
                       .items = run->steps[number].items};
+  if (run->recorder) fb_record_settled(run, number, &result);
   fb_run_final(run, number, &result);
 }
 
@@ -164,6 +165,7 @@ static void S_running(fb_mission_run *run, uint32_t number) {
   fb_step_run *state = &run->steps[number];
   state->status = FB_STEP_RUNNING;
   state->started = fb_run_now(run);
+  if (run->recorder && fb_record_knows(run, number)) return;
   fb_mission_event event = {.kind = FB_MISSION_EVENT_STEP_STARTED,
                             .step = number,
                             .status = FB_STEP_RUNNING,
@@ -178,6 +180,7 @@ static void S_begin(fb_mission_run *run, uint32_t number) {
     if (fb_items_may_start(run, number)) fb_items_start(run, number);
     return;
   }
+  if (run->recorder && fb_record_replay_settled(run, number)) return;
   if (state->bad_need) {
     S_skip_for_need(run, number, state->bad_need - 1);
     return;
@@ -233,9 +236,14 @@ static void S_finish(fb_mission_run *run) {
   run->timer = NULL;
   S_outputs(run);
   run->duration = fb_run_now(run) - run->started;
-  run->status = run->ending != FB_MISSION_GOING ? run->ending
-                : run->failed                   ? FB_MISSION_FAILED
-                                                : FB_MISSION_OK;
+  run->final = run->ending != FB_MISSION_GOING ? run->ending
+               : run->failed                   ? FB_MISSION_FAILED
+                                               : FB_MISSION_OK;
+  if (!run->recorder || !fb_record_finish(run)) fb_run_finished(run);
+}
+
+void fb_run_finished(fb_mission_run *run) {
+  run->status = run->final;
   fb_mission_event event = {.kind = FB_MISSION_EVENT_RUN_FINISHED,
                             .duration = run->duration,
                             .exit_code = -1,
@@ -250,26 +258,35 @@ void fb_run_pump(fb_mission_run *run) {
          run->ending == FB_MISSION_GOING)
     S_begin(run, S_dequeue(run));
   run->pumping = false;
-  if (run->open == 0 && run->active_count == 0) S_finish(run);
+  bool over = run->open == 0 && run->active_count == 0;
+  if (run->recorder && fb_record_pump(run, over)) return;
+  if (over) S_finish(run);
 }
 
-/* Everything that has not begun is cancelled at once; what runs is told to end. */
-void fb_run_end_all(fb_mission_run *run, fb_mission_status ending, bool now) {
-  if (run->ending == FB_MISSION_GOING) {
-    fb_error err = {0};
-    fb_fail(&err, FB_E_MISSION_CANCELLED, "cancelled before it began");
-    run->ending = ending;
-    for (uint32_t i = 0; i < run->mission->step_count; i++) {
-      if (run->steps[i].status == FB_STEP_PENDING)
-        fb_run_final_without_call(run, i, FB_STEP_CANCELLED, NULL);
-      else if (run->steps[i].items && !fb_run_is_final(&run->steps[i]))
-        run->steps[i].items->stop = true;
-    }
-    for (uint32_t i = 0; i < run->mission->step_count; i++)
-      if (run->steps[i].status == FB_STEP_RUNNING && run->steps[i].items) fb_items_end(run, i);
+/* Everything that has not begun is cancelled at once. */
+static void S_begin_no_more(fb_mission_run *run, fb_mission_status ending) {
+  if (run->ending != FB_MISSION_GOING) return;
+  run->ending = ending;
+  for (uint32_t i = 0; i < run->mission->step_count; i++) {
+    if (run->steps[i].status == FB_STEP_PENDING)
+      fb_run_final_without_call(run, i, FB_STEP_CANCELLED, NULL);
+    else if (run->steps[i].items && !fb_run_is_final(&run->steps[i]))
+      run->steps[i].items->stop = true;
   }
+  for (uint32_t i = 0; i < run->mission->step_count; i++)
+    if (run->steps[i].status == FB_STEP_RUNNING && run->steps[i].items) fb_items_end(run, i);
+}
+
+void fb_run_end_all(fb_mission_run *run, fb_mission_status ending, bool now) {
+  S_begin_no_more(run, ending);
   for (fb_active *active = run->actives; active; active = active->next)
     fb_run_call_cancel(active, now);
+}
+
+void fb_run_wind_down(fb_mission_run *run, const fb_error *err) {
+  if (!run->error) run->error = fb_run_keep_error(run, err);
+  run->failed = true;
+  S_begin_no_more(run, FB_MISSION_FAILED);
 }
 
 void fb_mission_run_cancel(fb_mission_run *run, bool now) {

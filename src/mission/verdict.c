@@ -2,12 +2,13 @@
  *
  * The end of a call: how it went, and what of it is kept.
  */
-#include "mission/run.h"
+#include "mission/record.h"
 
 #include <stdio.h>
 
 static fb_step_status S_judge(fb_active *active) {
   const fb_step *step = &active->run->mission->steps[active->step];
+  if (active->replayed) return active->replayed_status;
   if (active->timed_out) {
     char text[FB_TIME_TEXT_MAX + 1];
     size_t length = fb_duration_format(step->timeout, text);
@@ -46,12 +47,15 @@ void fb_run_call_done(fb_active *active) {
                       .signal = active->signal,
                       .duration = fb_run_now(run) - active->started};
   if (result.status != FB_STEP_OK) result.error = &active->error;
+  if (active->replayed) result.duration = active->replayed_duration;
+  if (run->recorder && !active->replayed) fb_record_result(active, &result);
   if (state->items) {
     state->items->running--;
     fb_items_final(run, number, active->item, &result);
     fb_items_after(run, number);
     return;
   }
+  if (active->replayed) state->started = fb_run_now(run) - active->replayed_duration;
   S_keep_texts(run, state, active);
   if (step->referenced) { /* the result stays where it is */
     state->arena = active->arena;
