@@ -445,12 +445,12 @@ static fb_status S_stash_supports(fb_session *session, uint32_t place, fb_condit
   return session->truth.supports ? S_stash(session, place, kind, true) : FB_OK;
 }
 
-/* Takes from facts the reasons that do not hold any more. */
-static void S_break(fb_session *session, size_t from) {
+/* Takes from facts the reasons that do not hold any more; `except`: as S_guards_hold has it. */
+static void S_break(fb_session *session, size_t from, uint32_t except) {
   for (size_t at = from; at < session->stash_count;) {
     const fb_rule *rule = S_unstash(session, &at);
     fb_activation *kept = fb_agenda_find(session, rule);
-    if (kept && kept->fired && !fb_match_guards_hold(session, rule)) fb_agenda_kill(session, kept);
+    if (kept && kept->fired && !S_guards_hold(session, rule, except)) fb_agenda_kill(session, kept);
   }
   session->stash_count = from;
 }
@@ -485,7 +485,7 @@ fb_status fb_match_insert(fb_session *session, uint32_t place) {
   if (status == FB_OK) status = fb_agenda_settle(session);
   session->capped = false;
   if (status == FB_OK) {
-    S_break(session, 0);
+    S_break(session, 0, 0);
     return FB_OK;
   }
   fb_agenda_unsettle(session);
@@ -500,9 +500,10 @@ fb_status fb_match_remove(fb_session *session, uint32_t place) {
   fb_status status = S_stash(session, place, FB_WHEN_NOT, false);
   size_t blocked = session->stash_count;
   if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_EXISTS);
+  /* Before it leaves: an alpha may be shared with conditions that this change does not concern. */
+  if (status == FB_OK) S_break(session, blocked, place);
   S_kill(session, place);
   S_leave(session, place);
-  if (status == FB_OK) S_break(session, blocked);
   if (status == FB_OK) status = S_free_stashed(session, 0);
   if (status == FB_OK) status = fb_agenda_settle(session);
   return status;
@@ -547,9 +548,10 @@ fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *f
   status = S_stash(session, place, FB_WHEN_NOT, false);
   size_t blocked = session->stash_count;
   if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_EXISTS);
+  /* Before it leaves: an alpha may be shared with conditions that this change does not concern. */
+  if (status == FB_OK) S_break(session, blocked, place);
   S_kill(session, place);
   S_leave(session, place);
-  if (status == FB_OK) S_break(session, blocked);
   for (uint32_t i = 0; i < count && status == FB_OK; i++)
     status = fb_facts_set(memory->facts, fact->row, fields[i], values[i], err);
   if (status == FB_OK) status = fb_lazy_modified(session, fact);
@@ -558,7 +560,7 @@ fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *f
   if (status == FB_OK) status = S_free_stashed(session, 0);
   if (status == FB_OK) status = fb_agenda_settle(session);
   if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_NOT);
-  if (status == FB_OK) S_break(session, blocked);
+  if (status == FB_OK) S_break(session, blocked, 0);
   return status;
 }
 

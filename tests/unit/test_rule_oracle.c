@@ -16,7 +16,8 @@ enum {
   TYPES = 3,
   FIELDS = 5,
   CONDITIONS = 4,
-  VARIABLES = 8,
+  PATTERNS = 2,   /* of a group */
+  VARIABLES = 32, /* of positives, then of guards, then of groups: 6 for each condition */
   RULES = 40,
   FEW_RULES = 5,
   FACTS = 400,
@@ -30,12 +31,31 @@ enum { ID, X, Y, S, F };
 
 typedef enum S_kind { FACT, NOT, EXISTS, TEST } S_kind;
 
+/* Of a group; `other`: the same variable may be bound to a fact of this instead (an `any`). */
+typedef struct S_pattern {
+  int type, variable;
+  char text[400];
+  fb_cel_program *program;
+  unsigned watched;
+  struct S_pattern *other;
+} S_pattern;
+
+typedef struct S_group {
+  S_kind kind; /* NOT, EXISTS */
+  int pattern_count;
+  S_pattern patterns[PATTERNS];
+  char test[400];
+  fb_cel_program *program; /* of the test; NULL: none */
+  struct S_group *inner;   /* NULL: none */
+} S_group;
+
 typedef struct S_condition {
   S_kind kind;
   int type, variable;
   char text[400];
   fb_cel_program *program; /* NULL: no expression */
   unsigned watched;        /* fields that conditions of the rule read of this variable */
+  S_group *group;          /* of NOT and EXISTS; NULL: of one fact */
 } S_condition;
 
 typedef struct S_action {
@@ -96,9 +116,10 @@ typedef struct S_world {
   int firings, firing_book; /* -1: none fires */
   fb_buf book, log, engine_log;
   bool declared, full;
-  bool many;     /* rules, most with more constants than joins */
-  bool mixed;    /* fields and constants of all kinds */
-  bool overflow; /* more matches than the simple matcher has room for: no comparison */
+  bool many;               /* rules, most with more constants than joins */
+  bool mixed;              /* fields and constants of all kinds */
+  int seen[6], seen_count; /* variables of groups that the next conjunct may read */
+  bool overflow;           /* more matches than the simple matcher has room for: no comparison */
 } S_world;
 
 static uint32_t S_below(S_world *w, uint32_t bound) {
@@ -109,12 +130,24 @@ static uint32_t S_below(S_world *w, uint32_t bound) {
 
 static int S_any_variable(S_world *w, const S_rule *rule, int own) {
   if (own >= 0 && S_below(w, 2)) return own;
-  int count = rule->positive_count;
+  int count = rule->positive_count + w->seen_count;
   if (own >= 0 && count == 0) return own;
-  return count ? (int)S_below(w, (uint32_t)count) : own;
+  int at = count ? (int)S_below(w, (uint32_t)count) : 0;
+  return !count ? own : at < rule->positive_count ? at : w->seen[at - rule->positive_count];
+}
+
+static void S_watch_group(S_group *group, int variable, int field) {
+  for (; group; group = group->inner)
+    for (int i = 0; i < group->pattern_count; i++)
+      if (group->patterns[i].variable == variable) {
+        group->patterns[i].watched |= 1u << field;
+        if (group->patterns[i].other) group->patterns[i].other->watched |= 1u << field;
+      }
 }
 
 static void S_watch(S_rule *rule, int variable, int field) {
+  for (int i = 0; i < rule->condition_count; i++)
+    S_watch_group(rule->conditions[i].group, variable, field);
   for (int i = 0; i < rule->condition_count; i++)
     if (rule->conditions[i].kind != TEST && rule->conditions[i].variable == variable)
       rule->conditions[i].watched |= 1u << field;
@@ -204,6 +237,62 @@ static fb_cel_program *S_compile(S_world *w, const char *text) {
   return program;
 }
 
+static void S_conjuncts(S_world *w, S_rule *rule, int own, uint32_t count, char *text, size_t size,
+                        fb_cel_program **program) {
+  fb_buf out;
+  fb_buf_init(&out, NULL, 0);
+  for (uint32_t i = 0; i < count; i++) {
+    if (i) fb_buf_text(&out, " && ");
+    S_conjunct(w, rule, own, &out);
+  }
+  snprintf(text, size, "%s", out.ptr ? out.ptr : "");
+  *program = count ? S_compile(w, text) : NULL;
+  fb_buf_release(&out);
+}
+
+/* What conjuncts read is noted later, by S_rewatch. */
+static S_group *S_make_group(S_world *w, S_rule *rule, S_kind kind, int variable, int depth) {
+  S_group *group = calloc(1, sizeof *group);
+  int seen = w->seen_count;
+  group->kind = kind;
+  group->pattern_count = 1 + (int)S_below(w, PATTERNS);
+  for (int i = 0; i < group->pattern_count; i++) {
+    S_pattern *p = &group->patterns[i];
+    for (int branch = 0; branch < 2; branch++) {
+      *p = (S_pattern){.type = (int)S_below(w, TYPES), .variable = variable + i};
+      S_conjuncts(w, rule, p->variable, S_below(w, 3), p->text, sizeof p->text, &p->program);
+      if (branch || S_below(w, 6)) break;
+      p = p->other = calloc(1, sizeof *p);
+    }
+    w->seen[w->seen_count++] = variable + i;
+  }
+  if (S_below(w, 4) == 0)
+    S_conjuncts(w, rule, -1, 1, group->test, sizeof group->test, &group->program);
+  if (depth < 3 && S_below(w, 2))
+    group->inner = S_make_group(w, rule, S_below(w, 3) ? NOT : EXISTS,
+                                variable + group->pattern_count, depth + 1);
+  w->seen_count = seen;
+  return group;
+}
+
+static void S_free_group(S_group *group) {
+  for (S_group *inner; group; group = inner) {
+    inner = group->inner;
+    for (int i = 0; i < group->pattern_count; i++) {
+      fb_cel_program_free(group->patterns[i].program);
+      if (group->patterns[i].other) fb_cel_program_free(group->patterns[i].other->program);
+      free(group->patterns[i].other);
+    }
+    fb_cel_program_free(group->program);
+    free(group);
+  }
+}
+
+static void S_free_condition(S_condition *c) {
+  fb_cel_program_free(c->program);
+  S_free_group(c->group);
+}
+
 static void S_make_condition(S_world *w, S_rule *rule) {
   S_condition *c = &rule->conditions[rule->condition_count];
   uint32_t dice = S_below(w, 8);
@@ -219,17 +308,13 @@ static void S_make_condition(S_world *w, S_rule *rule) {
                 : c->kind == TEST ? -1
                                   : CONDITIONS + rule->condition_count;
   rule->condition_count++;
-  if (c->kind == FACT) rule->positive_count++;
-  fb_buf text;
-  fb_buf_init(&text, NULL, 0);
-  uint32_t count = c->kind == TEST ? 1 : S_below(w, 4);
-  for (uint32_t i = 0; i < count; i++) {
-    if (i) fb_buf_text(&text, " && ");
-    S_conjunct(w, rule, c->variable, &text);
+  if ((c->kind == NOT || c->kind == EXISTS) && S_below(w, 3) == 0) {
+    c->group = S_make_group(w, rule, c->kind, 8 + 6 * (rule->condition_count - 1), 1);
+    return;
   }
-  snprintf(c->text, sizeof c->text, "%s", text.ptr ? text.ptr : "");
-  if (count) c->program = S_compile(w, c->text);
-  fb_buf_release(&text);
+  if (c->kind == FACT) rule->positive_count++;
+  S_conjuncts(w, rule, c->variable, c->kind == TEST ? 1 : S_below(w, 4), c->text, sizeof c->text,
+              &c->program);
 }
 
 static void S_make_action(S_world *w, S_rule *rule) {
@@ -266,21 +351,72 @@ static void S_make_branch(S_world *w, S_rule *rule, S_rule *copy) {
       rule->any = at;
       return;
     }
-    fb_cel_program_free(start.conditions[at].program);
+    S_free_condition(&start.conditions[at]);
+  }
+}
+
+static void S_watch_text(S_rule *rule, const char *text) {
+  for (const char *at = text; *at; at++) {
+    if (at[0] != 'v') continue;
+    char *end;
+    int variable = (int)strtol(at + 1, &end, 10);
+    for (int f = X; *end == '.' && f < FIELDS; f++)
+      if (S_field_names[f][0] == end[1]) S_watch(rule, variable, f);
   }
 }
 
 static void S_rewatch(S_rule *rule) {
   for (int i = 0; i < rule->condition_count; i++) rule->conditions[i].watched = 0;
-  for (int i = 0; i < rule->condition_count; i++)
-    for (const char *at = rule->conditions[i].text; *at; at++)
-      for (int f = X; at[0] == 'v' && at[2] == '.' && f < FIELDS; f++)
-        if (S_field_names[f][0] == at[3]) S_watch(rule, at[1] - '0', f);
+  for (int i = 0; i < rule->condition_count; i++) {
+    S_watch_text(rule, rule->conditions[i].text);
+    for (S_group *group = rule->conditions[i].group; group; group = group->inner) {
+      S_watch_text(rule, group->test);
+      for (int k = 0; k < group->pattern_count; k++) {
+        S_watch_text(rule, group->patterns[k].text);
+        if (group->patterns[k].other) S_watch_text(rule, group->patterns[k].other->text);
+      }
+    }
+  }
+}
+
+static void S_write_pattern(S_world *w, const S_pattern *p) {
+  fb_buf_printf(&w->book, "%s as v%d", S_type_names[p->type], p->variable);
+  if (p->text[0]) fb_buf_printf(&w->book, ": \"%s\"", p->text);
+}
+
+/* In YAML's flow style, as `forall` where it may be. */
+static void S_write_group(S_world *w, const S_group *group) {
+  const S_group *inner = group->inner;
+  bool forall = group->kind == NOT && inner && inner->kind == NOT && group->pattern_count == 1 &&
+                !group->program && !group->patterns[0].other;
+  fb_buf_printf(&w->book, "%s: [", forall ? "forall" : group->kind == NOT ? "not" : "exists");
+  for (const S_group *at = group; at; at = forall && at != inner ? inner : NULL) {
+    if (at == inner) fb_buf_text(&w->book, ", ");
+    for (int i = 0; i < at->pattern_count; i++) {
+      if (i) fb_buf_text(&w->book, ", ");
+      if (at->patterns[i].other) fb_buf_text(&w->book, "any: [");
+      S_write_pattern(w, &at->patterns[i]);
+      if (!at->patterns[i].other) continue;
+      fb_buf_text(&w->book, ", ");
+      S_write_pattern(w, at->patterns[i].other);
+      fb_buf_text(&w->book, "]");
+    }
+    if (at->test[0]) fb_buf_printf(&w->book, ", test: \"%s\"", at->test);
+    if (at->inner && !(forall && at == group)) {
+      fb_buf_text(&w->book, ", ");
+      S_write_group(w, at->inner);
+    }
+  }
+  fb_buf_text(&w->book, "]");
 }
 
 static void S_write_condition(S_world *w, const S_condition *c, const char *indent) {
   static const char *const heads[] = {"", "not ", "exists "};
-  if (c->kind == TEST)
+  if (c->group) {
+    fb_buf_printf(&w->book, "%s- ", indent);
+    S_write_group(w, c->group);
+    fb_buf_text(&w->book, "\n");
+  } else if (c->kind == TEST)
     fb_buf_printf(&w->book, "%s- test: \"%s\"\n", indent, c->text);
   else if (c->text[0])
     fb_buf_printf(&w->book, "%s- %s%s as v%d: \"%s\"\n", indent, heads[c->kind],
@@ -356,11 +492,11 @@ static void S_make_book(S_world *w) {
     if (S_below(w, 4) == 0) {
       S_make_branch(w, rule, rule + 1);
       if (rule->any >= 0) {
-        S_rewatch(rule);
-        S_rewatch(rule + 1);
         rule[1].number = w->rule_count++;
       }
     }
+    S_rewatch(rule);
+    if (rule->any >= 0) S_rewatch(rule + 1);
     S_write_rule(w, rule);
   }
 }
@@ -373,8 +509,8 @@ typedef struct S_view {
       changed; /* … is not seen by conditions that read one of these fields; 0: everything is seen */
 } S_view;
 
-static bool S_sees(const S_view *view, const S_condition *c, int fact) {
-  return view->absent != fact || !(c->watched & view->changed);
+static bool S_sees(const S_view *view, unsigned watched, int fact) {
+  return view->absent != fact || !(watched & view->changed);
 }
 
 static bool S_true(S_world *w, const fb_cel_program *program, const fb_value *slots) {
@@ -388,14 +524,46 @@ static bool S_true(S_world *w, const fb_cel_program *program, const fb_value *sl
   return holds;
 }
 
+static bool S_fits(S_world *w, const S_pattern *p, int f, fb_value *slots, const S_view *view) {
+  if (!w->facts[f].alive || w->facts[f].type != p->type || !S_sees(view, p->watched, f))
+    return false;
+  slots[p->variable] = fb_map_value(&w->facts[f].map);
+  return S_true(w, p->program, slots);
+}
+
+static bool S_group_holds(S_world *w, const S_group *group, fb_value *slots, const S_view *view);
+
+static bool S_group_finds(S_world *w, const S_group *group, int at, fb_value *slots,
+                          const S_view *view) {
+  if (at == PATTERNS || at == group->pattern_count)
+    return S_true(w, group->program, slots) &&
+           (!group->inner || S_group_holds(w, group->inner, slots, view));
+  const S_pattern *p = &group->patterns[at];
+  bool found = false;
+  for (int f = 0; f < w->fact_count && !found; f++)
+    found = (S_fits(w, p, f, slots, view) || (p->other && S_fits(w, p->other, f, slots, view))) &&
+            S_group_finds(w, group, at + 1, slots, view);
+  slots[p->variable] = fb_absent();
+  return found;
+}
+
+static bool S_group_holds(S_world *w, const S_group *group, fb_value *slots, const S_view *view) {
+  return S_group_finds(w, group, 0, slots, view) == (group->kind == EXISTS);
+}
+
 static bool S_guards(S_world *w, const S_rule *rule, fb_value *slots, const S_view *view) {
   for (int i = 0; i < rule->condition_count; i++) {
     const S_condition *c = &rule->conditions[i];
     if (c->kind == TEST && !S_true(w, c->program, slots)) return false;
     if (c->kind != NOT && c->kind != EXISTS) continue;
+    if (c->group) {
+      if (!S_group_holds(w, c->group, slots, view)) return false;
+      continue;
+    }
     bool found = false;
     for (int f = 0; f < w->fact_count && !found; f++) {
-      if (!w->facts[f].alive || w->facts[f].type != c->type || !S_sees(view, c, f)) continue;
+      if (!w->facts[f].alive || w->facts[f].type != c->type || !S_sees(view, c->watched, f))
+        continue;
       slots[c->variable] = fb_map_value(&w->facts[f].map);
       found = S_true(w, c->program, slots);
     }
@@ -418,7 +586,7 @@ static void S_match(S_world *w, const S_rule *rule, int condition, int *facts, f
   }
   const S_condition *c = &rule->conditions[condition];
   for (int f = 0; f < w->fact_count; f++) {
-    if (!w->facts[f].alive || w->facts[f].type != c->type || !S_sees(view, c, f)) continue;
+    if (!w->facts[f].alive || w->facts[f].type != c->type || !S_sees(view, c->watched, f)) continue;
     facts[c->variable] = f;
     slots[c->variable] = fb_map_value(&w->facts[f].map);
     if (S_true(w, c->program, slots)) S_match(w, rule, condition + 1, facts, slots, view, out);
@@ -818,11 +986,11 @@ static bool S_round(uint64_t seed, bool show) {
             w->book.ptr, w->log.ptr, w->engine_log.ptr);
   for (int r = 0; r < w->rule_count; r++) {
     if (w->rules[r].any == -2) { /* the rest is that of the rule before */
-      fb_cel_program_free(w->rules[r].conditions[w->rules[r - 1].any].program);
+      S_free_condition(&w->rules[r].conditions[w->rules[r - 1].any]);
       continue;
     }
     for (int i = 0; i < w->rules[r].condition_count; i++)
-      fb_cel_program_free(w->rules[r].conditions[i].program);
+      S_free_condition(&w->rules[r].conditions[i]);
     for (int i = 0; i < 2; i++) fb_cel_program_free(w->rules[r].actions[i].program);
   }
   for (int i = 0; i < 3; i++) free(all[i]->items);
