@@ -99,7 +99,8 @@ static int64_t S_percentile(fb_hedge *hedge) {
 static void S_fade(fb_hedge *hedge) {
   for (uint32_t i = 0; i < BUCKETS; i++) {
     uint32_t count = atomic_load_explicit(&hedge->buckets[i], memory_order_relaxed);
-    if (count) atomic_fetch_sub_explicit(&hedge->buckets[i], count - count / 2, memory_order_relaxed);
+    if (count)
+      atomic_fetch_sub_explicit(&hedge->buckets[i], count - count / 2, memory_order_relaxed);
   }
 }
 

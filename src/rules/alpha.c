@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tests of single facts; alpha memories and their indexes. */
+ * Tests of single facts; alpha memories. */
 #include "data/facts_internal.h"
 #include "rules/session.h"
 
@@ -224,81 +224,6 @@ uint32_t fb_alpha_candidates(fb_session *session, uint32_t type, uint32_t row) {
 
 /* ── Memories ── */
 
-static bool S_index_rehash(fb_session *session, fb_index_memory *index, uint32_t heads) {
-  uint32_t *fresh = fb_alloc_zero(&session->allocator, (size_t)heads * sizeof *fresh);
-  if (!fresh) return false;
-  for (uint32_t i = 0; i < index->head_count; i++)
-    for (uint32_t at = index->heads[i], next; at; at = next) {
-      uint32_t *head = &fresh[index->hash[at - 1] & (heads - 1)];
-      next = index->next[at - 1];
-      index->next[at - 1] = *head;
-      index->prev[at - 1] = 0;
-      if (*head) index->prev[*head - 1] = at;
-      *head = at;
-    }
-  fb_free(&session->allocator, index->heads, (size_t)index->head_count * sizeof *fresh);
-  index->heads = fresh;
-  index->head_count = heads;
-  return true;
-}
-
-static bool S_index_room(fb_session *session, fb_index_memory *index, uint32_t row) {
-  if (row >= index->rows) {
-    size_t rows = index->rows * 2 > (size_t)row + 64 ? index->rows * 2 : (size_t)row + 64;
-    uint32_t **arrays[] = {&index->next, &index->prev, &index->hash};
-    uint32_t *grown[3];
-    for (int i = 0; i < 3; i++) {
-      grown[i] = fb_alloc(&session->allocator, rows * sizeof(uint32_t));
-      if (grown[i]) continue;
-      while (i--) fb_free(&session->allocator, grown[i], rows * sizeof(uint32_t));
-      return false;
-    }
-    for (int i = 0; i < 3; i++) {
-      if (index->rows) memcpy(grown[i], *arrays[i], index->rows * sizeof(uint32_t));
-      fb_free(&session->allocator, *arrays[i], index->rows * sizeof(uint32_t));
-      *arrays[i] = grown[i];
-    }
-    index->rows = rows;
-  }
-  if (index->count < index->head_count) return true;
-  return S_index_rehash(session, index, index->head_count ? index->head_count * 2 : 64);
-}
-
-/* A row whose field equals nothing (absent, NaN) is in no chain; whether it is one is asked of the key, both
- * coming and going. */
-static bool S_index_insert(fb_session *session, uint32_t number, const fb_facts *facts,
-                           uint32_t row) {
-  fb_index_memory *index = &session->indexes[number];
-  fb_rule_key key = fb_rule_key_of(fb_facts_cell(facts, row, session->set->indexes[number].field),
-                                   session->symbols);
-  if (key.tag == FB_KEY_NONE) return true;
-  if (!S_index_room(session, index, row)) return false;
-  uint32_t hash = (uint32_t)fb_rule_key_hash(key);
-  uint32_t *head = &index->heads[hash & (index->head_count - 1)];
-  index->hash[row] = hash;
-  index->prev[row] = 0;
-  index->next[row] = *head;
-  if (*head) index->prev[*head - 1] = row + 1;
-  *head = row + 1;
-  index->count++;
-  return true;
-}
-
-static void S_index_remove(fb_session *session, uint32_t number, const fb_facts *facts,
-                           uint32_t row) {
-  fb_index_memory *index = &session->indexes[number];
-  fb_rule_key key = fb_rule_key_of(fb_facts_cell(facts, row, session->set->indexes[number].field),
-                                   session->symbols);
-  if (key.tag == FB_KEY_NONE) return;
-  uint32_t next = index->next[row], prev = index->prev[row];
-  if (prev)
-    index->next[prev - 1] = next;
-  else
-    index->heads[index->hash[row] & (index->head_count - 1)] = next;
-  if (next) index->prev[next - 1] = prev;
-  index->count--;
-}
-
 static bool S_alpha_room(fb_session *session, fb_alpha_memory *memory, uint32_t row) {
   if (row / 64 < memory->words) return true;
   size_t words = memory->words * 2 > row / 64 + 8 ? memory->words * 2 : row / 64 + 8;
@@ -314,11 +239,10 @@ static bool S_alpha_room(fb_session *session, fb_alpha_memory *memory, uint32_t 
 bool fb_alpha_insert(fb_session *session, uint32_t number, uint32_t row) {
   const fb_rule_alpha *alpha = &session->set->alphas[number];
   fb_alpha_memory *memory = &session->alphas[number];
-  const fb_facts *facts = session->memories[alpha->type].facts;
   if (!S_alpha_room(session, memory, row)) return false;
   for (uint32_t i = 0; i < alpha->index_count; i++) {
-    if (S_index_insert(session, alpha->indexes[i], facts, row)) continue;
-    while (i--) S_index_remove(session, alpha->indexes[i], facts, row);
+    if (fb_index_insert(session, alpha->indexes[i], row)) continue;
+    while (i--) fb_index_remove(session, alpha->indexes[i], row);
     return false;
   }
   memory->bits[row / 64] |= UINT64_C(1) << row % 64;
@@ -329,9 +253,8 @@ bool fb_alpha_insert(fb_session *session, uint32_t number, uint32_t row) {
 void fb_alpha_remove(fb_session *session, uint32_t number, uint32_t row) {
   const fb_rule_alpha *alpha = &session->set->alphas[number];
   fb_alpha_memory *memory = &session->alphas[number];
-  const fb_facts *facts = session->memories[alpha->type].facts;
   for (uint32_t i = 0; i < alpha->index_count; i++)
-    S_index_remove(session, alpha->indexes[i], facts, row);
+    fb_index_remove(session, alpha->indexes[i], row);
   memory->bits[row / 64] &= ~(UINT64_C(1) << row % 64);
   memory->count--;
 }

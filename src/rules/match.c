@@ -7,8 +7,7 @@
  * goes) makes activations anew: the tuples that the fact blocked are stashed before the change and
  * looked at after it. `exists` is the mirror image.
  */
-#include "data/facts_internal.h"
-#include "rules/session.h"
+#include "rules/join.h"
 
 /* Does this change make the fact new to the condition? */
 static bool S_is_concerned(const fb_session *session, const fb_rule_condition *c) {
@@ -28,132 +27,19 @@ typedef struct S_match {
 
 static fb_status S_step(const S_match *match, uint32_t depth);
 
-static void S_bind(fb_session *session, uint32_t slot, uint32_t place) {
-  session->places[slot] = place;
-  session->slots[slot] = fb_place_value(session, place);
-}
-
-/* ── Joins ── */
-
-static fb_value S_field(const fb_session *session, uint32_t slot, uint32_t field) {
-  fb_value fact = session->slots[slot];
-  return fb_facts_cell(fact.as.facts, fact.len, field);
-}
-
-static bool S_join_holds(fb_session *session, const fb_rule_join *join) {
-  if (join->program)
-    return fb_session_holds(session, join->program, join->rule, &join->place, NULL);
-  bool failed = false;
-  fb_value a = S_field(session, join->slot_a, join->field_a),
-           b = S_field(session, join->slot_b, join->field_b);
-  bool holds = fb_test_values(join->op, a, b, &failed);
-  if (failed) {
-    fb_error err;
-    fb_fail(&err, FB_E_CEL_NO_OVERLOAD, "no such overload: %s and %s have no order",
-            fb_kind_name(a.kind), fb_kind_name(b.kind));
-    fb_session_report(session, join->rule, &join->place, &err);
-  }
-  return holds;
-}
-
-static bool S_joins_hold(fb_session *session, const fb_rule_level *level) {
-  for (uint32_t i = 0; i < level->join_count; i++)
-    if (!S_join_holds(session, level->joins[i])) return false;
-  return true;
-}
-
-/* What the index is to be asked for; FB_ABSENT: nothing can fit. */
-static fb_value S_probe_key(fb_session *session, const fb_rule_level *level) {
-  const fb_rule_join *join = level->probe;
-  if (level->probe_b) return S_field(session, join->slot_a, join->field_a);
-  if (!join->key_only) return S_field(session, join->slot_b, join->field_b);
-  fb_value value;
-  fb_error err;
-  session->context.steps = session->options.max_steps ? session->options.max_steps : 10000000;
-  if (fb_cel_eval(join->key, session->slots, &session->context, &value, &err) == FB_OK)
-    return value;
-  fb_session_report(session, join->rule, &join->place, &err);
-  return fb_absent();
-}
-
-/* Goes through the rows that a level may bind. `value` lives in scratch until the cursor is done. */
-typedef struct S_cursor {
-  const fb_rule_alpha *alpha;
-  const fb_facts *facts;
-  const uint32_t *places;
-  const fb_index_memory *index; /* NULL: bits */
-  uint32_t field;
-  fb_value value;
-  fb_rule_key key;
-  uint32_t hash, at; /* at: chain link, or next row */
-  const fb_alpha_memory *bits;
-} S_cursor;
-
-static bool S_cursor_start(fb_session *session, const fb_rule *rule, const fb_rule_level *level,
-                           S_cursor *cursor) {
-  const fb_rule_condition *c = &rule->conditions[level->condition];
-  *cursor =
-      (S_cursor){.alpha = &session->set->alphas[c->alpha], .bits = &session->alphas[c->alpha]};
-  if (!cursor->bits->count) return false;
-  cursor->facts = session->memories[c->type].facts;
-  cursor->places = session->memories[c->type].places;
-  if (level->index == FB_RULE_NONE) return true;
-  cursor->index = &session->indexes[level->index];
-  cursor->field = session->set->indexes[level->index].field;
-  cursor->value = S_probe_key(session, level);
-  cursor->key = fb_rule_key_of(cursor->value, session->symbols);
-  if (cursor->key.tag == FB_KEY_NONE || cursor->key.tag == FB_KEY_UNKNOWN_TEXT ||
-      !cursor->index->head_count)
-    return false;
-  cursor->hash = (uint32_t)fb_rule_key_hash(cursor->key);
-  cursor->at = cursor->index->heads[cursor->hash & (cursor->index->head_count - 1)];
-  return true;
-}
-
-static bool S_same_key(fb_session *session, const S_cursor *cursor, uint32_t row) {
-  fb_value value = fb_facts_cell(cursor->facts, row, cursor->field);
-  if (cursor->key.tag == FB_KEY_HASHED) return fb_value_equal(value, cursor->value);
-  return fb_rule_key_equal(fb_rule_key_of(value, session->symbols), cursor->key);
-}
-
-/* The place of the next row, 0 at the end. */
-static uint32_t S_cursor_next(fb_session *session, S_cursor *cursor) {
-  if (cursor->index) {
-    while (cursor->at) {
-      uint32_t row = cursor->at - 1;
-      cursor->at = cursor->index->next[row];
-      session->stats.candidates++;
-      if (cursor->index->hash[row] == cursor->hash && S_same_key(session, cursor, row))
-        return cursor->places[row];
-    }
-    return 0;
-  }
-  for (size_t word = cursor->at / 64; word < cursor->bits->words; word++) {
-    uint64_t bits = cursor->bits->bits[word];
-    if (word == cursor->at / 64) bits &= ~UINT64_C(0) << cursor->at % 64;
-    if (!bits) continue;
-    uint32_t row = (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(bits);
-    cursor->at = row + 1;
-    session->stats.candidates++;
-    return cursor->places[row];
-  }
-  cursor->at = (uint32_t)(cursor->bits->words * 64);
-  return 0;
-}
-
 /* ── Guards ── */
 
 /* Is there a fact, other than `except`, that satisfies the guard's condition for what is bound? */
 static bool S_guard_finds(fb_session *session, const fb_rule *rule, const fb_rule_condition *guard,
                           uint32_t except) {
-  S_cursor cursor;
+  fb_cursor cursor;
   fb_arena_mark mark = fb_arena_save(&session->scratch);
   bool found = false;
-  if (S_cursor_start(session, rule, &guard->check, &cursor)) {
-    for (uint32_t place; !found && (place = S_cursor_next(session, &cursor));) {
+  if (fb_cursor_start(session, rule, &guard->check, &cursor)) {
+    for (uint32_t place; !found && (place = fb_cursor_next(session, &cursor));) {
       if (place == except) continue;
-      S_bind(session, guard->slot, place);
-      found = S_joins_hold(session, &guard->check);
+      fb_join_bind(session, guard->slot, place);
+      found = fb_join_fits(session, &guard->check, &cursor);
     }
   }
   fb_arena_rewind(&session->scratch, mark);
@@ -176,13 +62,13 @@ static bool S_group_finds(fb_session *session, const fb_rule *rule, const fb_rul
   const fb_rule_condition *c = &rule->conditions[level->condition];
   bool skips = except && S_is_concerned(session, c), found = false;
   fb_arena_mark mark = fb_arena_save(&session->scratch);
-  S_cursor cursor;
-  if (S_cursor_start(session, rule, level, &cursor)) {
-    for (uint32_t place; !found && (place = S_cursor_next(session, &cursor));) {
+  fb_cursor cursor;
+  if (fb_cursor_start(session, rule, level, &cursor)) {
+    for (uint32_t place; !found && (place = fb_cursor_next(session, &cursor));) {
       if (skips && place == except) continue;
-      S_bind(session, c->slot, place);
-      found =
-          S_joins_hold(session, level) && S_group_finds(session, rule, group, except, depth + 1);
+      fb_join_bind(session, c->slot, place);
+      found = fb_join_fits(session, level, &cursor) &&
+              S_group_finds(session, rule, group, except, depth + 1);
     }
   }
   fb_arena_rewind(&session->scratch, mark);
@@ -193,7 +79,7 @@ static bool S_group_holds(fb_session *session, const fb_rule *rule, const fb_rul
                           uint32_t except) {
   bool may = true;
   for (uint32_t i = 0; may && i < group->before_count; i++)
-    may = S_join_holds(session, group->before[i]);
+    may = fb_join_tell(session, group->before[i]);
   return (may && S_group_finds(session, rule, group, except, 0)) == (group->kind == FB_WHEN_EXISTS);
 }
 
@@ -246,20 +132,21 @@ static fb_status S_complete(const S_match *match) {
       holds = !S_guards_hold(session, rule, match->start_place);
     if (holds && S_guards_hold(session, rule, 0)) status = fb_agenda_add(session, rule);
   }
-  if (!fb_when_binds(match->start->kind)) S_bind(session, match->start->slot, match->start_place);
+  if (!fb_when_binds(match->start->kind))
+    fb_join_bind(session, match->start->slot, match->start_place);
   return status;
 }
 
 static fb_status S_visit(const S_match *match, uint32_t depth, const fb_rule_level *level,
-                         S_cursor *cursor) {
+                         fb_cursor *cursor) {
   fb_session *session = match->session;
   const fb_rule_condition *c = &match->rule->conditions[level->condition];
   bool other = level->other && S_is_concerned(session, c);
-  for (uint32_t place; (place = S_cursor_next(session, cursor));) {
+  for (uint32_t place; (place = fb_cursor_next(session, cursor));) {
     if (session->stats.candidates > session->candidates_end) return FB_E_RULE_LIMIT;
     if (other && place == match->start_place) continue;
-    S_bind(session, c->slot, place);
-    if (!S_joins_hold(session, level)) continue;
+    fb_join_bind(session, c->slot, place);
+    if (!fb_join_fits(session, level, cursor)) continue;
     fb_status status = S_step(match, depth + 1);
     if (status != FB_OK) return status;
   }
@@ -270,12 +157,13 @@ static fb_status S_visit(const S_match *match, uint32_t depth, const fb_rule_lev
 static fb_status S_derive(const S_match *match, uint32_t depth, const fb_rule_level *level) {
   fb_session *session = match->session;
   uint32_t slot = match->rule->conditions[level->condition].slot, number = 0;
+  const fb_cursor none = {0};
   for (;;) {
     fb_status status = fb_slot_next(session, match->rule, slot, &number);
     if (status != FB_OK || !number) return status;
     if (++session->stats.candidates > session->candidates_end) return FB_E_RULE_LIMIT;
     fb_slot_bind(session, match->rule, slot, number);
-    if (S_joins_hold(session, level)) status = S_step(match, depth + 1);
+    if (fb_join_fits(session, level, &none)) status = S_step(match, depth + 1);
     if (status != FB_OK) return status;
   }
 }
@@ -286,11 +174,11 @@ static fb_status S_step(const S_match *match, uint32_t depth) {
   const fb_rule_level *level = &match->start->walk[depth];
   fb_session *session = match->session;
   fb_arena_mark mark = fb_arena_save(&session->scratch);
-  S_cursor cursor;
+  fb_cursor cursor;
   fb_status status = FB_OK;
   if (fb_when_derives(match->rule->conditions[level->condition].kind))
     status = S_derive(match, depth, level);
-  else if (S_cursor_start(session, match->rule, level, &cursor))
+  else if (fb_cursor_start(session, match->rule, level, &cursor))
     status = S_visit(match, depth, level, &cursor);
   fb_arena_rewind(&session->scratch, mark);
   return status;
@@ -300,9 +188,9 @@ static fb_status S_walk(fb_session *session, uint32_t use_number, uint32_t place
   const fb_rule_use *use = &session->set->uses[use_number];
   const fb_rule *rule = &session->set->rules[use->rule];
   S_match match = {session, rule, &rule->conditions[use->condition], place, what};
-  S_bind(session, match.start->slot, place);
+  fb_join_bind(session, match.start->slot, place);
   for (uint32_t i = 0; i < match.start->start_join_count; i++)
-    if (!S_join_holds(session, match.start->start_joins[i])) return FB_OK;
+    if (!fb_join_tell(session, match.start->start_joins[i])) return FB_OK;
   return S_step(&match, 0);
 }
 
@@ -414,7 +302,7 @@ static bool S_tuple_stands(fb_session *session, const fb_rule *rule) {
     next = slot + c->slot_count;
     if (!fb_slot_stands(session, rule, slot, session->places[slot])) return false;
     for (uint32_t i = 0; i < c->join_count; i++)
-      if (!S_join_holds(session, c->joins[i])) return false;
+      if (!fb_join_tell(session, c->joins[i])) return false;
   }
   return true;
 }

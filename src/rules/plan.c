@@ -85,21 +85,35 @@ static bool S_plan_alphas(fb_ruleset *set) {
 
 /* ── Walks ── */
 
-static bool S_index_of(fb_ruleset *set, uint32_t alpha_number, uint32_t field, uint32_t *ret) {
+static bool S_same_fields(const fb_rule_index *index, const uint32_t *fields, uint32_t count) {
+  return index->field_count == count &&
+         (!count || !memcmp(index->fields, fields, count * sizeof *fields));
+}
+
+/* The index of the fields that the level's probes read, in their order. */
+static bool S_index_of(fb_ruleset *set, uint32_t alpha_number, fb_rule_level *level) {
   fb_rule_alpha *alpha = &set->alphas[alpha_number];
+  uint32_t fields[FB_RULE_INDEX_FIELDS], count = level->probe_count;
+  for (uint32_t i = 0; i < count; i++) {
+    const fb_rule_probe *probe = &level->probes[i];
+    fields[i] = probe->side_b ? probe->join->field_b : probe->join->field_a;
+  }
   for (uint32_t i = 0; i < alpha->index_count; i++)
-    if (set->indexes[alpha->indexes[i]].field == field) {
-      *ret = alpha->indexes[i];
+    if (S_same_fields(&set->indexes[alpha->indexes[i]], fields, count)) {
+      level->index = alpha->indexes[i];
       return true;
     }
-  if (!fb_rule_push(set, (void **)&set->indexes, &set->index_cap, set->index_count,
+  uint32_t *kept = fb_arena_zero(&set->arena, (count + 1) * sizeof *fields);
+  if (!kept ||
+      !fb_rule_push(set, (void **)&set->indexes, &set->index_cap, set->index_count,
                     sizeof *set->indexes) ||
       !fb_rule_push(set, (void **)&alpha->indexes, &alpha->index_cap, alpha->index_count,
                     sizeof *alpha->indexes))
     return false;
-  set->indexes[set->index_count] = (fb_rule_index){alpha_number, field};
-  alpha->indexes[alpha->index_count++] = set->index_count;
-  *ret = set->index_count++;
+  if (count) memcpy(kept, fields, count * sizeof *fields);
+  set->indexes[set->index_count] =
+      (fb_rule_index){.alpha = alpha_number, .fields = kept, .field_count = count};
+  alpha->indexes[alpha->index_count++] = level->index = set->index_count++;
   return true;
 }
 
@@ -120,32 +134,48 @@ static bool S_can_probe(const fb_rule_join *join, uint32_t slot, uint64_t bound,
   return !join->key_only && join->slot_b == slot && (bound >> join->slot_a & 1);
 }
 
+/* Takes the join as a probe of the level, in the order of fields; false: it is none, or the field has one. */
+static bool S_take_probe(fb_rule_level *level, const fb_rule_condition *condition, uint64_t bound,
+                         const fb_rule_join *join) {
+  fb_rule_probe probe = {.join = join};
+  uint32_t at = level->probe_count;
+  if (fb_when_derives(condition->kind) || at == FB_RULE_INDEX_FIELDS ||
+      !S_can_probe(join, condition->slot, bound, &probe.side_b))
+    return false;
+  uint32_t field = probe.side_b ? join->field_b : join->field_a;
+  for (uint32_t i = 0; i < level->probe_count; i++) {
+    const fb_rule_probe *other = &level->probes[i];
+    uint32_t known = other->side_b ? other->join->field_b : other->join->field_a;
+    if (known == field) return false;
+    if (known > field && i < at) at = i;
+  }
+  memmove(&level->probes[at + 1], &level->probes[at],
+          (level->probe_count - at) * sizeof *level->probes);
+  level->probes[at] = probe;
+  level->probe_count++;
+  return true;
+}
+
 /* Fills a level that binds `condition` when `bound` are; takes the joins that it settles out of `open`. */
 static bool S_fill_level(fb_ruleset *set, const fb_rule *rule, uint32_t number, uint64_t bound,
                          S_open *open, fb_rule_level *level) {
   const fb_rule_condition *condition = &rule->conditions[number];
   *level = (fb_rule_level){.condition = number, .index = FB_RULE_NONE};
   level->joins = fb_arena_alloc(&set->arena, (open->count + 1) * sizeof *level->joins);
-  if (!level->joins) return false;
+  level->probes = fb_arena_alloc(&set->arena, (open->count + 1) * sizeof *level->probes);
+  if (!level->joins || !level->probes) return false;
   uint64_t after = bound | fb_when_slots(condition);
   uint32_t left = 0;
   for (uint32_t i = 0; i < open->count; i++) {
     const fb_rule_join *join = open->joins[i];
-    bool side_b;
-    if (!fb_when_derives(condition->kind) && !level->probe &&
-        S_can_probe(join, condition->slot, bound, &side_b)) {
-      level->probe = join;
-      level->probe_b = side_b;
-      if (!S_index_of(set, condition->alpha, side_b ? join->field_b : join->field_a, &level->index))
-        return false;
-    } else if (!(join->slots & ~after)) {
-      level->joins[level->join_count++] = join;
-    } else {
+    if (S_take_probe(level, condition, bound, join)) continue;
+    if (join->slots & ~after)
       open->joins[left++] = join;
-    }
+    else
+      level->joins[level->join_count++] = join;
   }
   open->count = left;
-  return true;
+  return !level->probe_count || S_index_of(set, condition->alpha, level);
 }
 
 /* The condition to join next: one that an index finds or that follows from what is bound, else the first in the
@@ -373,8 +403,11 @@ static void S_dump_level(const fb_ruleset *set, const fb_rule *rule, const fb_ru
   const fb_fact_type *type = fb_schema_type(set->schema, c->type);
   fb_buf_printf(out, "      then %.*s", (int)type->name.len, type->name.ptr);
   if (level->index != FB_RULE_NONE) {
-    fb_slice field = type->fields[set->indexes[level->index].field].name;
-    fb_buf_printf(out, " by hash of %.*s", (int)field.len, field.ptr);
+    const fb_rule_index *index = &set->indexes[level->index];
+    for (uint32_t i = 0; i < index->field_count; i++) {
+      fb_slice field = type->fields[index->fields[i]].name;
+      fb_buf_printf(out, "%s%.*s", i ? ", " : " by hash of ", (int)field.len, field.ptr);
+    }
   } else {
     fb_buf_text(out, ", every one");
   }

@@ -11,7 +11,8 @@
  *   test        a conjunct that reads one fact; belongs to an alpha
  *   join        a conjunct that reads several facts
  *   alpha       a fact type with tests; conditions with the same ones share it
- *   index       the facts of an alpha by the value of one field
+ *   index       the facts of an alpha by the values of some fields
+ *   probe       an equality by which an index finds the facts that fit
  *   use         (rule, condition): what a fact that comes into an alpha may set off
  *   walk        for a fact that came in at one condition, in which order the others are joined to it
  *   port        conditions with one alpha that read the same fields: a modify concerns all of them or none
@@ -103,12 +104,19 @@ typedef struct fb_rule_join {
   fb_rule_place place;
 } fb_rule_join;
 
+#define FB_RULE_INDEX_FIELDS 8
+
+typedef struct fb_rule_probe {
+  const fb_rule_join *join; /* EQ */
+  bool side_b;              /* the index is on side b, so that side a is the key */
+} fb_rule_probe;
+
 /* One step of a walk: binds a condition's slot to each fact that fits what is bound already. */
 typedef struct fb_rule_level {
   uint32_t condition;
-  uint32_t index; /* NONE: every fact of the alpha is looked at */
-  const fb_rule_join *probe;
-  bool probe_b; /* the index is on side b of the probe, so that side a is the key */
+  uint32_t index;        /* NONE: every fact of the alpha is looked at */
+  fb_rule_probe *probes; /* one a field of the index */
+  uint32_t probe_count;
   bool
       other; /* the fact that set the walk off may not be bound here too: that match is found elsewhere */
   const fb_rule_join **joins; /* that can be told once this is bound */
@@ -261,7 +269,9 @@ typedef struct fb_rule_port {
 
 typedef struct fb_rule_index {
   uint32_t alpha;
-  uint32_t field;
+  bool ordered;           /* the later fact first */
+  const uint32_t *fields; /* rising */
+  uint32_t field_count;   /* 0: all facts are in one group */
 } fb_rule_index;
 
 typedef struct fb_rule_use {

@@ -90,13 +90,8 @@ static void S_free_memories(fb_session *session) {
   for (uint32_t i = 0; session->alphas && i < session->set->alpha_count; i++)
     fb_free(allocator, session->alphas[i].bits,
             session->alphas[i].words * sizeof *session->alphas[i].bits);
-  for (uint32_t i = 0; session->indexes && i < session->set->index_count; i++) {
-    fb_index_memory *index = &session->indexes[i];
-    fb_free(allocator, index->heads, index->head_count * sizeof *index->heads);
-    fb_free(allocator, index->next, index->rows * sizeof *index->next);
-    fb_free(allocator, index->prev, index->rows * sizeof *index->prev);
-    fb_free(allocator, index->hash, index->rows * sizeof *index->hash);
-  }
+  for (uint32_t i = 0; session->indexes && i < session->set->index_count; i++)
+    fb_index_release(session, i);
   for (uint32_t i = 0; session->ports && i < session->set->port_count; i++) {
     fb_port_memory *port = &session->ports[i];
     for (size_t p = 0; p < port->page_count; p++)

@@ -127,13 +127,15 @@ typedef struct fb_alpha_memory {
   uint32_t count;
 } fb_alpha_memory;
 
-/* Chains of rows by hash of a field. Links are row + 1; 0: none. */
+/* Groups of rows with the same values, see index.c. Links are row + 1; 0: none. */
 typedef struct fb_index_memory {
-  uint32_t *heads;
-  uint32_t head_count;          /* a power of two, or 0 */
+  uint32_t *slots;     /* open addressing: the first of each group */
+  uint32_t slot_count; /* a power of two, or 0 */
+  uint32_t groups;
   uint32_t *next, *prev, *hash; /* by row */
   size_t rows;
   uint32_t count;
+  bool made; /* else nothing is in it yet */
 } fb_index_memory;
 
 /* What waits on the agenda: an activation; or, of a lazy rule, a place that came into a condition. A place
@@ -286,6 +288,18 @@ static inline bool fb_alpha_has(const fb_session *session, uint32_t alpha, uint3
   const fb_alpha_memory *memory = &session->alphas[alpha];
   return row / 64 < memory->words && (memory->bits[row / 64] >> row % 64 & 1);
 }
+
+/* index.c */
+/* Both do nothing as long as the index is not made. */
+bool fb_index_insert(fb_session *session, uint32_t number, uint32_t row);
+void fb_index_remove(fb_session *session, uint32_t number, uint32_t row);
+void fb_index_release(fb_session *session, uint32_t number);
+/* Makes it if need be; false when there is no memory. */
+bool fb_index_ready(fb_session *session, uint32_t number);
+/* The first row + 1 of the group with these values, one a field; 0: there is none. The index is made. */
+uint32_t fb_index_first(fb_session *session, uint32_t number, const fb_value *values);
+
+/* alpha.c */
 bool fb_test_values(uint8_t op, fb_value a, fb_value b, bool *ret_failed);
 /* Counts and hands out an error of an expression, unless a fact only lacked a field. */
 void fb_session_report(fb_session *session, uint32_t rule, const fb_rule_place *place,

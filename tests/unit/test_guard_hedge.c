@@ -80,8 +80,8 @@ static void test_bounds(void **state) {
   (void)state;
   int64_t latencies[] = {0, 1, 5 * FB_SECOND, 3600 * FB_SECOND * 24, INT64_MAX, -5};
   for (size_t i = 0; i < sizeof latencies / sizeof *latencies; i++) {
-    fb_hedge *hedge = S_new((fb_hedge_config){
-        .percentile = 0.5, .minimum = 1, .least = 2000, .most = 10 * FB_SECOND});
+    fb_hedge *hedge = S_new(
+        (fb_hedge_config){.percentile = 0.5, .minimum = 1, .least = 2000, .most = 10 * FB_SECOND});
     fb_hedge_call call;
     fb_hedge_begin(&call, hedge, 0);
     fb_hedge_end(&call, 0, FB_RESULT_OK, latencies[i]);
@@ -184,9 +184,10 @@ static void test_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_fixed),  cmocka_unit_test(test_budget), cmocka_unit_test(test_percentile),
-      cmocka_unit_test(test_bounds), cmocka_unit_test(test_refused), cmocka_unit_test(test_tail),
-      cmocka_unit_test(test_threads), cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_fixed),      cmocka_unit_test(test_budget),
+      cmocka_unit_test(test_percentile), cmocka_unit_test(test_bounds),
+      cmocka_unit_test(test_refused),    cmocka_unit_test(test_tail),
+      cmocka_unit_test(test_threads),    cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests_name("guard_hedge", tests, NULL, NULL);
 }

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Indexes: an alpha's facts by the values of some fields, or, with no fields, all of them. A table leads to the first
+ * row of a group; the rows of a group have the same values and stand in a list, in an ordered index the later fact
+ * first. An index is made when something is looked for in it for the first time, and kept from then on.
+ */
+#include "data/facts_internal.h"
+#include "rules/session.h"
+
+#include <stdlib.h>
+
+enum {
+  OUT = UINT32_MAX /* in `next`: the row is in no group */,
+  FIRST_SLOTS = 16,
+  FIRST_ROWS = 64
+};
+
+/* ── Keys ── */
+
+static inline uint32_t S_mix(uint32_t hash, fb_rule_key key) {
+  return (uint32_t)(hash * UINT32_C(0x9e3779b1) + (uint32_t)fb_rule_key_hash(key));
+}
+
+/* False: some field equals nothing, so that no join finds the row. */
+static bool S_hash_row(const fb_session *session, const fb_rule_index *plan, const fb_facts *facts,
+                       uint32_t row, uint32_t *ret_hash) {
+  uint32_t hash = 0;
+  for (uint32_t i = 0; i < plan->field_count; i++) {
+    fb_rule_key key = fb_rule_key_of(fb_facts_cell(facts, row, plan->fields[i]), session->symbols);
+    if (key.tag == FB_KEY_NONE) return false;
+    hash = S_mix(hash, key);
+  }
+  *ret_hash = hash;
+  return true;
+}
+
+static bool S_equals(const fb_session *session, fb_value a, fb_value b) {
+  fb_rule_key key = fb_rule_key_of(a, session->symbols);
+  if (key.tag == FB_KEY_HASHED) return fb_value_equal(a, b);
+  return fb_rule_key_equal(key, fb_rule_key_of(b, session->symbols));
+}
+
+static bool S_same_rows(const fb_session *session, const fb_rule_index *plan, const fb_facts *facts,
+                        uint32_t a, uint32_t b) {
+  for (uint32_t i = 0; i < plan->field_count; i++)
+    if (!S_equals(session, fb_facts_cell(facts, a, plan->fields[i]),
+                  fb_facts_cell(facts, b, plan->fields[i])))
+      return false;
+  return true;
+}
+
+/* ── Groups ── */
+
+static uint32_t *S_slot_of_row(const fb_index_memory *index, uint32_t row) {
+  uint32_t mask = index->slot_count - 1, at = index->hash[row] & mask;
+  while (index->slots[at] != row + 1) at = (at + 1) & mask;
+  return &index->slots[at];
+}
+
+/* Moves up what the gap would hide. */
+static void S_remove_slot(fb_index_memory *index, uint32_t *slot) {
+  uint32_t mask = index->slot_count - 1, gap = (uint32_t)(slot - index->slots), at = gap;
+  index->groups--;
+  for (;;) {
+    at = (at + 1) & mask;
+    if (!index->slots[at]) break;
+    uint32_t home = index->hash[index->slots[at] - 1] & mask;
+    if (((at - home) & mask) < ((at - gap) & mask)) continue;
+    index->slots[gap] = index->slots[at];
+    gap = at;
+  }
+  index->slots[gap] = 0;
+}
+
+static bool S_grow_slots(fb_session *session, fb_index_memory *index) {
+  if (index->groups < index->slot_count - index->slot_count / 4) return true;
+  uint32_t count = index->slot_count ? index->slot_count * 2 : FIRST_SLOTS;
+  uint32_t *slots = fb_alloc_zero(&session->allocator, (size_t)count * sizeof *slots);
+  if (!slots) return false;
+  for (uint32_t i = 0; i < index->slot_count; i++) {
+    if (!index->slots[i]) continue;
+    uint32_t at = index->hash[index->slots[i] - 1] & (count - 1);
+    while (slots[at]) at = (at + 1) & (count - 1);
+    slots[at] = index->slots[i];
+  }
+  fb_free(&session->allocator, index->slots, (size_t)index->slot_count * sizeof *slots);
+  index->slots = slots;
+  index->slot_count = count;
+  return true;
+}
+
+static bool S_grow_rows(fb_session *session, fb_index_memory *index, uint32_t row) {
+  if (row < index->rows) return true;
+  size_t rows = index->rows + index->rows / 2 > (size_t)row + FIRST_ROWS
+                    ? index->rows + index->rows / 2
+                    : (size_t)row + FIRST_ROWS;
+  uint32_t **arrays[] = {&index->next, &index->prev, &index->hash};
+  uint32_t *grown[3];
+  for (int i = 0; i < 3; i++) {
+    grown[i] = fb_alloc(&session->allocator, rows * sizeof(uint32_t));
+    if (grown[i]) continue;
+    while (i--) fb_free(&session->allocator, grown[i], rows * sizeof(uint32_t));
+    return false;
+  }
+  for (int i = 0; i < 3; i++) {
+    if (index->rows) memcpy(grown[i], *arrays[i], index->rows * sizeof(uint32_t));
+    fb_free(&session->allocator, *arrays[i], index->rows * sizeof(uint32_t));
+    *arrays[i] = grown[i];
+  }
+  for (size_t i = index->rows; i < rows; i++) index->next[i] = OUT;
+  index->rows = rows;
+  return true;
+}
+
+static uint64_t S_serial(const fb_session *session, const uint32_t *places, uint32_t row) {
+  return fb_place_serial(session, places[row]);
+}
+
+/* Into the group that `slot` leads to. */
+static void S_enter_group(fb_session *session, fb_index_memory *index, const uint32_t *places,
+                          bool ordered, uint32_t *slot, uint32_t row) {
+  uint32_t next = *slot, prev = 0;
+  if (ordered && next) {
+    uint64_t serial = S_serial(session, places, row);
+    while (next && S_serial(session, places, next - 1) > serial) {
+      prev = next;
+      next = index->next[next - 1];
+    }
+  }
+  index->next[row] = next;
+  index->prev[row] = prev;
+  if (next) index->prev[next - 1] = row + 1;
+  if (prev)
+    index->next[prev - 1] = row + 1;
+  else
+    *slot = row + 1;
+}
+
+static bool S_insert(fb_session *session, uint32_t number, uint32_t row) {
+  const fb_rule_index *plan = &session->set->indexes[number];
+  fb_index_memory *index = &session->indexes[number];
+  const fb_memory *memory = &session->memories[session->set->alphas[plan->alpha].type];
+  uint32_t hash;
+  if (!S_hash_row(session, plan, memory->facts, row, &hash)) return true;
+  if (!S_grow_rows(session, index, row) || !S_grow_slots(session, index)) return false;
+  uint32_t mask = index->slot_count - 1, at = hash & mask;
+  while (index->slots[at] &&
+         (index->hash[index->slots[at] - 1] != hash ||
+          !S_same_rows(session, plan, memory->facts, index->slots[at] - 1, row)))
+    at = (at + 1) & mask;
+  index->groups += !index->slots[at];
+  index->hash[row] = hash;
+  S_enter_group(session, index, memory->places, plan->ordered, &index->slots[at], row);
+  index->count++;
+  return true;
+}
+
+bool fb_index_insert(fb_session *session, uint32_t number, uint32_t row) {
+  return !session->indexes[number].made || S_insert(session, number, row);
+}
+
+void fb_index_remove(fb_session *session, uint32_t number, uint32_t row) {
+  fb_index_memory *index = &session->indexes[number];
+  if (row >= index->rows || index->next[row] == OUT) return;
+  uint32_t next = index->next[row], prev = index->prev[row];
+  if (prev) {
+    index->next[prev - 1] = next;
+  } else {
+    uint32_t *slot = S_slot_of_row(index, row);
+    if (next)
+      *slot = next;
+    else
+      S_remove_slot(index, slot);
+  }
+  if (next) index->prev[next - 1] = prev;
+  index->next[row] = OUT;
+  index->count--;
+}
+
+/* ── Making ── */
+
+void fb_index_release(fb_session *session, uint32_t number) {
+  fb_index_memory *index = &session->indexes[number];
+  const fb_allocator *allocator = &session->allocator;
+  fb_free(allocator, index->slots, (size_t)index->slot_count * sizeof *index->slots);
+  fb_free(allocator, index->next, index->rows * sizeof *index->next);
+  fb_free(allocator, index->prev, index->rows * sizeof *index->prev);
+  fb_free(allocator, index->hash, index->rows * sizeof *index->hash);
+  *index = (fb_index_memory){0};
+}
+
+typedef struct S_row {
+  uint64_t serial;
+  uint32_t row;
+} S_row;
+
+static int S_earlier(const void *pa, const void *pb) {
+  const S_row *a = pa, *b = pb;
+  return a->serial < b->serial ? -1 : a->serial > b->serial;
+}
+
+static bool S_make(fb_session *session, uint32_t number) {
+  const fb_rule_index *plan = &session->set->indexes[number];
+  const fb_alpha_memory *alpha = &session->alphas[plan->alpha];
+  const fb_memory *memory = &session->memories[session->set->alphas[plan->alpha].type];
+  size_t count = 0, size = ((size_t)alpha->count + 1) * sizeof(S_row);
+  bool good = true, sorted = true;
+  S_row *rows = fb_alloc(&session->allocator, size);
+  if (!rows) return false;
+  for (size_t word = 0; word < alpha->words; word++)
+    for (uint64_t bits = alpha->bits[word]; bits; bits &= bits - 1) {
+      uint32_t row = (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(bits);
+      rows[count] = (S_row){S_serial(session, memory->places, row), row};
+      sorted = sorted && (!count || rows[count - 1].serial < rows[count].serial);
+      count++;
+    }
+  if (plan->ordered && !sorted) qsort(rows, count, sizeof *rows, S_earlier);
+  for (size_t i = 0; i < count && good; i++) good = S_insert(session, number, rows[i].row);
+  fb_free(&session->allocator, rows, size);
+  return good;
+}
+
+bool fb_index_ready(fb_session *session, uint32_t number) {
+  fb_index_memory *index = &session->indexes[number];
+  if (FB_LIKELY(index->made)) return true;
+  index->made = S_make(session, number);
+  if (!index->made) fb_index_release(session, number);
+  return index->made;
+}
+
+/* ── Looking up ── */
+
+uint32_t fb_index_first(fb_session *session, uint32_t number, const fb_value *values) {
+  const fb_rule_index *plan = &session->set->indexes[number];
+  const fb_index_memory *index = &session->indexes[number];
+  const fb_facts *facts = session->memories[session->set->alphas[plan->alpha].type].facts;
+  fb_rule_key keys[FB_RULE_INDEX_FIELDS];
+  uint32_t hash = 0;
+  if (!index->groups) return 0;
+  for (uint32_t i = 0; i < plan->field_count; i++) {
+    keys[i] = fb_rule_key_of(values[i], session->symbols);
+    if (keys[i].tag == FB_KEY_NONE || keys[i].tag == FB_KEY_UNKNOWN_TEXT) return 0;
+    hash = S_mix(hash, keys[i]);
+  }
+  uint32_t mask = index->slot_count - 1;
+  for (uint32_t at = hash & mask, first; (first = index->slots[at]); at = (at + 1) & mask) {
+    if (index->hash[first - 1] != hash) continue;
+    uint32_t i = 0;
+    for (; i < plan->field_count; i++) {
+      fb_value value = fb_facts_cell(facts, first - 1, plan->fields[i]);
+      if (keys[i].tag == FB_KEY_HASHED
+              ? !fb_value_equal(value, values[i])
+              : !fb_rule_key_equal(fb_rule_key_of(value, session->symbols), keys[i]))
+        break;
+    }
+    if (i == plan->field_count) return first;
+  }
+  return 0;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Joins: do facts that are bound fit together, and which facts fit to those that are. */
+#include "rules/join.h"
+
+bool fb_join_tell(fb_session *session, const fb_rule_join *join) {
+  if (join->program)
+    return fb_session_holds(session, join->program, join->rule, &join->place, NULL);
+  bool failed = false;
+  fb_value a = fb_join_field(session, join->slot_a, join->field_a),
+           b = fb_join_field(session, join->slot_b, join->field_b);
+  bool holds = fb_test_values(join->op, a, b, &failed);
+  if (failed) {
+    fb_error err;
+    fb_fail(&err, FB_E_CEL_NO_OVERLOAD, "no such overload: %s and %s have no order",
+            fb_kind_name(a.kind), fb_kind_name(b.kind));
+    fb_session_report(session, join->rule, &join->place, &err);
+  }
+  return holds;
+}
+
+/* FB_ABSENT: nothing can fit. */
+static fb_value S_key(fb_session *session, const fb_rule_probe *probe) {
+  const fb_rule_join *join = probe->join;
+  if (probe->side_b) return fb_join_field(session, join->slot_a, join->field_a);
+  if (!join->key_only) return fb_join_field(session, join->slot_b, join->field_b);
+  fb_value value;
+  fb_error err;
+  session->context.steps = session->options.max_steps ? session->options.max_steps : 10000000;
+  if (fb_cel_eval(join->key, session->slots, &session->context, &value, &err) == FB_OK)
+    return value;
+  fb_session_report(session, join->rule, &join->place, &err);
+  return fb_absent();
+}
+
+uint32_t fb_join_first(fb_session *session, const fb_rule_level *level) {
+  fb_value values[FB_RULE_INDEX_FIELDS];
+  fb_arena_mark mark = fb_arena_save(&session->scratch);
+  for (uint32_t i = 0; i < level->probe_count; i++) values[i] = S_key(session, &level->probes[i]);
+  uint32_t first = fb_index_first(session, level->index, values);
+  fb_arena_rewind(&session->scratch, mark);
+  return first;
+}
+
+bool fb_cursor_start(fb_session *session, const fb_rule *rule, const fb_rule_level *level,
+                     fb_cursor *cursor) {
+  const fb_rule_condition *c = &rule->conditions[level->condition];
+  *cursor = (fb_cursor){.bits = &session->alphas[c->alpha]};
+  if (!cursor->bits->count) return false;
+  cursor->places = session->memories[c->type].places;
+  if (level->index == FB_RULE_NONE || !fb_index_ready(session, level->index)) return true;
+  cursor->index = &session->indexes[level->index];
+  cursor->at = fb_join_first(session, level);
+  return cursor->at != 0;
+}
+
+uint32_t fb_cursor_next(fb_session *session, fb_cursor *cursor) {
+  if (cursor->index) {
+    if (!cursor->at) return 0;
+    uint32_t row = cursor->at - 1;
+    cursor->at = cursor->index->next[row];
+    session->stats.candidates++;
+    return cursor->places[row];
+  }
+  for (size_t word = cursor->at / 64; word < cursor->bits->words; word++) {
+    uint64_t bits = cursor->bits->bits[word];
+    if (word == cursor->at / 64) bits &= ~UINT64_C(0) << cursor->at % 64;
+    if (!bits) continue;
+    uint32_t row = (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(bits);
+    cursor->at = row + 1;
+    session->stats.candidates++;
+    return cursor->places[row];
+  }
+  cursor->at = (uint32_t)(cursor->bits->words * 64);
+  return 0;
+}
+
+bool fb_join_fits(fb_session *session, const fb_rule_level *level, const fb_cursor *cursor) {
+  for (uint32_t i = 0; !cursor->index && i < level->probe_count; i++)
+    if (!fb_join_tell(session, level->probes[i].join)) return false;
+  for (uint32_t i = 0; i < level->join_count; i++)
+    if (!fb_join_tell(session, level->joins[i])) return false;
+  return true;
+}
