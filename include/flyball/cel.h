@@ -124,6 +124,9 @@ typedef struct fb_cel_context {
   uint64_t max_size; /* elements of a list, bytes of a text that an expression may make; 64 Mi */
   fb_cel_zone *zone; /* NULL: only UTC and fixed offsets */
   void *zone_context;
+  /* <, ==, … of an integer and a double compare the numbers, not the integer rounded to a double. Off, as CEL has
+   * it; rules have it on. */
+  bool exact;
   void *scratch; /* the VM's registers, kept between evaluations; freed by _release */
   size_t scratch_size;
   struct fb_regex_cache *regexes; /* compiled patterns, at most 64; freed by _release */

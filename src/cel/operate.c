@@ -180,28 +180,28 @@ static double S_as_double(fb_value v) {
   return v.kind == FB_INT ? (double)v.as.i : v.kind == FB_UINT ? (double)v.as.u : v.as.d;
 }
 
-/* Integers and doubles meet as doubles, as in the other implementations of the language, not exactly as in
- * fb_value_compare: 9223372036854775807 == 9223372036854775808.0. A double out of the integers' range is
+/* Integers and doubles meet as doubles, as in the other implementations of the language, unless the context wants it
+ * exactly as in fb_value_compare: 9223372036854775807 == 9223372036854775808.0. A double out of the integers' range is
  * then still beyond them all. */
-static bool S_compare(fb_value a, fb_value b, int *ret_order) {
-  if (a.kind == b.kind || (a.kind != FB_DOUBLE && b.kind != FB_DOUBLE) || !S_is_number(a) ||
-      !S_is_number(b))
+static bool S_compare(const fb_cel_context *context, fb_value a, fb_value b, int *ret_order) {
+  if (context->exact || a.kind == b.kind || (a.kind != FB_DOUBLE && b.kind != FB_DOUBLE) ||
+      !S_is_number(a) || !S_is_number(b))
     return fb_value_compare(a, b, ret_order);
   double x = S_as_double(a), y = S_as_double(b);
   *ret_order = (x > y) - (x < y);
   return x == x && y == y;
 }
 
-static bool S_equal(fb_value a, fb_value b) {
+static bool S_equal(const fb_cel_context *context, fb_value a, fb_value b) {
   int order;
   return a.kind != b.kind && S_is_number(a) && S_is_number(b)
-             ? S_compare(a, b, &order) && order == 0
+             ? S_compare(context, a, b, &order) && order == 0
              : fb_value_equal(a, b);
 }
 
 static fb_value S_order(fb_cel_context *context, fb_cel_op op, fb_value a, fb_value b) {
   int order;
-  if (!S_compare(a, b, &order)) /* NaN has no order, but it may be asked for */
+  if (!S_compare(context, a, b, &order)) /* NaN has no order, but it may be asked for */
     return S_is_number(a) && S_is_number(b) ? fb_bool(false) : S_misfit(context, op, a, b);
   switch (op) {
     case FB_OP_LT: return fb_bool(order < 0);
@@ -235,7 +235,7 @@ fb_value fb_operate_binary(fb_cel_context *context, fb_cel_op op, fb_value a, fb
   if (b.kind >= FB_ERROR) return b.kind == FB_ERROR ? b : fb_cel_lazy(FB_LAZY_UNBOUND);
   if (op == FB_OP_EQ || op == FB_OP_NE) {
     if (a.kind == b.kind && !fb_operate_pay(context, a)) return fb_cel_over_budget(context);
-    return fb_bool(S_equal(a, b) == (op == FB_OP_EQ));
+    return fb_bool(S_equal(context, a, b) == (op == FB_OP_EQ));
   }
   return op >= FB_OP_LT && op <= FB_OP_GE ? S_order(context, op, a, b)
                                           : S_arithmetic(context, op, a, b);

@@ -44,6 +44,9 @@ static void S_report(fb_rule_loader *loader, fb_errors *found) {
     fb_error *err = &found->items[i];
     fb_slice word = err->code == FB_E_CEL_UNDECLARED ? S_pointed(err) : (fb_slice){"", 0};
     if (word.len) S_tell_where(loader, word, err);
+    if (err->code == FB_E_CEL_TYPE && strstr(err->text, "null_type"))
+      snprintf(err->hint, sizeof err->hint,
+               "a declared field is never null: null in a fact is no value; ask `!has(x.field)`");
     fb_errors_add(loader->errors, err);
   }
   loader->errors->dropped += found->dropped;

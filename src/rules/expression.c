@@ -37,6 +37,7 @@ static bool S_constant(fb_rule_loader *loader, const fb_cel_expr *expr, const fb
     for (int i = 0; i < FB_RULE_MAX_SLOTS; i++) slots[i] = fb_absent();
     fb_cel_context context;
     fb_cel_context_init(&context, &set->arena);
+    context.exact = true;
     fb_status status = fb_cel_eval(program, slots, &context, &value, err);
     fb_cel_context_release(&context);
     if (status != FB_OK) return false;

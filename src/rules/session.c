@@ -54,6 +54,7 @@ static fb_status S_init_state(fb_session *session) {
   fb_arena_init(&session->scratch, allocator, 0);
   fb_arena_init(&session->firing_arena, allocator, 0);
   fb_cel_context_init(&session->context, &session->scratch);
+  session->context.exact = true;
   session->context.zone = session->options.zone;
   session->context.zone_context = session->options.zone_context;
   session->alphas = fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->alphas);
@@ -457,6 +458,7 @@ static fb_status S_query(fb_session *session, const fb_fact_type *type,
   fb_cel_context eval;
   fb_arena_init(&arena, &session->allocator, 0);
   fb_cel_context_init(&eval, &arena);
+  eval.exact = true;
   eval.zone = session->options.zone;
   eval.zone_context = session->options.zone_context;
   for (uint32_t place = 1; place < session->fact_count && status == FB_OK; place++) {
