@@ -42,7 +42,8 @@ enum {
   FB_EVENT_HAS_DIGEST = 1,
   FB_EVENT_AGAIN = 2,     /* of STEP_ENDED: not the last attempt, it is tried again */
   FB_EVENT_NOT_BEGUN = 4, /* of STEP_ENDED: ended before it was started; it had no effect */
-  FB_EVENT_RECOVERED = 8  /* of STEP_STARTED: the effect of an earlier attempt is not known */
+  FB_EVENT_RECOVERED = 8, /* of STEP_STARTED: the effect of an earlier attempt is not known */
+  FB_EVENT_LOST = 16      /* of NOTE, never on disk: events before this one cannot be read */
 };
 
 /* What of a step an event is about. */
@@ -93,6 +94,89 @@ FB_API void fb_journal_memory_free(fb_journal *journal);
 FB_API void fb_journal_memory_fail(fb_journal *journal, fb_status status);
 /* Forgets what was not committed, and what was after the first `events` of it: a crash. */
 FB_API void fb_journal_memory_cut(fb_journal *journal, uint64_t events);
+
+/* ── Journal on disk ─────────────────────────────────────────────────────────────────────────── */
+
+/* An append-only file, a record an event, each with a checksum and the SHA-256 of itself and the one before. A record
+ * that was cut off at the end (a crash while writing) was never committed, and is dropped when the file is next written. */
+typedef struct fb_journal_log_options {
+  uint64_t salt;   /* of a new file's checksums: any number that other files do not have */
+  int64_t created; /* of a new file: ns since 1970 */
+  bool read_only;  /* the file must be there; append fails */
+  bool unsynced;   /* commits survive kill -9, not power loss */
+  /* Go on although events in the middle cannot be read. `read` then gives, in their place, one FB_EVENT_NOTE with
+   * FB_EVENT_LOST. Without it such a file is refused: FB_E_JOURNAL_DAMAGED. */
+  bool damaged_ok;
+} fb_journal_log_options;
+
+FB_API fb_status fb_journal_log_open(const char *path, const fb_journal_log_options *options,
+                                     const fb_allocator *allocator, fb_journal **ret_journal,
+                                     fb_error *err);
+/* What was not committed is lost. */
+FB_API void fb_journal_log_close(fb_journal *journal);
+
+typedef struct fb_journal_head {
+  uint64_t seq; /* of the last committed event; 0: none */
+  uint8_t hash[FB_DIGEST_SIZE];
+} fb_journal_head;
+FB_API fb_journal_head fb_journal_log_head(const fb_journal *journal);
+
+/* SHA-256. */
+FB_API void fb_digest(fb_slice bytes, uint8_t ret_digest[FB_DIGEST_SIZE]);
+/* "…64 hex digits", NUL at the end. */
+FB_API void fb_hex(const uint8_t *bytes, size_t count, char *ret_text);
+FB_API bool fb_unhex(fb_slice text, uint8_t *ret_bytes, size_t count);
+
+/* What is wrong with a journal, or only worth telling. */
+typedef enum fb_audit_finding_kind {
+  FB_AUDIT_CHANGED,  /* the event's content is not what was written */
+  FB_AUDIT_MISSING,  /* there is no event of this number */
+  FB_AUDIT_REPEATED, /* an event of this number came before */
+  FB_AUDIT_CUT,      /* the file ends before this event, which is known to have been */
+  FB_AUDIT_TORN      /* not wrong: a write that a crash cut off; it was never committed */
+} fb_audit_finding_kind;
+/* "changed", "missing", "repeated", "cut", "torn" */
+FB_API const char *fb_audit_finding_name(fb_audit_finding_kind kind);
+
+typedef struct fb_audit_finding {
+  fb_audit_finding_kind kind;
+  uint64_t seq, last;    /* the events, both inclusive */
+  uint64_t offset;       /* in the file */
+  const fb_event *event; /* as far as it can be read; NULL: not at all */
+} fb_audit_finding;
+
+typedef struct fb_audit_report {
+  uint64_t events, bytes;
+  uint64_t wrong; /* findings but torn ones */
+  fb_journal_head head;
+} fb_audit_report;
+
+/* Reads all of the file and tells everything that is wrong. `found` and `event` (nullable: each good event, in order)
+ * are called as it goes. FB_OK also when there are findings; else the file cannot be read at all. */
+FB_API fb_status fb_journal_verify(const char *path, const fb_allocator *allocator,
+                                   void (*found)(void *user, const fb_audit_finding *finding),
+                                   void (*event)(void *user, const fb_event *event), void *user,
+                                   fb_audit_report *ret_report, fb_error *err);
+
+/* ── Signatures (Ed25519) ────────────────────────────────────────────────────────────────────── */
+
+enum { FB_SEED_SIZE = 32, FB_PUBLIC_KEY_SIZE = 32, FB_SIGNATURE_SIZE = 64 };
+FB_API void fb_sign(const uint8_t seed[FB_SEED_SIZE], fb_slice message,
+                    uint8_t ret_signature[FB_SIGNATURE_SIZE]);
+FB_API void fb_public_key(const uint8_t seed[FB_SEED_SIZE], uint8_t ret_key[FB_PUBLIC_KEY_SIZE]);
+FB_API bool fb_signature_holds(const uint8_t key[FB_PUBLIC_KEY_SIZE], fb_slice message,
+                               const uint8_t signature[FB_SIGNATURE_SIZE]);
+
+/* ── Leases: who works on a run ──────────────────────────────────────────────────────────────── */
+
+typedef struct fb_lease fb_lease;
+/* FB_E_LEASE: another process has it. It comes free when this process ends, however it ends. `holder` is one line about
+ * this process, for others to see. */
+FB_API fb_status fb_lease_take(const char *path, fb_slice holder, const fb_allocator *allocator,
+                               fb_lease **ret_lease, fb_error *err);
+FB_API void fb_lease_release(fb_lease *lease);
+/* True if a process has it; what it said of itself is appended to `out` (nullable). */
+FB_API bool fb_lease_held(const char *path, fb_buf *out);
 
 /* ── Values as bytes ─────────────────────────────────────────────────────────────────────────── */
 

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A journal in a file. Appending only copies; hashing, writing and waiting for the disk are the commit's, which may be on
+ * another thread.
+ */
+#include "store/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* Room is taken ahead in steps of these: a write within it does not change the file's size, which spares the disk
+ * a second write. Bytes. */
+enum { LEAST_AHEAD = 64 << 10, MOST_AHEAD = 4 << 20 };
+
+typedef struct S_log {
+  fb_journal face;
+  const fb_allocator *allocator;
+  char *path;
+  size_t path_size;
+  fb_log_file file;
+  fb_journal_head head; /* committed */
+  uint64_t end;         /* where the next record goes */
+  uint64_t ahead;       /* the file is this large */
+  uint64_t appended;    /* last seq given */
+  fb_buf open, sealed;
+  uint8_t first[FB_DIGEST_SIZE];
+  fb_journal_log_options options;
+  bool broken; /* a write may or may not be on disk: nothing more can be promised */
+} S_log;
+
+/* ── Writing ─────────────────────────────────────────────────────────────────────────────────── */
+
+static fb_status S_append(void *context, fb_event *event, fb_error *err) {
+  S_log *log = context;
+  if (log->options.read_only) return fb_fail(err, FB_E_IO, "%s is open for reading", log->path);
+  event->seq = log->appended + 1;
+  size_t before = log->open.len;
+  if (!fb_log_encode(event, &log->open)) {
+    bool memory = log->open.failed || event->payload.len < UINT32_MAX / 2;
+    log->open.len = before;
+    log->open.failed = false;
+    return memory ? fb_fail(err, FB_E_NOMEM, "out of memory")
+                  : fb_fail(err, FB_E_LIMIT, "an event of more than 4 GiB");
+  }
+  log->appended++;
+  return FB_OK;
+}
+
+static bool S_seal(void *context) {
+  S_log *log = context;
+  if (log->sealed.len == 0) {
+    fb_buf swap = log->sealed;
+    log->sealed = log->open;
+    log->open = swap;
+  } else if (log->open.len && fb_buf_reserve(&log->sealed, log->open.len)) {
+    fb_buf_add(&log->sealed, log->open.ptr, log->open.len);
+    fb_buf_clear(&log->open);
+  }
+  return log->sealed.len > 0;
+}
+
+/* Hashes and checks what was sealed; *head becomes that of the last. Doing it again gives the same. */
+static void S_chain(S_log *log, fb_journal_head *head) {
+  for (size_t at = 0; at < log->sealed.len;) {
+    char *record = log->sealed.ptr + at;
+    uint32_t size, check;
+    memcpy(&size, record, 4);
+    memcpy(&head->seq, record + 8, 8);
+    fb_log_hash(head->hash, record, size, head->hash);
+    memcpy(record + size - FB_DIGEST_SIZE, head->hash, FB_DIGEST_SIZE);
+    check = fb_log_check(record, size, log->file.salt);
+    memcpy(record + 4, &check, 4);
+    at += size;
+  }
+}
+
+static void S_take_ahead(S_log *log) {
+  uint64_t need = log->end + log->sealed.len;
+  if (need <= log->ahead) return;
+  uint64_t more = log->ahead < LEAST_AHEAD  ? LEAST_AHEAD
+                  : log->ahead > MOST_AHEAD ? MOST_AHEAD
+                                            : log->ahead;
+  if (need + more > INT64_MAX) return;
+  /* Where it cannot be had the file grows as it is written. */
+  if (fallocate(log->file.fd, 0, (off_t)log->ahead, (off_t)(need + more - log->ahead)) == 0)
+    log->ahead = need + more;
+}
+
+static fb_status S_write(S_log *log, fb_error *err) {
+  size_t done = 0;
+  while (done < log->sealed.len) {
+    ssize_t put = pwrite(log->file.fd, log->sealed.ptr + done, log->sealed.len - done,
+                         (off_t)(log->end + done));
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return fb_log_errno("write", log->path, err);
+    done += (size_t)put;
+  }
+  return FB_OK;
+}
+
+static fb_status S_commit(void *context, fb_error *err) {
+  S_log *log = context;
+  fb_journal_head head = log->head;
+  if (log->broken) return fb_fail(err, FB_E_IO, "an earlier write to %s failed", log->path);
+  if (log->sealed.len == 0) return FB_OK;
+  S_chain(log, &head);
+  S_take_ahead(log);
+  fb_status status = S_write(log, err);
+  if (status) return status;
+  if (!log->options.unsynced && fdatasync(log->file.fd) != 0) {
+    log->broken = true;
+    return fb_log_errno("write", log->path, err);
+  }
+  log->head = head;
+  log->end += log->sealed.len;
+  if (log->end > log->ahead) log->ahead = log->end;
+  fb_buf_clear(&log->sealed);
+  return FB_OK;
+}
+
+/* ── Reading ─────────────────────────────────────────────────────────────────────────────────── */
+
+typedef struct S_walk {
+  uint64_t offset, seq;
+  fb_status (*each)(void *user, const fb_event *event);
+  void *user;
+} S_walk;
+
+static fb_status S_damaged(const S_log *log, uint64_t seq, uint64_t offset, fb_error *err) {
+  fb_fail(err, FB_E_JOURNAL_DAMAGED, "%s: event %llu, at byte %llu, cannot be read", log->path,
+          (unsigned long long)seq, (unsigned long long)offset);
+  fb_error_hint(err, "`flyball audit verify` tells all that is wrong; what comes before is good");
+  return FB_E_JOURNAL_DAMAGED;
+}
+
+/* Bytes that are no record: the cut end of the last write, or damage before records that are good. */
+static fb_status S_skip(S_log *log, S_walk *walk, bool *ret_end, fb_error *err) {
+  uint64_t next = 0;
+  fb_log_found found;
+  fb_status status = fb_log_find(&log->file, walk->offset + 8, &next, &found, err);
+  *ret_end = !status && found == FB_LOG_END;
+  if (status || *ret_end) return status;
+  if (!log->options.damaged_ok) return S_damaged(log, walk->seq + 1, walk->offset, err);
+  walk->offset = next;
+  fb_event lost = {.kind = FB_EVENT_NOTE, .flags = FB_EVENT_LOST, .item = FB_NO_ITEM, .code = -1};
+  return walk->each ? walk->each(walk->user, &lost) : FB_OK;
+}
+
+static fb_status S_take(S_log *log, S_walk *walk, const char *record, uint32_t size,
+                        fb_error *err) {
+  fb_event event;
+  fb_log_decode(record, &event);
+  if (event.seq != walk->seq + 1 && !log->options.damaged_ok)
+    return S_damaged(log, walk->seq + 1, walk->offset, err);
+  bool repeated = event.seq <= walk->seq;
+  if (!repeated) {
+    walk->seq = event.seq;
+    memcpy(log->head.hash, record + size - FB_DIGEST_SIZE, FB_DIGEST_SIZE);
+  }
+  walk->offset += size;
+  return walk->each && !repeated ? walk->each(walk->user, &event) : FB_OK;
+}
+
+/* From the first event to the last that is good. Sets head and end. */
+static fb_status S_walk_all(S_log *log, S_walk *walk, uint64_t limit, fb_error *err) {
+  bool end = false;
+  fb_status status = FB_OK;
+  walk->offset = FB_LOG_HEADER;
+  memcpy(log->head.hash, log->first, FB_DIGEST_SIZE);
+  while (!status && !end && walk->offset < limit) {
+    const char *record;
+    uint32_t size;
+    fb_log_found found;
+    status = fb_log_look(&log->file, walk->offset, &found, &record, &size, err);
+    if (status) return status;
+    if (found == FB_LOG_END) break;
+    if (found == FB_LOG_BAD)
+      status = S_skip(log, walk, &end, err);
+    else
+      status = S_take(log, walk, record, size, err);
+  }
+  log->head.seq = walk->seq;
+  return status;
+}
+
+static fb_status S_read(void *context, fb_status (*each)(void *user, const fb_event *event),
+                        void *user, fb_error *err) {
+  S_log *log = context;
+  S_walk walk = {.each = each, .user = user};
+  fb_journal_head head = log->head;
+  log->file.window.len = 0; /* it may have been written since */
+  if (log->file.size < log->end) log->file.size = log->end;
+  fb_status status = S_walk_all(log, &walk, log->end, err);
+  log->head = head;
+  return status;
+}
+
+/* ── Open and close ──────────────────────────────────────────────────────────────────────────── */
+
+static fb_status S_sync_folder(const char *path, fb_error *err) {
+  const char *slash = strrchr(path, '/');
+  char folder[4096];
+  int length = snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path + 1) : 1,
+                        slash ? path : ".");
+  if (length < 0 || (size_t)length >= sizeof folder) return FB_OK;
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return FB_OK; /* a folder that may be written but not read */
+  bool good = fsync(fd) == 0 || errno == EINVAL;
+  fb_status status = good ? FB_OK : fb_log_errno("write", folder, err);
+  close(fd);
+  return status;
+}
+
+/* A file that a crash left without a whole header has no event: it is begun anew. */
+static fb_status S_create(S_log *log, fb_error *err) {
+  char header[FB_LOG_HEADER];
+  int fd = open(log->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return fb_log_errno("make", log->path, err);
+  off_t size = lseek(fd, 0, SEEK_END);
+  fb_status status = FB_OK;
+  if (size >= 0 && size < FB_LOG_HEADER) {
+    fb_log_make_header(header, log->options.salt, log->options.created);
+    if (pwrite(fd, header, sizeof header, 0) != sizeof header)
+      status = fb_log_errno("write", log->path, err);
+    else if (!log->options.unsynced)
+      status = S_sync_folder(log->path, err);
+  }
+  close(fd);
+  return status;
+}
+
+static fb_status S_open(S_log *log, fb_error *err) {
+  S_walk walk = {0};
+  fb_status status = log->options.read_only ? FB_OK : S_create(log, err);
+  if (!status)
+    status =
+        fb_log_open_file(&log->file, log->options.read_only ? O_RDONLY : O_RDWR, log->first, err);
+  if (!status) status = S_walk_all(log, &walk, log->file.size, err);
+  if (status) return status;
+  log->appended = walk.seq;
+  log->end = walk.offset;
+  log->ahead = log->file.size;
+  /* What a crash cut off must not stand behind what is written next. */
+  if (log->options.read_only || log->end >= log->file.size) return FB_OK;
+  if (ftruncate(log->file.fd, (off_t)log->end) != 0) return fb_log_errno("write", log->path, err);
+  log->ahead = log->end;
+  return FB_OK;
+}
+
+fb_status fb_journal_log_open(const char *path, const fb_journal_log_options *options,
+                              const fb_allocator *allocator, fb_journal **ret_journal,
+                              fb_error *err) {
+  if (!allocator) allocator = fb_allocator_system();
+  S_log *log = fb_alloc_zero(allocator, sizeof *log);
+  if (!log) return fb_fail(err, FB_E_NOMEM, "out of memory");
+  log->face = (fb_journal){S_append, S_seal, S_commit, S_read, log};
+  log->allocator = allocator;
+  log->options = *options;
+  log->file.fd = -1;
+  log->path_size = strlen(path) + 1;
+  log->path = fb_alloc(allocator, log->path_size);
+  fb_buf_init(&log->open, allocator, 0);
+  fb_buf_init(&log->sealed, allocator, 0);
+  fb_buf_init(&log->file.window, allocator, 0);
+  fb_status status = log->path ? FB_OK : fb_fail(err, FB_E_NOMEM, "out of memory");
+  if (!status) {
+    memcpy(log->path, path, log->path_size);
+    log->file.path = log->path;
+    status = S_open(log, err);
+  }
+  if (status)
+    fb_journal_log_close(&log->face);
+  else
+    *ret_journal = &log->face;
+  return status;
+}
+
+void fb_journal_log_close(fb_journal *journal) {
+  if (!journal) return;
+  S_log *log = journal->context;
+  /* Best effort: what is behind the end is zeros. */
+  if (log->file.fd >= 0 && !log->options.read_only && log->ahead > log->end &&
+      ftruncate(log->file.fd, (off_t)log->end) == 0)
+    log->ahead = log->end;
+  fb_log_close_file(&log->file);
+  fb_buf_release(&log->open);
+  fb_buf_release(&log->sealed);
+  fb_free(log->allocator, log->path, log->path_size);
+  fb_free(log->allocator, log, sizeof *log);
+}
+
+fb_journal_head fb_journal_log_head(const fb_journal *journal) {
+  return ((const S_log *)journal->context)->head;
+}
