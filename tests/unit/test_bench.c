@@ -2,6 +2,7 @@
  * Benchmarks: the order of runs, how many, what fails; programs and what they took; words and sweeps; reports. */
 #include "test.h"
 
+#include <flyball/bench.h>
 #include <flyball/proof.h>
 
 #include <linux/perf_event.h>
@@ -541,6 +542,97 @@ static void test_count_allocator(void **state) {
   assert_int_equal(count.live, 0);
 }
 
+/* ── Functions ───────────────────────────────────────────────────────────────────────────────── */
+
+/* Time goes on by 10 ns with each look at the clock, and by 100 ns with each turn. */
+static int64_t S_function_now;
+static int64_t S_ticking(void *context) {
+  (void)context;
+  return S_function_now += 10;
+}
+
+static void S_turn(fb_bench_state *bench) {
+  FB_BENCH_LOOP(bench) {
+    S_function_now += bench->arg;
+  }
+}
+
+static void S_no_loop(fb_bench_state *bench) {
+  S_function_now += bench->arg;
+}
+
+static void S_two_loops(fb_bench_state *bench) {
+  S_turn(bench);
+  S_turn(bench);
+}
+
+static void S_keep_line(void *context, fb_slice line) {
+  fb_buf_add(context, line.ptr, line.len);
+}
+
+static const int64_t S_args[] = {100, 5000};
+
+static void test_functions(void **state) {
+  static const fb_bench_function turn = {"turn", S_turn, S_args, 2, 1};
+  const fb_bench_function *const functions[] = {&turn};
+  fb_clock clock = {S_ticking, S_ticking, NULL};
+  fb_bench_functions_options options = {.samples = 7, .sample_time = 1000000, .clock = &clock};
+  fb_buf out;
+  fb_arena arena;
+  fb_value value;
+  fb_buf_init(&out, NULL, 0);
+  fb_arena_init(&arena, NULL, 0);
+  assert_int_equal(fb_bench_functions_run(functions, 1, &options, NULL, S_keep_line, &out, NULL),
+                   FB_OK);
+  const char *first = out.ptr;
+  fb_slice line = {first, (size_t)(strchr(first, '\n') - first)};
+  assert_int_equal(fb_json_read(line, "line", NULL, &arena, &value, NULL), FB_OK);
+  const fb_map *map = value.as.map;
+  assert_true(fb_slice_equal(fb_value_text(*fb_map_get_text(map, FB_SLICE("workload"))),
+                             FB_SLICE("turn/100")));
+  /* The clock's own 10 ns are taken off: a turn is exactly 100. */
+  assert_true(fb_map_get_text(map, FB_SLICE("median"))->as.d == 100.0);
+  assert_true(fb_map_get_text(map, FB_SLICE("clock_cost"))->as.d == 10.0);
+  assert_int_equal(fb_map_get_text(map, FB_SLICE("iterations"))->as.i, 10000);
+  assert_null(
+      fb_map_get_text(map, FB_SLICE("low"))); /* all the same: there is nothing to estimate */
+  fb_arena_release(&arena);
+  fb_buf_release(&out);
+}
+
+static void test_functions_without_a_loop(void **state) {
+  static const fb_bench_function bad[] = {{"none", S_no_loop, NULL, 0, 1},
+                                          {"two", S_two_loops, NULL, 0, 2}};
+  for (size_t i = 0; i < 2; i++) {
+    const fb_bench_function *const functions[] = {&bad[i]};
+    fb_buf out;
+    fb_error err;
+    fb_buf_init(&out, NULL, 0);
+    assert_int_equal(fb_bench_functions_run(functions, 1, NULL, NULL, S_keep_line, &out, &err),
+                     FB_E_BENCH_FAILED);
+    assert_int_equal(out.len, 0);
+    assert_string_equal(err.text, i ? "two: it has 2 loops" : "none: it has 0 loops");
+    fb_buf_release(&out);
+  }
+}
+
+static bool S_functions_with(const fb_allocator *allocator) {
+  static const fb_bench_function turn = {"turn", S_turn, S_args, 2, 1};
+  const fb_bench_function *const functions[] = {&turn};
+  fb_clock clock = {S_ticking, S_ticking, NULL};
+  fb_bench_functions_options options = {.samples = 7, .sample_time = 10000, .clock = &clock};
+  fb_buf out;
+  fb_buf_init(&out, NULL, 0);
+  fb_status status =
+      fb_bench_functions_run(functions, 1, &options, allocator, S_keep_line, &out, NULL);
+  fb_buf_release(&out);
+  return status == FB_OK;
+}
+
+static void test_functions_memory(void **state) {
+  fb_test_each_failure(S_functions_with);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_fixed_runs),
@@ -562,6 +654,9 @@ int main(void) {
       cmocka_unit_test(test_ranges),
       cmocka_unit_test(test_environment),
       cmocka_unit_test(test_count_allocator),
+      cmocka_unit_test(test_functions),
+      cmocka_unit_test(test_functions_without_a_loop),
+      cmocka_unit_test(test_functions_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
