@@ -31,7 +31,7 @@ FB_API void fb_samples_sort(double *samples, size_t count);
 
 /* Of sorted samples, count ≥ 1, by linear interpolation between neighbours (type 7, as R and NumPy have it).
  * q is within [0, 1]. */
-FB_API double fb_quantile(const double *sorted, size_t count, double q);
+FB_API double fb_samples_quantile(const double *sorted, size_t count, double q);
 
 /* How many lie beyond Tukey's fences: mild 1.5, severe 3 interquartile ranges outside the quartiles. A mild
  * one is not counted as severe and the other way round. */

@@ -221,8 +221,8 @@ static double S_tail(double level, size_t samples) {
 
 fb_interval fb_bootstrap_interval(const fb_bootstrap *bootstrap, double level) {
   double tail = S_tail(level, bootstrap->samples);
-  return (fb_interval){fb_quantile(bootstrap->replicates, bootstrap->count, tail),
-                       fb_quantile(bootstrap->replicates, bootstrap->count, 1 - tail)};
+  return (fb_interval){fb_samples_quantile(bootstrap->replicates, bootstrap->count, tail),
+                       fb_samples_quantile(bootstrap->replicates, bootstrap->count, 1 - tail)};
 }
 
 double fb_bootstrap_above(const fb_bootstrap *bootstrap, double x) {

@@ -82,7 +82,7 @@ fb_status fb_bench_figure_of(const fb_bench *bench, size_t side, fb_measure meas
 
 static double S_median(double *values, size_t count) {
   fb_samples_sort(values, count);
-  return fb_quantile(values, count, 0.5);
+  return fb_samples_quantile(values, count, 0.5);
 }
 
 static bool S_all_positive(const double *values, size_t count) {

@@ -89,7 +89,7 @@ static double S_clock_cost(S_suite *suite) {
     samples[i] = (double)bench.elapsed;
   }
   fb_samples_sort(samples, CLOCK_SAMPLES);
-  return fb_quantile(samples, CLOCK_SAMPLES, 0.5);
+  return fb_samples_quantile(samples, CLOCK_SAMPLES, 0.5);
 }
 
 /* The shortest of three: one that was interrupted would look as if fewer turns were enough. */

@@ -37,7 +37,7 @@ fb_status fb_samples_check(const double *samples, size_t count, size_t least, fb
   return FB_OK;
 }
 
-double fb_quantile(const double *sorted, size_t count, double q) {
+double fb_samples_quantile(const double *sorted, size_t count, double q) {
   double at = q * (double)(count - 1);
   size_t below = (size_t)at;
   if (below + 1 >= count) return sorted[count - 1];
@@ -48,7 +48,8 @@ double fb_quantile(const double *sorted, size_t count, double q) {
 fb_outliers fb_outliers_of(const double *sorted, size_t count) {
   fb_outliers found = {0};
   if (count == 0) return found;
-  double q1 = fb_quantile(sorted, count, 0.25), q3 = fb_quantile(sorted, count, 0.75);
+  double q1 = fb_samples_quantile(sorted, count, 0.25),
+         q3 = fb_samples_quantile(sorted, count, 0.75);
   double range = q3 - q1;
   for (size_t i = 0; i < count; i++) {
     double x = sorted[i];
@@ -87,15 +88,15 @@ fb_status fb_summarize(const double *samples, size_t count, const fb_allocator *
   fb_samples_sort(sorted, count);
   fb_summary summary = {.count = count,
                         .min = sorted[0],
-                        .q1 = fb_quantile(sorted, count, 0.25),
-                        .median = fb_quantile(sorted, count, 0.5),
-                        .q3 = fb_quantile(sorted, count, 0.75),
+                        .q1 = fb_samples_quantile(sorted, count, 0.25),
+                        .median = fb_samples_quantile(sorted, count, 0.5),
+                        .q3 = fb_samples_quantile(sorted, count, 0.75),
                         .max = sorted[count - 1],
                         .outliers = fb_outliers_of(sorted, count)};
   S_moments(&summary, sorted, count);
   for (size_t i = 0; i < count; i++) sorted[i] = fabs(sorted[i] - summary.median);
   fb_samples_sort(sorted, count);
-  summary.mad = fb_quantile(sorted, count, 0.5);
+  summary.mad = fb_samples_quantile(sorted, count, 0.5);
   fb_free(allocator, sorted, bytes);
   *ret = summary;
   return FB_OK;

@@ -15,13 +15,13 @@ static void S_near(double x, double y, int line) {
 static void S_quantiles(void **state) {
   (void)state;
   double one[] = {7}, four[] = {1, 2, 4, 8};
-  NEAR(fb_quantile(one, 1, 0), 7);
-  NEAR(fb_quantile(one, 1, 1), 7);
-  NEAR(fb_quantile(four, 4, 0), 1);
-  NEAR(fb_quantile(four, 4, 1), 8);
-  NEAR(fb_quantile(four, 4, 0.5), 3);
-  NEAR(fb_quantile(four, 4, 0.25), 1.75); /* 0.75 of the way from 1 to 2 */
-  NEAR(fb_quantile(four, 4, 0.9), 6.8);   /* at 2.7 */
+  NEAR(fb_samples_quantile(one, 1, 0), 7);
+  NEAR(fb_samples_quantile(one, 1, 1), 7);
+  NEAR(fb_samples_quantile(four, 4, 0), 1);
+  NEAR(fb_samples_quantile(four, 4, 1), 8);
+  NEAR(fb_samples_quantile(four, 4, 0.5), 3);
+  NEAR(fb_samples_quantile(four, 4, 0.25), 1.75); /* 0.75 of the way from 1 to 2 */
+  NEAR(fb_samples_quantile(four, 4, 0.9), 6.8);   /* at 2.7 */
 }
 
 static void S_summary(void **state) {

@@ -31,17 +31,33 @@ static S_number S_integer(fb_value value) {
 static S_number S_real(double d) {
   S_number n = {.value = fb_double(d), .nan = d != d};
   snprintf(n.text, sizeof n.text, "%.1f", d);
-  if (!n.nan) n.twice = (__int128)(2 * d); /* exact: all here are below 2^66 and have one binary place */
+  if (!n.nan)
+    n.twice = (__int128)(2 * d); /* exact: all here are below 2^66 and have one binary place */
   return n;
 }
 
 static size_t S_numbers(S_number *out) {
-  static const int64_t ints[] = {INT64_MIN, INT64_MIN + 1, -(INT64_C(1) << 53) - 1, -1, 0, 1,
-                                 (INT64_C(1) << 53) - 1, INT64_C(1) << 53, (INT64_C(1) << 53) + 1,
-                                 (INT64_C(1) << 53) + 2, INT64_MAX - 1, INT64_MAX};
-  static const uint64_t uints[] = {0, 1, (UINT64_C(1) << 53) + 1, INT64_MAX, UINT64_C(1) << 63,
-                                   (UINT64_C(1) << 63) + 1, UINT64_MAX - 1, UINT64_MAX};
-  static const double reals[] = {-0x1p64, -0x1p63, -0x1p53, -1.0, -0.5, -0.0,   0.5,    1.0,
+  static const int64_t ints[] = {INT64_MIN,
+                                 INT64_MIN + 1,
+                                 -(INT64_C(1) << 53) - 1,
+                                 -1,
+                                 0,
+                                 1,
+                                 (INT64_C(1) << 53) - 1,
+                                 INT64_C(1) << 53,
+                                 (INT64_C(1) << 53) + 1,
+                                 (INT64_C(1) << 53) + 2,
+                                 INT64_MAX - 1,
+                                 INT64_MAX};
+  static const uint64_t uints[] = {0,
+                                   1,
+                                   (UINT64_C(1) << 53) + 1,
+                                   INT64_MAX,
+                                   UINT64_C(1) << 63,
+                                   (UINT64_C(1) << 63) + 1,
+                                   UINT64_MAX - 1,
+                                   UINT64_MAX};
+  static const double reals[] = {-0x1p64, -0x1p63, -0x1p53,    -1.0,   -0.5,   -0.0,   0.5, 1.0,
                                  1.5,     0x1p53,  0x1p53 + 2, 0x1p62, 0x1p63, 0x1p64, NAN};
   size_t count = 0;
   for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) out[count++] = S_integer(fb_int(ints[i]));
@@ -183,6 +199,7 @@ static void test_joins(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_constants), cmocka_unit_test(test_joins)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_constants),
+                                     cmocka_unit_test(test_joins)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
