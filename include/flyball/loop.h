@@ -7,6 +7,8 @@
 #define FLYBALL_LOOP_H
 
 #include <flyball/mission.h>
+#include <flyball/proof.h>
+#include <flyball/rules.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,6 +22,20 @@ FB_API extern const fb_tool fb_tool_rules;
 
 /* All tools of this build: run, shell, rules, write. Static. */
 FB_API fb_tools fb_loop_tools(void);
+
+/* ── Rules over benchmark facts ──────────────────────────────────────────────────────────────── */
+
+typedef struct fb_gate_rules {
+  const fb_ruleset *ruleset;
+  fb_status (*decision)(void *context, const fb_decision *decision);
+  void *context;
+} fb_gate_rules;
+
+/* Every row becomes a fact `benchmark`: series (of its budget), severity, verdict; bench, workload, metric, unit,
+ * kind, better, samples, value (, low, high) if it was measured; past, past_runs, worse, worse_low, worse_high,
+ * probability if it was compared. Then the rules fire. A rule that fails is an error of the whole. */
+FB_API fb_status fb_gate_decide(const fb_gate_rules *rules, const fb_gate_row *rows, size_t count,
+                                const fb_allocator *allocator, fb_error *err);
 
 #ifdef __cplusplus
 }

@@ -467,6 +467,312 @@ FB_API void fb_bench_remarks(const fb_bench_report *report,
 /* "12.3 ms", "4.1 MB", "1.24 M": with the unit of the measure, at most 24 bytes. */
 FB_API void fb_measure_format(fb_measure measure, double value, char out[24]);
 
+/* ── Changes of level in a series ────────────────────────────────────────────────────────────── */
+
+/* The time is the square of the points times the permutations. */
+enum { FB_SERIES_MAX = 2000 };
+
+typedef struct fb_change {
+  size_t at;            /* the first point of the new level, from 0 */
+  double before, after; /* medians of the points back to the change before, and on to the next */
+  double p;             /* share of permutations that have as good a split */
+} fb_change;
+
+/* All 0: the usual ones. */
+typedef struct fb_change_options {
+  double
+      significance; /* 0: 0.002. The rate of false alarms on a series whose points are independent */
+  double smallest;  /* changes by a smaller share are left out: 0.02 for 2 % */
+  size_t least; /* points on each side of a change; 0: 5, else ≥ 2. The delay until one is found */
+  size_t rounds; /* permutations; 0: 999. Not less than 1 / significance - 1 */
+} fb_change_options;
+
+/* Points in the order of time. Writes at most `cap` changes, in order. options NULL: the usual ones. */
+FB_API fb_status fb_changes_find(const double *series, size_t count,
+                                 const fb_change_options *options, fb_random *random,
+                                 const fb_allocator *allocator, fb_change *changes, size_t cap,
+                                 size_t *ret_count, fb_error *err);
+
+/* ── Results: what was measured, from whichever program ──────────────────────────────────────── */
+
+typedef enum fb_direction { FB_LESS_IS_BETTER, FB_MORE_IS_BETTER } fb_direction;
+
+/* What a metric is about, for thresholds that differ by it. */
+typedef enum fb_metric_kind {
+  FB_METRIC_LATENCY,
+  FB_METRIC_THROUGHPUT,
+  FB_METRIC_CPU,
+  FB_METRIC_MEMORY,
+  FB_METRIC_OTHER,
+  FB_METRIC_KIND_COUNT
+} fb_metric_kind;
+
+FB_API const char *fb_metric_kind_name(fb_metric_kind kind); /* "latency", … */
+
+/* The samples of one metric of one workload in one run. Its series is bench/workload/metric. */
+typedef struct fb_result {
+  fb_slice bench, workload, metric, unit;
+  fb_direction direction;
+  fb_metric_kind kind;
+  const double *samples; /* finite, in the order measured */
+  size_t count;          /* ≥ 1 */
+} fb_result;
+
+/* What the samples have in common. Empty texts and time 0: not known. */
+typedef struct fb_result_run {
+  int64_t id; /* in the history; 0: not from there */
+  int64_t at; /* ns since 1970 */
+  fb_slice commit, branch, fingerprint;
+} fb_result_run;
+
+/* Everything is in the arena. */
+typedef struct fb_results {
+  fb_result *items;
+  size_t count, cap;
+  size_t not_measured; /* records that said so themselves: they are counted, and are no results */
+  fb_result_run run;
+  fb_arena arena;
+  const fb_allocator *allocator;
+} fb_results;
+
+FB_API void fb_results_init(fb_results *results, const fb_allocator *allocator);
+FB_API void fb_results_release(fb_results *results);
+/* NULL if there is none. */
+FB_API const fb_result *fb_results_find(const fb_results *results, const fb_result *like);
+
+/* Reads JSON (one value) or JSON lines and adds what is in it. Known are
+ *  - {"type":"flyball.result.v1","bench":…,"workload":…,"metric":…,"unit":…,"better":"less"|"more",
+ *     "samples":[…] or "value":…}; bench, unit and better may be left out,
+ *  - the lines of the programs in bench/: {"bench":…,"workload":…,"ours":…,"unit":…,"samples":[…]},
+ *  - `flyball bench --json`, hyperfine's --export-json, and Google Benchmark's JSON.
+ * Records of one series are put together: their samples follow each other. Every record that is something else
+ * is an error of its own in `errors`; the return is the first one's code (FB_E_PROOF_RESULT). */
+FB_API fb_status fb_results_read(fb_results *results, fb_slice text, const char *name,
+                                 fb_errors *errors);
+/* Adds samples (copied, as all texts are) to a series. */
+FB_API fb_status fb_results_add(fb_results *results, const fb_result *result, fb_error *err);
+/* One object without a newline: {"type":"flyball.result.v1",…}. */
+FB_API void fb_result_json(const fb_result *result, fb_buf *out);
+/* By the names of metric and unit, where a record does not say it. */
+FB_API fb_direction fb_direction_of(fb_slice metric, fb_slice unit);
+FB_API fb_metric_kind fb_metric_kind_of(fb_slice metric, fb_slice unit);
+/* "bench/workload/metric", or without the first if it is empty. */
+FB_API void fb_result_name(const fb_result *result, fb_buf *out);
+/* `*` stands for any number of bytes, `?` for one. */
+FB_API bool fb_glob_match(fb_slice pattern, fb_slice text);
+/* For people: "12.3 ms", "1.20 M/s", "45.0 MB"; units that are not known are left as they are. */
+FB_API void fb_quantity_format(double value, fb_slice unit, char out[40]);
+
+/* ── History: results of many runs ───────────────────────────────────────────────────────────── */
+
+typedef struct fb_history fb_history;
+
+/* Of one series in one run not more are kept: an even choice of the ordered ones beyond. */
+enum { FB_HISTORY_SAMPLES = 1000 };
+
+/* An SQLite file. Errors as of a database: FB_E_DB and so on. */
+FB_API fb_status fb_history_open(const char *path, bool read_only, const fb_allocator *allocator,
+                                 fb_history **ret, fb_error *err);
+FB_API void fb_history_close(fb_history *history);
+/* Adds a run with all its results, or nothing. A run with the same commit, fingerprint and time is refused
+ * (FB_E_PROOF_HISTORY), so that importing twice changes nothing. */
+FB_API fb_status fb_history_add(fb_history *history, const fb_results *results, int64_t *ret_run,
+                                fb_error *err);
+
+/* Which runs. NULL or empty: all. */
+typedef struct fb_history_filter {
+  fb_slice branch, fingerprint;
+  fb_slice series; /* pattern of bench/workload/metric, see fb_glob_match */
+  size_t last;     /* only so many of the newest; 0: all */
+  int64_t before;  /* runs with a smaller id; 0: all */
+} fb_history_filter;
+
+typedef struct fb_history_run {
+  fb_result_run run;
+  uint64_t results;
+} fb_history_run;
+
+/* Oldest first, in the arena. */
+FB_API fb_status fb_history_runs(fb_history *history, const fb_history_filter *filter,
+                                 fb_arena *arena, fb_history_run **ret, size_t *ret_count,
+                                 fb_error *err);
+
+typedef struct fb_history_point {
+  fb_result_run run;
+  double median;
+  size_t count; /* samples measured, which may be more than are kept */
+  const double *samples;
+  size_t kept;
+} fb_history_point;
+
+typedef struct fb_history_series {
+  fb_result head; /* its names; no samples */
+  fb_history_point *points;
+  size_t count;
+} fb_history_series;
+
+/* The series that the filter lets through, by name, each with its points, oldest first. */
+FB_API fb_status fb_history_series_of(fb_history *history, const fb_history_filter *filter,
+                                      fb_arena *arena, fb_history_series **ret, size_t *ret_count,
+                                      fb_error *err);
+/* The results of the newest run that `which` names: `#12` a run, else a branch, else the beginning of a commit
+ * (≥ 4 characters). FB_E_PROOF_HISTORY when there is none, or when commits differ that begin so. */
+FB_API fb_status fb_history_results(fb_history *history, fb_slice which, fb_results *ret,
+                                    fb_error *err);
+/* Removes runs older than `before` (ns; 0: none for their age), and all but the newest `keep` of each branch
+ * and fingerprint (0: all are kept). */
+FB_API fb_status fb_history_prune(fb_history *history, int64_t before, size_t keep,
+                                  uint64_t *ret_removed, fb_error *err);
+
+/* ── Comparing two sets of samples ───────────────────────────────────────────────────────────── */
+
+typedef enum fb_comparison_verdict {
+  FB_COMPARED_NOT_MEASURED, /* too few samples */
+  FB_COMPARED_SAME,         /* within the threshold, as sure as asked for */
+  FB_COMPARED_BETTER,       /* by more than the threshold */
+  FB_COMPARED_WORSE,        /* by more than the threshold */
+  FB_COMPARED_UNCLEAR       /* it cannot be told: the interval reaches across the threshold */
+} fb_comparison_verdict;
+
+FB_API const char *fb_comparison_verdict_name(fb_comparison_verdict verdict);
+
+typedef struct fb_compare_options {
+  double threshold;  /* 0.05: 5 % */
+  double confidence; /* 0: 0.95 */
+  bool exact;        /* values that repeat exactly (counts): one sample on each side is enough */
+  bool paired;       /* sample i of both was measured side by side */
+  size_t resamples;  /* 0: FB_RESAMPLES */
+} fb_compare_options;
+
+/* "Worse" has the direction of the metric in it: 0.1 is 10 % slower, or 10 % less throughput. */
+typedef struct fb_comparison {
+  double a, b;  /* medians */
+  double worse; /* b than a, as a share of a; negative: better */
+  fb_interval interval;
+  double probability; /* that b is worse than a by more than the threshold */
+  double cliff, p;    /* of the rank test; p 1 where there are too few samples */
+  size_t a_count, b_count;
+  fb_comparison_verdict verdict;
+} fb_comparison;
+
+/* FB_E_PROOF_SAMPLES for what has no ratio (medians of 0). */
+FB_API fb_status fb_compare(const fb_result *a, const fb_result *b,
+                            const fb_compare_options *options, fb_random *random,
+                            const fb_allocator *allocator, fb_comparison *ret, fb_error *err);
+
+/* `b` against runs of the past. From FB_SAMPLES_MIN runs on, their medians are the samples: what differs from run to
+ * run (address layout, neighbours, frequency) is then part of the interval. With fewer, the newest run's samples
+ * stand alone, and that noise is not seen. */
+FB_API fb_status fb_compare_history(const fb_history_series *past, const fb_result *b,
+                                    const fb_compare_options *options, fb_random *random,
+                                    const fb_allocator *allocator, fb_comparison *ret,
+                                    fb_error *err);
+
+/* How small a change of level could be and still be found in a series with this noise, as a share of its level,
+ * `after` points after it: 0 for fewer than 6 points. From the differences between neighbours, so that changes of
+ * level do not count as noise. */
+FB_API fb_status fb_smallest_change(const double *series, size_t count, size_t after,
+                                    const fb_allocator *allocator, double *ret, fb_error *err);
+
+/* ── Pictures ────────────────────────────────────────────────────────────────────────────────── */
+
+/* SVG, appended to `out`; failures are in out->failed. `alone`: a file of its own, with colours for light and
+ * dark; else a part of a page that has them (fb_plot_style). Classes begin with `fb-`. */
+
+/* The medians of a series in the order of its points, and where its level changed, with the commits. */
+FB_API void fb_plot_trend(const fb_history_series *series, const fb_change *changes, size_t count,
+                          bool alone, fb_buf *out);
+
+/* The samples of one figure on a line, its median with the interval, and the target as a line. */
+typedef struct fb_plot_strip {
+  const double *samples;
+  size_t count;
+  double median;
+  fb_interval interval;
+  bool has_interval, has_target;
+  double target;
+  fb_slice unit;
+  const char *label; /* read out instead of the picture */
+} fb_plot_strip;
+
+FB_API void fb_plot_strip_draw(const fb_plot_strip *strip, fb_buf *out);
+/* The rules of the classes, without <style>. */
+FB_API void fb_plot_style(fb_buf *out);
+/* One character of a bar for each point, at most `width` points (the newest). */
+FB_API void fb_plot_spark(const double *values, size_t count, size_t width, fb_buf *out);
+/* Text as it may stand in HTML and SVG, also within quotes. */
+FB_API void fb_html_text(fb_buf *out, fb_slice text);
+
+/* ── Gate: budgets ───────────────────────────────────────────────────────────────────────────── */
+
+typedef enum fb_severity { FB_SEVERITY_MINOR, FB_SEVERITY_MAJOR, FB_SEVERITY_CRITICAL } fb_severity;
+
+FB_API const char *fb_severity_name(fb_severity severity);
+
+typedef struct fb_budget {
+  fb_slice series; /* pattern of bench/workload/metric */
+  bool has_worse;  /* `worse`: at most so much worse than the past, as a share */
+  double worse;
+  bool has_max, has_min;
+  double max, min;
+  fb_slice max_unit, min_unit; /* empty: the series' own */
+  fb_severity severity;
+  bool exact; /* repeats exactly: one sample is enough */
+  bool warns; /* a failure is reported and does not fail the gate */
+  uint32_t line;
+} fb_budget;
+
+typedef struct fb_budgets {
+  fb_budget *items;
+  size_t count;
+  fb_slice branch;   /* of the past; empty: any */
+  size_t runs;       /* of the past that are looked at */
+  bool any_machine;  /* past runs of other fingerprints count too */
+  double confidence; /* 0: 0.95 */
+  fb_slice rules;    /* a rulebook, relative to the document; empty: none */
+  fb_slice name;
+  fb_arena arena;
+} fb_budgets;
+
+/* FB_E_PROOF_BUDGET, with all mistakes in `errors`. The reference of the format is docs/reference/proof.md. */
+FB_API fb_status fb_budgets_read(fb_slice text, const char *name, const fb_allocator *allocator,
+                                 fb_budgets *ret, fb_errors *errors);
+FB_API void fb_budgets_release(fb_budgets *budgets);
+
+typedef enum fb_gate_verdict {
+  FB_GATE_PASS,
+  FB_GATE_UNCLEAR, /* it may be worse than allowed, but that is not shown */
+  FB_GATE_FAIL,
+  FB_GATE_NOT_MEASURED
+} fb_gate_verdict;
+
+FB_API const char *fb_gate_verdict_name(fb_gate_verdict verdict);
+
+typedef struct fb_gate_row {
+  const fb_budget *budget;
+  const fb_result *result; /* NULL: no result fits the budget's pattern */
+  double value;            /* median */
+  fb_interval interval;
+  bool has_interval;
+  bool compared; /* with the past */
+  fb_comparison comparison;
+  size_t past_runs;
+  fb_gate_verdict verdict;
+  char reason[200];
+} fb_gate_row;
+
+/* Judges every result that a budget names. `past` are series as fb_history_series_of gives them, count 0: no past.
+ * Rows are in the arena, in the order of budgets and of results. */
+FB_API fb_status fb_gate_judge(const fb_budgets *budgets, const fb_results *results,
+                               const fb_history_series *past, size_t past_count, fb_random *random,
+                               fb_arena *arena, fb_gate_row **ret, size_t *ret_count,
+                               fb_error *err);
+
+/* 1 unit of `from` in units of `to`; 0: they do not convert. Times and bytes do. */
+FB_API double fb_unit_factor(fb_slice from, fb_slice to);
+/* "5%", "0.05", "30ms", "1.5MB", "1000/s": a number and what follows it. False if it is none. */
+FB_API bool fb_quantity_parse(fb_slice text, double *ret, fb_slice *ret_unit);
+
 #ifdef __cplusplus
 }
 #endif
