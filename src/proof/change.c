@@ -138,7 +138,7 @@ static void S_divide(S_scan *scan, S_found *found, size_t first, size_t last) {
 static double S_level(const S_found *found, double *spare, size_t first, size_t last) {
   memcpy(spare, found->series + first, (last - first) * sizeof *spare);
   fb_samples_sort(spare, last - first);
-  return fb_quantile(spare, last - first, 0.5);
+  return fb_samples_quantile(spare, last - first, 0.5);
 }
 
 static void S_set_levels(S_found *found, double *spare) {

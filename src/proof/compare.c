@@ -197,7 +197,7 @@ fb_status fb_smallest_change(const double *series, size_t count, size_t after,
   if (!steps) return fb_fail(err, FB_E_NOMEM, "no memory for a series of %zu points", count);
   for (size_t i = 1; i < count; i++) steps[i - 1] = fabs(series[i] - series[i - 1]);
   fb_samples_sort(steps, count - 1);
-  double sd = fb_quantile(steps, count - 1, 0.5) / 0.9539;
+  double sd = fb_samples_quantile(steps, count - 1, 0.5) / 0.9539;
   fb_free(allocator, steps, bytes);
   double level;
   fb_result all = {.samples = series, .count = count};
