@@ -27,7 +27,7 @@ CALLS = {folder: PRINTS for folder in FLOORS if folder not in ("cli",)}
 for engine in ("data", "cel", "rules"):
     CALLS[engine] = f"(?:{PRINTS}|{CLOCKS})"
 HEADERS = {"uv.h": {"mission", "loop", "net", "server", "scan", "proof", "cli"},
-           "sqlite3.h": {"store"}, "sodium.h": {"store"}}
+           "sqlite3.h": {"store"}, "sodium.h": {"store"}, "curl/curl.h": {"net"}}
 # (file, call): why it may.
 EXCEPTIONS = {}
 
