@@ -8,6 +8,7 @@
 #include <flyball/loop.h>
 #include <flyball/metrics.h>
 #include <flyball/mission.h>
+#include <flyball/net.h>
 #include <flyball/proof.h>
 #include <flyball/rules.h>
 #include <flyball/store.h>
