@@ -498,25 +498,25 @@ FB_API fb_status fb_changes_find(const double *series, size_t count,
 typedef enum fb_direction { FB_LESS_IS_BETTER, FB_MORE_IS_BETTER } fb_direction;
 
 /* What a metric is about, for thresholds that differ by it. */
-typedef enum fb_metric_kind {
+typedef enum fb_figure_kind {
   FB_METRIC_LATENCY,
   FB_METRIC_THROUGHPUT,
   FB_METRIC_CPU,
   FB_METRIC_MEMORY,
   FB_METRIC_OTHER,
   FB_METRIC_KIND_COUNT
-} fb_metric_kind;
+} fb_figure_kind;
 
-FB_API const char *fb_metric_kind_name(fb_metric_kind kind); /* "latency", … */
+FB_API const char *fb_figure_kind_name(fb_figure_kind kind); /* "latency", … */
 
 /* The samples of one metric of one workload in one run. Its series is bench/workload/metric. */
-typedef struct fb_result {
+typedef struct fb_bench_result {
   fb_slice bench, workload, metric, unit;
   fb_direction direction;
-  fb_metric_kind kind;
+  fb_figure_kind kind;
   const double *samples; /* finite, in the order measured */
   size_t count;          /* ≥ 1 */
-} fb_result;
+} fb_bench_result;
 
 /* What the samples have in common. Empty texts and time 0: not known. */
 typedef struct fb_result_run {
@@ -527,7 +527,7 @@ typedef struct fb_result_run {
 
 /* Everything is in the arena. */
 typedef struct fb_results {
-  fb_result *items;
+  fb_bench_result *items;
   size_t count, cap;
   size_t not_measured; /* records that said so themselves: they are counted, and are no results */
   fb_result_run run;
@@ -538,7 +538,8 @@ typedef struct fb_results {
 FB_API void fb_results_init(fb_results *results, const fb_allocator *allocator);
 FB_API void fb_results_release(fb_results *results);
 /* NULL if there is none. */
-FB_API const fb_result *fb_results_find(const fb_results *results, const fb_result *like);
+FB_API const fb_bench_result *fb_results_find(const fb_results *results,
+                                              const fb_bench_result *like);
 
 /* Reads JSON (one value) or JSON lines and adds what is in it. Known are
  *  - {"type":"flyball.result.v1","bench":…,"workload":…,"metric":…,"unit":…,"better":"less"|"more",
@@ -550,14 +551,14 @@ FB_API const fb_result *fb_results_find(const fb_results *results, const fb_resu
 FB_API fb_status fb_results_read(fb_results *results, fb_slice text, const char *name,
                                  fb_errors *errors);
 /* Adds samples (copied, as all texts are) to a series. */
-FB_API fb_status fb_results_add(fb_results *results, const fb_result *result, fb_error *err);
+FB_API fb_status fb_results_add(fb_results *results, const fb_bench_result *result, fb_error *err);
 /* One object without a newline: {"type":"flyball.result.v1",…}. */
-FB_API void fb_result_json(const fb_result *result, fb_buf *out);
+FB_API void fb_result_json(const fb_bench_result *result, fb_buf *out);
 /* By the names of metric and unit, where a record does not say it. */
 FB_API fb_direction fb_direction_of(fb_slice metric, fb_slice unit);
-FB_API fb_metric_kind fb_metric_kind_of(fb_slice metric, fb_slice unit);
+FB_API fb_figure_kind fb_metric_kind_of(fb_slice metric, fb_slice unit);
 /* "bench/workload/metric", or without the first if it is empty. */
-FB_API void fb_result_name(const fb_result *result, fb_buf *out);
+FB_API void fb_result_name(const fb_bench_result *result, fb_buf *out);
 /* `*` stands for any number of bytes, `?` for one. */
 FB_API bool fb_glob_match(fb_slice pattern, fb_slice text);
 /* For people: "12.3 ms", "1.20 M/s", "45.0 MB"; units that are not known are left as they are. */
@@ -606,7 +607,7 @@ typedef struct fb_history_point {
 } fb_history_point;
 
 typedef struct fb_history_series {
-  fb_result head; /* its names; no samples */
+  fb_bench_result head; /* its names; no samples */
   fb_history_point *points;
   size_t count;
 } fb_history_series;
@@ -656,14 +657,14 @@ typedef struct fb_comparison {
 } fb_comparison;
 
 /* FB_E_PROOF_SAMPLES for what has no ratio (medians of 0). */
-FB_API fb_status fb_compare(const fb_result *a, const fb_result *b,
+FB_API fb_status fb_compare(const fb_bench_result *a, const fb_bench_result *b,
                             const fb_compare_options *options, fb_random *random,
                             const fb_allocator *allocator, fb_comparison *ret, fb_error *err);
 
 /* `b` against runs of the past. From FB_SAMPLES_MIN runs on, their medians are the samples: what differs from run to
  * run (address layout, neighbours, frequency) is then part of the interval. With fewer, the newest run's samples
  * stand alone, and that noise is not seen. */
-FB_API fb_status fb_compare_history(const fb_history_series *past, const fb_result *b,
+FB_API fb_status fb_compare_history(const fb_history_series *past, const fb_bench_result *b,
                                     const fb_compare_options *options, fb_random *random,
                                     const fb_allocator *allocator, fb_comparison *ret,
                                     fb_error *err);
@@ -750,8 +751,8 @@ FB_API const char *fb_gate_verdict_name(fb_gate_verdict verdict);
 
 typedef struct fb_gate_row {
   const fb_budget *budget;
-  const fb_result *result; /* NULL: no result fits the budget's pattern */
-  double value;            /* median */
+  const fb_bench_result *result; /* NULL: no result fits the budget's pattern */
+  double value;                  /* median */
   fb_interval interval;
   bool has_interval;
   bool compared; /* with the past */

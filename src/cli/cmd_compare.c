@@ -29,7 +29,7 @@ static int S_take(S_compare *compare, const char *word, fb_results *into) {
   return code;
 }
 
-static void S_print_json(S_compare *compare, const fb_result *b, const fb_comparison *c) {
+static void S_print_json(S_compare *compare, const fb_bench_result *b, const fb_comparison *c) {
   fb_buf line, name;
   fb_buf_init(&line, NULL, 0);
   fb_buf_init(&name, NULL, 0);
@@ -53,7 +53,7 @@ static void S_print_json(S_compare *compare, const fb_result *b, const fb_compar
   fb_buf_release(&line);
 }
 
-static void S_add_row(S_compare *compare, const fb_result *b, const fb_comparison *c) {
+static void S_add_row(S_compare *compare, const fb_bench_result *b, const fb_comparison *c) {
   char one[40], other[40];
   fb_grid *grid = &compare->grid;
   fb_quantity_format(c->a, b->unit, one);
@@ -76,10 +76,10 @@ static void S_add_row(S_compare *compare, const fb_result *b, const fb_compariso
   fb_grid_add(grid, "%s", fb_comparison_verdict_name(c->verdict));
 }
 
-static int S_compare_one(S_compare *compare, const fb_result *b) {
+static int S_compare_one(S_compare *compare, const fb_bench_result *b) {
   fb_comparison c;
   fb_error err;
-  const fb_result *a = fb_results_find(&compare->a, b);
+  const fb_bench_result *a = fb_results_find(&compare->a, b);
   if (!a) {
     compare->lonely++;
     return FB_EXIT_OK;
@@ -96,7 +96,7 @@ static int S_compare_one(S_compare *compare, const fb_result *b) {
   return FB_EXIT_OK;
 }
 
-static bool S_wanted(const fb_result *result, fb_slice pattern) {
+static bool S_wanted(const fb_bench_result *result, fb_slice pattern) {
   fb_buf name;
   fb_buf_init(&name, NULL, 0);
   fb_result_name(result, &name);

@@ -58,7 +58,7 @@ static int S_past_of_file(S_gate *gate, const char *path) {
   fb_history_point *points = fb_arena_zero(&gate->arena, count * sizeof *points);
   if (!past || !points) return fb_cli_fail(gate->cli, FB_E_NOMEM, "no memory for the baseline");
   for (size_t i = 0; i < count; i++) {
-    const fb_result *result = &gate->baseline.items[i];
+    const fb_bench_result *result = &gate->baseline.items[i];
     points[i] = (fb_history_point){
         .samples = result->samples, .kept = result->count, .count = result->count};
     past[i] = (fb_history_series){*result, &points[i], 1};
@@ -308,7 +308,7 @@ static fb_status S_try_halves(S_gate *gate, const fb_history_series *series,
     double *samples = fb_arena_copy(&gate->arena, point->samples, point->kept * sizeof *samples);
     if (!samples) return fb_fail(err, FB_E_NOMEM, "no memory for samples");
     S_shuffle(samples, point->kept, &gate->random);
-    fb_result a = series->head, b = series->head;
+    fb_bench_result a = series->head, b = series->head;
     fb_comparison c;
     a.samples = samples;
     b.samples = samples + half;
@@ -328,7 +328,7 @@ static fb_status S_try_runs(S_gate *gate, const fb_history_series *series,
     const fb_history_point *point = &series->points[i];
     size_t runs = i < gate->budgets.runs ? i : gate->budgets.runs;
     fb_history_series past = {series->head, series->points + i - runs, runs};
-    fb_result b = series->head;
+    fb_bench_result b = series->head;
     fb_comparison c;
     b.samples = point->samples;
     b.count = point->kept;

@@ -38,12 +38,12 @@ static void S_put_text(S_fact *fact, const char *key, fb_slice text) {
 }
 
 static void S_put_result(S_fact *fact, const fb_gate_row *row) {
-  const fb_result *result = row->result;
+  const fb_bench_result *result = row->result;
   S_put_text(fact, "bench", result->bench);
   S_put_text(fact, "workload", result->workload);
   S_put_text(fact, "metric", result->metric);
   S_put_text(fact, "unit", result->unit);
-  S_put_text(fact, "kind", fb_slice_of(fb_metric_kind_name(result->kind)));
+  S_put_text(fact, "kind", fb_slice_of(fb_figure_kind_name(result->kind)));
   S_put_text(fact, "better",
              result->direction == FB_MORE_IS_BETTER ? FB_SLICE("more") : FB_SLICE("less"));
   S_put(fact, "samples", fb_int((int64_t)result->count));

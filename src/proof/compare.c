@@ -42,7 +42,7 @@ static void S_judge(fb_comparison *made, double better, const fb_compare_options
     made->verdict = FB_COMPARED_UNCLEAR;
 }
 
-static fb_status S_median(const fb_result *result, const fb_allocator *allocator, double *ret,
+static fb_status S_median(const fb_bench_result *result, const fb_allocator *allocator, double *ret,
                           fb_error *err) {
   fb_summary summary;
   fb_status status = fb_summarize(result->samples, result->count, allocator, &summary, err);
@@ -73,7 +73,7 @@ static void S_take_ratios(fb_comparison *made, const fb_bootstrap *ratios, fb_di
   S_judge(made, better, options);
 }
 
-static fb_status S_compare_samples(const fb_result *a, const fb_result *b,
+static fb_status S_compare_samples(const fb_bench_result *a, const fb_bench_result *b,
                                    const fb_compare_options *options, fb_random *random,
                                    const fb_allocator *allocator, fb_comparison *made,
                                    fb_error *err) {
@@ -93,9 +93,9 @@ static fb_status S_compare_samples(const fb_result *a, const fb_result *b,
   return FB_OK;
 }
 
-fb_status fb_compare(const fb_result *a, const fb_result *b, const fb_compare_options *options,
-                     fb_random *random, const fb_allocator *allocator, fb_comparison *ret,
-                     fb_error *err) {
+fb_status fb_compare(const fb_bench_result *a, const fb_bench_result *b,
+                     const fb_compare_options *options, fb_random *random,
+                     const fb_allocator *allocator, fb_comparison *ret, fb_error *err) {
   fb_comparison made = {.p = 1, .a_count = a->count, .b_count = b->count};
   fb_status status = S_median(a, allocator, &made.a, err);
   if (status == FB_OK) status = S_median(b, allocator, &made.b, err);
@@ -132,7 +132,7 @@ static fb_status S_check_above_zero(const double *medians, size_t count, double 
               : fb_fail(err, FB_E_PROOF_SAMPLES, "a ratio needs medians above 0 in all runs");
 }
 
-static fb_status S_compare_medians(const double *medians, size_t runs, const fb_result *b,
+static fb_status S_compare_medians(const double *medians, size_t runs, const fb_bench_result *b,
                                    const fb_compare_options *options, fb_random *random,
                                    const fb_allocator *allocator, fb_comparison *made,
                                    fb_error *err) {
@@ -154,11 +154,11 @@ static fb_status S_compare_medians(const double *medians, size_t runs, const fb_
   return status;
 }
 
-fb_status fb_compare_history(const fb_history_series *past, const fb_result *b,
+fb_status fb_compare_history(const fb_history_series *past, const fb_bench_result *b,
                              const fb_compare_options *options, fb_random *random,
                              const fb_allocator *allocator, fb_comparison *ret, fb_error *err) {
   if (past->count < FB_SAMPLES_MIN || options->exact) {
-    fb_result newest = past->head;
+    fb_bench_result newest = past->head;
     newest.samples = past->count ? past->points[past->count - 1].samples : NULL;
     newest.count = past->count ? past->points[past->count - 1].kept : 0;
     return fb_compare(&newest, b, options, random, allocator, ret, err);
@@ -200,7 +200,7 @@ fb_status fb_smallest_change(const double *series, size_t count, size_t after,
   double sd = fb_samples_quantile(steps, count - 1, 0.5) / 0.9539;
   fb_free(allocator, steps, bytes);
   double level;
-  fb_result all = {.samples = series, .count = count};
+  fb_bench_result all = {.samples = series, .count = count};
   fb_status status = S_median(&all, allocator, &level, err);
   if (status == FB_OK && level != 0)
     *ret = 5.9 * sd / fabs(level) * sqrt(1 / (double)after + 1 / (double)(count - after));

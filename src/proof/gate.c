@@ -67,9 +67,9 @@ static void S_judge_bound(fb_gate_row *row, double bound, fb_slice unit, bool is
 
 /* ── Against the past ── */
 
-static const fb_history_series *S_find_past(const S_gate *gate, const fb_result *result) {
+static const fb_history_series *S_find_past(const S_gate *gate, const fb_bench_result *result) {
   for (size_t i = 0; i < gate->past_count; i++) {
-    const fb_result *head = &gate->past[i].head;
+    const fb_bench_result *head = &gate->past[i].head;
     if (fb_slice_equal(head->workload, result->workload) &&
         fb_slice_equal(head->metric, result->metric) &&
         fb_slice_equal(head->bench, result->bench) && fb_slice_equal(head->unit, result->unit))
@@ -128,7 +128,7 @@ static fb_status S_judge_past(S_gate *gate, fb_gate_row *row, fb_error *err) {
 /* ── Rows ── */
 
 static fb_status S_measure(S_gate *gate, fb_gate_row *row, fb_error *err) {
-  const fb_result *result = row->result;
+  const fb_bench_result *result = row->result;
   const fb_allocator *allocator = gate->arena->allocator;
   fb_bootstrap bootstrap;
   fb_summary summary;
@@ -158,7 +158,7 @@ static fb_status S_judge_row(S_gate *gate, fb_gate_row *row, fb_error *err) {
   return budget->has_worse ? S_judge_past(gate, row, err) : FB_OK;
 }
 
-static bool S_fits(const fb_budget *budget, const fb_result *result, fb_buf *name) {
+static bool S_fits(const fb_budget *budget, const fb_bench_result *result, fb_buf *name) {
   fb_buf_clear(name);
   fb_result_name(result, name);
   return fb_glob_match(budget->series, fb_buf_slice(name));

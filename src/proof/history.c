@@ -117,14 +117,14 @@ static fb_status S_writer_init(S_writer *writer, fb_db *db, const fb_allocator *
   return status;
 }
 
-static void S_bind_names(fb_db_query *query, const fb_result *result) {
+static void S_bind_names(fb_db_query *query, const fb_bench_result *result) {
   S_bind_slice(query, 1, result->bench);
   S_bind_slice(query, 2, result->workload);
   S_bind_slice(query, 3, result->metric);
   S_bind_slice(query, 4, result->unit);
 }
 
-static fb_status S_series_id(S_writer *writer, const fb_result *result, int64_t *ret_id,
+static fb_status S_series_id(S_writer *writer, const fb_bench_result *result, int64_t *ret_id,
                              fb_error *err) {
   S_bind_names(writer->put_series, result);
   fb_db_bind_int(writer->put_series, 5, result->direction);
@@ -147,7 +147,7 @@ static void S_choose(double *samples, size_t count) {
     samples[i] = samples[i * (count - 1) / (FB_HISTORY_SAMPLES - 1)];
 }
 
-static fb_status S_put_samples(S_writer *writer, const fb_result *result, double *copy,
+static fb_status S_put_samples(S_writer *writer, const fb_bench_result *result, double *copy,
                                fb_error *err) {
   size_t kept = result->count;
   if (kept > FB_HISTORY_SAMPLES) {
@@ -158,7 +158,7 @@ static fb_status S_put_samples(S_writer *writer, const fb_result *result, double
   return fb_db_run(writer->put_result, err);
 }
 
-static fb_status S_add_result(S_writer *writer, int64_t run, const fb_result *result,
+static fb_status S_add_result(S_writer *writer, int64_t run, const fb_bench_result *result,
                               fb_error *err) {
   int64_t series = 0;
   fb_summary summary;
@@ -297,15 +297,15 @@ fb_status fb_history_runs(fb_history *history, const fb_history_filter *filter, 
   return FB_OK;
 }
 
-static bool S_read_head(fb_db_query *query, int first, fb_arena *arena, fb_result *head) {
+static bool S_read_head(fb_db_query *query, int first, fb_arena *arena, fb_bench_result *head) {
   int64_t direction = fb_db_int(query, first + 4), kind = fb_db_int(query, first + 5);
-  *head = (fb_result){
+  *head = (fb_bench_result){
       .bench = fb_db_text(query, first),
       .workload = fb_db_text(query, first + 1),
       .metric = fb_db_text(query, first + 2),
       .unit = fb_db_text(query, first + 3),
       .direction = direction ? FB_MORE_IS_BETTER : FB_LESS_IS_BETTER,
-      .kind = kind >= 0 && kind < FB_METRIC_KIND_COUNT ? (fb_metric_kind)kind : FB_METRIC_OTHER};
+      .kind = kind >= 0 && kind < FB_METRIC_KIND_COUNT ? (fb_figure_kind)kind : FB_METRIC_OTHER};
   return fb_slice_keep(arena, &head->bench) && fb_slice_keep(arena, &head->workload) &&
          fb_slice_keep(arena, &head->metric) && fb_slice_keep(arena, &head->unit);
 }
@@ -460,7 +460,7 @@ fb_status fb_history_results(fb_history *history, fb_slice which, fb_results *re
   if (status != FB_OK) return status;
   fb_db_bind_int(query, 1, run.id);
   while ((status = fb_db_step(query, err)) == FB_OK) {
-    fb_result result;
+    fb_bench_result result;
     if (!S_read_head(query, 0, &ret->arena, &result) ||
         !(result.samples = S_read_samples(query, 6, &ret->arena, &result.count)))
       status = S_no_memory(err);

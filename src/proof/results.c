@@ -18,9 +18,9 @@ void fb_results_release(fb_results *results) {
   *results = (fb_results){0};
 }
 
-const fb_result *fb_results_find(const fb_results *results, const fb_result *like) {
+const fb_bench_result *fb_results_find(const fb_results *results, const fb_bench_result *like) {
   for (size_t i = 0; i < results->count; i++) {
-    const fb_result *item = &results->items[i];
+    const fb_bench_result *item = &results->items[i];
     if (fb_slice_equal(item->workload, like->workload) &&
         fb_slice_equal(item->bench, like->bench) && fb_slice_equal(item->metric, like->metric))
       return item;
@@ -33,7 +33,8 @@ bool fb_slice_keep(fb_arena *arena, fb_slice *text) {
   return text->ptr;
 }
 
-static bool S_keep_samples(fb_results *results, fb_result *into, const fb_result *more) {
+static bool S_keep_samples(fb_results *results, fb_bench_result *into,
+                           const fb_bench_result *more) {
   size_t total = into->count + more->count;
   double *samples = fb_arena_alloc(&results->arena, total * sizeof *samples);
   if (!samples) return false;
@@ -48,10 +49,10 @@ static fb_status S_no_memory(fb_error *err) {
   return fb_fail(err, FB_E_NOMEM, "no memory for the results");
 }
 
-fb_status fb_results_add(fb_results *results, const fb_result *result, fb_error *err) {
+fb_status fb_results_add(fb_results *results, const fb_bench_result *result, fb_error *err) {
   fb_status status = fb_samples_check(result->samples, result->count, 1, err);
   if (status != FB_OK) return status;
-  fb_result *old = (fb_result *)(uintptr_t)fb_results_find(results, result);
+  fb_bench_result *old = (fb_bench_result *)(uintptr_t)fb_results_find(results, result);
   if (old) {
     if (!fb_slice_equal(old->unit, result->unit))
       return fb_fail(err, FB_E_PROOF_RESULT, "`%.*s` comes in %.*s here and in %.*s before",
@@ -66,7 +67,7 @@ fb_status fb_results_add(fb_results *results, const fb_result *result, fb_error 
   if (!fb_grow(results->allocator, (void **)&results->items, &results->cap, results->count,
                sizeof *results->items))
     return S_no_memory(err);
-  fb_result item = *result;
+  fb_bench_result item = *result;
   item.count = 0;
   if (!fb_slice_keep(&results->arena, &item.bench) ||
       !fb_slice_keep(&results->arena, &item.workload) ||
@@ -119,7 +120,7 @@ static bool S_unit_is(fb_slice unit, const char *const *names) {
   return false;
 }
 
-fb_metric_kind fb_metric_kind_of(fb_slice metric, fb_slice unit) {
+fb_figure_kind fb_metric_kind_of(fb_slice metric, fb_slice unit) {
   static const char *const cpu[] = {"cpu", "user", "system", "instruction", "cycles", NULL};
   static const char *const memory[] = {"memory", "rss", "alloc", "heap", "bytes", NULL};
   static const char *const bytes[] = {"B", "KB", "KiB", "kB", "MB", "MiB", "GB", "GiB", NULL};
@@ -134,12 +135,12 @@ fb_metric_kind fb_metric_kind_of(fb_slice metric, fb_slice unit) {
   return FB_METRIC_OTHER;
 }
 
-const char *fb_metric_kind_name(fb_metric_kind kind) {
+const char *fb_figure_kind_name(fb_figure_kind kind) {
   static const char *const names[] = {"latency", "throughput", "cpu", "memory", "other"};
   return names[kind];
 }
 
-void fb_result_name(const fb_result *result, fb_buf *out) {
+void fb_result_name(const fb_bench_result *result, fb_buf *out) {
   fb_buf_add(out, result->bench.ptr, result->bench.len);
   if (result->bench.len) fb_buf_char(out, '/');
   fb_buf_add(out, result->workload.ptr, result->workload.len);

@@ -81,19 +81,19 @@ static double *S_samples(S_reader *reader, const fb_value *value, size_t *ret_co
   return samples;
 }
 
-static void S_add(S_reader *reader, fb_result *result) {
+static void S_add(S_reader *reader, fb_bench_result *result) {
   fb_error err;
   if (fb_results_add(reader->results, result, &err) != FB_OK) S_report(reader, &err, NULL);
 }
 
-static void S_add_value(S_reader *reader, fb_result *result, const fb_value *value) {
+static void S_add_value(S_reader *reader, fb_bench_result *result, const fb_value *value) {
   double *samples = S_samples(reader, value, &result->count);
   if (!samples) return;
   result->samples = samples;
   S_add(reader, result);
 }
 
-static void S_judge_by_name(fb_result *result) {
+static void S_judge_by_name(fb_bench_result *result) {
   result->direction = fb_direction_of(result->metric, result->unit);
   result->kind = fb_metric_kind_of(result->metric, result->unit);
 }
@@ -115,10 +115,10 @@ static void S_read_run(S_reader *reader, const fb_map *map) {
 }
 
 static void S_read_result(S_reader *reader, const fb_map *map) {
-  fb_result result = {.bench = S_text(map, "bench"),
-                      .workload = S_text(map, "workload"),
-                      .metric = S_text(map, "metric"),
-                      .unit = S_text(map, "unit")};
+  fb_bench_result result = {.bench = S_text(map, "bench"),
+                            .workload = S_text(map, "workload"),
+                            .metric = S_text(map, "metric"),
+                            .unit = S_text(map, "unit")};
   if (!result.workload.len || !result.metric.len) {
     S_bad(reader, "a result has `workload`, `metric` and `samples`", "a result without a %s",
           result.workload.len ? "metric" : "workload");
@@ -139,10 +139,10 @@ static void S_read_result(S_reader *reader, const fb_map *map) {
 
 /* A line of a program in bench/. `ours` is missing or null where nothing was measured. */
 static void S_read_line(S_reader *reader, const fb_map *map) {
-  fb_result result = {.bench = S_text(map, "bench"),
-                      .workload = S_text(map, "workload"),
-                      .metric = FB_SLICE("ours"),
-                      .unit = S_text(map, "unit")};
+  fb_bench_result result = {.bench = S_text(map, "bench"),
+                            .workload = S_text(map, "workload"),
+                            .metric = FB_SLICE("ours"),
+                            .unit = S_text(map, "unit")};
   const fb_value *samples = S_get(map, "samples"), *ours = S_get(map, "ours");
   double value;
   if (!result.workload.len) {
@@ -168,10 +168,10 @@ static void S_read_hyperfine(S_reader *reader, const fb_list *list) {
       S_bad(reader, NULL, "result %u has no command", i + 1);
       continue;
     }
-    fb_result result = {.bench = FB_SLICE("command"),
-                        .workload = S_text(map, "command"),
-                        .metric = FB_SLICE("wall"),
-                        .unit = FB_SLICE("s")};
+    fb_bench_result result = {.bench = FB_SLICE("command"),
+                              .workload = S_text(map, "command"),
+                              .metric = FB_SLICE("wall"),
+                              .unit = FB_SLICE("s")};
     S_judge_by_name(&result);
     S_add_value(reader, &result, S_get(map, "times"));
   }
@@ -193,10 +193,10 @@ static void S_read_google(S_reader *reader, const fb_list *list) {
     }
     fb_slice name = S_text(map, "run_name");
     for (size_t k = 0; k < 2; k++) {
-      fb_result result = {.bench = FB_SLICE("google"),
-                          .workload = name.len ? name : S_text(map, "name"),
-                          .metric = fb_slice_of(times[k].metric),
-                          .unit = S_text(map, "time_unit")};
+      fb_bench_result result = {.bench = FB_SLICE("google"),
+                                .workload = name.len ? name : S_text(map, "name"),
+                                .metric = fb_slice_of(times[k].metric),
+                                .unit = S_text(map, "time_unit")};
       S_judge_by_name(&result);
       S_add_value(reader, &result, S_get(map, times[k].key));
     }
@@ -306,7 +306,7 @@ fb_status fb_results_read(fb_results *results, fb_slice text, const char *name, 
   return reader.first;
 }
 
-void fb_result_json(const fb_result *result, fb_buf *out) {
+void fb_result_json(const fb_bench_result *result, fb_buf *out) {
   const struct {
     const char *key;
     fb_slice text;

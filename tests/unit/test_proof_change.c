@@ -151,13 +151,13 @@ static void S_recorded_noise(void **state) {
 
 /* ── Comparing ── */
 
-static fb_result S_result(const double *samples, size_t count, fb_direction direction) {
-  return (fb_result){.bench = FB_SLICE("b"),
-                     .workload = FB_SLICE("w"),
-                     .metric = FB_SLICE("m"),
-                     .direction = direction,
-                     .samples = samples,
-                     .count = count};
+static fb_bench_result S_result(const double *samples, size_t count, fb_direction direction) {
+  return (fb_bench_result){.bench = FB_SLICE("b"),
+                           .workload = FB_SLICE("w"),
+                           .metric = FB_SLICE("m"),
+                           .direction = direction,
+                           .samples = samples,
+                           .count = count};
 }
 
 static fb_comparison S_compare(double factor, fb_direction direction, size_t count,
@@ -169,7 +169,7 @@ static fb_comparison S_compare(double factor, fb_direction direction, size_t cou
     a[i] = 100 + S_normal(&random);
     b[i] = factor * (100 + S_normal(&random));
   }
-  fb_result x = S_result(a, count, direction), y = S_result(b, count, direction);
+  fb_bench_result x = S_result(a, count, direction), y = S_result(b, count, direction);
   fb_compare_options options = {.threshold = threshold, .exact = exact};
   fb_comparison c;
   assert_int_equal(fb_compare(&x, &y, &options, &random, NULL, &c, NULL), FB_OK);
@@ -213,7 +213,7 @@ static void S_against_runs(void **state) {
           (fb_history_point){.median = level, .count = 10, .kept = 10, .samples = samples[run]};
   }
   fb_history_series past = {.points = points, .count = 12};
-  fb_result now = S_result(samples[12], 10, FB_LESS_IS_BETTER);
+  fb_bench_result now = S_result(samples[12], 10, FB_LESS_IS_BETTER);
   fb_compare_options options = {.threshold = 0.02};
   fb_comparison c;
   assert_int_equal(fb_compare_history(&past, &now, &options, &random, NULL, &c, NULL), FB_OK);
@@ -258,8 +258,8 @@ static bool S_all(const fb_allocator *allocator) {
   for (int i = 0; i < 6; i++)
     points[i] = (fb_history_point){.median = series[i], .samples = series, .count = 6, .kept = 6};
   fb_history_series past = {.points = points, .count = 6};
-  fb_result a = S_result(series, 6, FB_LESS_IS_BETTER),
-            b = S_result(series + 6, 6, FB_LESS_IS_BETTER);
+  fb_bench_result a = S_result(series, 6, FB_LESS_IS_BETTER),
+                  b = S_result(series + 6, 6, FB_LESS_IS_BETTER);
   return fb_changes_find(series, 12, NULL, &random, allocator, changes, CAP, &found, NULL) ==
              FB_OK &&
          fb_compare(&a, &b, &options, &random, allocator, &c, NULL) == FB_OK &&

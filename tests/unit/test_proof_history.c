@@ -162,12 +162,12 @@ static fb_status S_add(fb_history *history, const char *commit, const char *bran
   fb_error err;
   fb_results_init(&results, NULL);
   for (size_t i = 0; i < samples; i++) values[i] = level + (double)(i * 5 % samples);
-  fb_result result = {.bench = FB_SLICE("b"),
-                      .workload = FB_SLICE("w"),
-                      .metric = FB_SLICE("wall"),
-                      .unit = FB_SLICE("s"),
-                      .samples = values,
-                      .count = samples};
+  fb_bench_result result = {.bench = FB_SLICE("b"),
+                            .workload = FB_SLICE("w"),
+                            .metric = FB_SLICE("wall"),
+                            .unit = FB_SLICE("s"),
+                            .samples = values,
+                            .count = samples};
   assert_int_equal(fb_results_add(&results, &result, NULL), FB_OK);
   result.metric = FB_SLICE("throughput");
   result.unit = FB_SLICE("/s");
@@ -335,12 +335,12 @@ static fb_status S_judge(const fb_allocator *allocator, double factor,
   fb_results_init(&results, allocator);
   fb_arena_init(&arena, allocator, 0);
   for (int i = 0; i < 7; i++) wall_now[i] = wall[6 - i] * factor;
-  fb_result items[] = {{FB_SLICE("b"), FB_SLICE("w"), FB_SLICE("wall"), FB_SLICE("s"),
-                        FB_LESS_IS_BETTER, FB_METRIC_LATENCY, wall_now, 7},
-                       {FB_SLICE("b"), FB_SLICE("w"), FB_SLICE("count"), FB_SLICE(""),
-                        FB_LESS_IS_BETTER, FB_METRIC_CPU, &count_now, 1},
-                       {FB_SLICE("b"), FB_SLICE("w"), FB_SLICE("size"), FB_SLICE("B"),
-                        FB_LESS_IS_BETTER, FB_METRIC_MEMORY, wall_now, 7}};
+  fb_bench_result items[] = {{FB_SLICE("b"), FB_SLICE("w"), FB_SLICE("wall"), FB_SLICE("s"),
+                              FB_LESS_IS_BETTER, FB_METRIC_LATENCY, wall_now, 7},
+                             {FB_SLICE("b"), FB_SLICE("w"), FB_SLICE("count"), FB_SLICE(""),
+                              FB_LESS_IS_BETTER, FB_METRIC_CPU, &count_now, 1},
+                             {FB_SLICE("b"), FB_SLICE("w"), FB_SLICE("size"), FB_SLICE("B"),
+                              FB_LESS_IS_BETTER, FB_METRIC_MEMORY, wall_now, 7}};
   fb_history_point points[2] = {{.median = 1.01, .samples = wall, .count = 7, .kept = 7},
                                 {.median = 1000, .samples = count, .count = 1, .kept = 1}};
   fb_history_series past[2] = {{items[0], &points[0], 1}, {items[1], &points[1], 1}};
