@@ -35,32 +35,36 @@ typedef struct fb_http_request {
   uint32_t redirects;          /* followed at most; 0: none */
   uint64_t max_body;           /* bytes of the answer; more: FB_E_NET_LIMIT; 0: 64 MiB */
   const char *proxy; /* NULL: as the environment says (http_proxy …); "": none whatever it says */
-  const char *ca_file, *certificate, *key; /* PEM files; NULL: the system's authorities, no certificate */
-  bool no_verify;                          /* takes any certificate: for tests */
-  bool share; /* a GET without a body: the answer of an equal one under way serves this one as well */
+  const char *ca_file, *certificate,
+      *key;       /* PEM files; NULL: the system's authorities, no certificate */
+  bool no_verify; /* takes any certificate: for tests */
+  bool
+      share; /* a GET without a body: the answer of an equal one under way serves this one as well */
 } fb_http_request;
 
 /* Borrowed for the duration of the callback. */
 typedef struct fb_http_answer {
-  fb_status status;      /* FB_OK: an answer came, whatever its code says */
-  const fb_error *error; /* when not */
-  int code;              /* 200, 404 …; 0: none came */
+  fb_status status;              /* FB_OK: an answer came, whatever its code says */
+  const fb_error *error;         /* when not */
+  int code;                      /* 200, 404 …; 0: none came */
   const fb_http_header *headers; /* of the last answer; names as they came */
   size_t header_count;
   fb_slice body;
-  const char *url;       /* where it came from in the end */
-  uint32_t redirects;    /* followed */
-  int64_t total, connected, first; /* since the start: its end, connection (and TLS) made, first byte */
-  int64_t retry_after;   /* what the header asks to wait; a date is measured against the wall clock; 0: nothing */
-  bool reused, shared;   /* a kept connection; another call's answer */
+  const char *url;    /* where it came from in the end */
+  uint32_t redirects; /* followed */
+  int64_t total, connected,
+      first; /* since the start: its end, connection (and TLS) made, first byte */
+  int64_t
+      retry_after; /* what the header asks to wait; a date is measured against the wall clock; 0: nothing */
+  bool reused, shared; /* a kept connection; another call's answer */
 } fb_http_answer;
 
 typedef void fb_http_done(void *user, const fb_http_answer *answer);
 
 typedef struct fb_http_options {
-  const char *user_agent;  /* NULL: flyball/VERSION */
-  uint32_t per_host;       /* connections at most; further requests wait; 0: 32 */
-  uint32_t total;          /* 0: 256 */
+  const char *user_agent; /* NULL: flyball/VERSION */
+  uint32_t per_host;      /* connections at most; further requests wait; 0: 32 */
+  uint32_t total;         /* 0: 256 */
   /* Asked before each connection is made, redirects included: may this address be spoken to? `address` is text:
    * "127.0.0.1", "::1". NULL: all may. With a proxy, that is the proxy's. */
   bool (*allow)(void *context, const char *address);

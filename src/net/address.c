@@ -38,11 +38,12 @@ static uint32_t S_word(const uint8_t *bytes) {
 
 static bool S_is_public_v6(const uint8_t *a) {
   static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}, nat64[12] = {0, 0x64, 0xff, 0x9b};
-  if (memcmp(a, mapped, 12) == 0 || memcmp(a, nat64, 12) == 0) return S_is_public_v4(S_word(a + 12));
+  if (memcmp(a, mapped, 12) == 0 || memcmp(a, nat64, 12) == 0)
+    return S_is_public_v4(S_word(a + 12));
   if (a[0] == 0x20 && a[1] == 0x02) return S_is_public_v4(S_word(a + 2)); /* 6to4 */
-  if ((a[0] & 0xe0) != 0x20) return false; /* all that is public is in 2000::/3 */
-  if (S_word(a) == 0x20010db8) return false;                              /* documentation */
-  if (S_word(a) >> 12 == 0x3fff0) return false; /* documentation */
+  if ((a[0] & 0xe0) != 0x20) return false;            /* all that is public is in 2000::/3 */
+  if (S_word(a) == 0x20010db8) return false;          /* documentation */
+  if (S_word(a) >> 12 == 0x3fff0) return false;       /* documentation */
   return !(a[0] == 0x20 && a[1] == 0x01 && a[2] < 2); /* protocol assignments, Teredo */
 }
 

@@ -31,9 +31,9 @@ static size_t S_parse_head(fb_slice head, fb_http_header *out) {
     size_t len = end ? (size_t)(end - head.ptr) + 1 : head.len;
     const char *colon = memchr(head.ptr, ':', len);
     if (colon && colon > head.ptr && out)
-      out[count] = (fb_http_header){
-          {head.ptr, (size_t)(colon - head.ptr)},
-          S_trim((fb_slice){colon + 1, len - (size_t)(colon + 1 - head.ptr)})};
+      out[count] =
+          (fb_http_header){{head.ptr, (size_t)(colon - head.ptr)},
+                           S_trim((fb_slice){colon + 1, len - (size_t)(colon + 1 - head.ptr)})};
     count += colon && colon > head.ptr;
     head = (fb_slice){head.ptr + len, head.len - len};
   }
@@ -49,28 +49,40 @@ static unsigned S_month(const char *text) {
   return 0;
 }
 
+/* Two digits below `end`; -1: they are not. */
+static int S_pair(const char *text, int end) {
+  if (text[0] < '0' || text[0] > '9' || text[1] < '0' || text[1] > '9') return -1;
+  int number = (text[0] - '0') * 10 + text[1] - '0';
+  return number < end ? number : -1;
+}
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT" (IMF-fixdate), in seconds since 1970. */
+static bool S_date(fb_slice text, int64_t *ret_seconds) {
+  static const char form[] = "___, __ ___ ____ __:__:__ GMT";
+  if (text.len != sizeof form - 1) return false;
+  for (size_t i = 0; i < text.len; i++)
+    if (form[i] != '_' && form[i] != text.ptr[i]) return false;
+  const char *at = text.ptr;
+  int day = S_pair(at + 5, 32), century = S_pair(at + 12, 100), year = S_pair(at + 14, 100),
+      hour = S_pair(at + 17, 24), minute = S_pair(at + 20, 60), second = S_pair(at + 23, 61);
+  unsigned month = S_month(at + 8);
+  if (day < 1 || century < 0 || year < 0 || hour < 0 || minute < 0 || second < 0 || !month)
+    return false;
+  *ret_seconds = fb_days_from_civil(century * 100 + year, month, (unsigned)day) * 86400 +
+                 hour * 3600 + minute * 60 + second;
+  return true;
+}
+
 int64_t fb_http_retry_after(fb_slice value, int64_t wall) {
-  char text[40], month[4];
-  int day, hour, minute, second, end = 0;
-  long long year;
+  const int64_t second = INT64_C(1000000000), most = INT64_C(1000000000);
+  int64_t seconds = 0;
+  size_t digits = 0;
   value = S_trim(value);
-  if (!value.len || value.len >= sizeof text) return 0;
-  memcpy(text, value.ptr, value.len);
-  text[value.len] = 0;
-  size_t digits = strspn(text, "0123456789");
-  if (digits == value.len) {
-    int64_t seconds = 0;
-    for (size_t i = 0; i < digits && seconds < INT64_C(1000000000); i++)
-      seconds = seconds * 10 + (text[i] - '0');
-    return (seconds < INT64_C(1000000000) ? seconds : INT64_C(1000000000)) * INT64_C(1000000000);
-  }
-  if (sscanf(text, "%*3[A-Za-z], %2d %3s %4lld %2d:%2d:%2d GMT%n", &day, month, &year, &hour, &minute,
-             &second, &end) != 6 ||
-      end != (int)value.len || !S_month(month) || day < 1 || day > 31)
-    return 0;
-  int64_t at = fb_days_from_civil(year, S_month(month), (unsigned)day) * 86400 + hour * 3600 +
-               minute * 60 + second;
-  int64_t wait = at * INT64_C(1000000000) - wall;
+  for (; digits < value.len && value.ptr[digits] >= '0' && value.ptr[digits] <= '9'; digits++)
+    if (seconds < most) seconds = seconds * 10 + (value.ptr[digits] - '0');
+  if (value.len && digits == value.len) return (seconds < most ? seconds : most) * second;
+  if (!S_date(value, &seconds)) return 0;
+  int64_t wait = seconds * second - wall;
   return wait > 0 ? wait : 0;
 }
 
@@ -148,9 +160,9 @@ static void S_fill(const fb_transfer *transfer, fb_http_answer *answer) {
   answer->first = S_time(transfer, CURLINFO_STARTTRANSFER_TIME_T);
   answer->body = fb_buf_slice(&transfer->body);
   const fb_clock *clock = fb_clock_system();
-  answer->retry_after = fb_http_retry_after(
-      fb_http_header_of(answer->headers, answer->header_count, "Retry-After"),
-      clock->wall(clock->context));
+  answer->retry_after =
+      fb_http_retry_after(fb_http_header_of(answer->headers, answer->header_count, "Retry-After"),
+                          clock->wall(clock->context));
 }
 
 static void S_call_all(fb_transfer *transfer, fb_http_answer *answer) {
@@ -176,8 +188,7 @@ void fb_transfer_deliver(fb_transfer *transfer, CURLcode result) {
   if (!answer.url) answer.url = "";
   fb_slice head = fb_buf_slice(&transfer->head);
   size_t count = S_parse_head(head, NULL);
-  fb_http_header *headers =
-      count ? fb_alloc(http->allocator, count * sizeof *headers) : NULL;
+  fb_http_header *headers = count ? fb_alloc(http->allocator, count * sizeof *headers) : NULL;
   if (result == CURLE_OK && count && !headers) result = CURLE_OUT_OF_MEMORY;
   if (headers) {
     S_parse_head(head, headers);

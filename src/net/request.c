@@ -79,7 +79,8 @@ static curl_socket_t S_open(void *user, curlsocktype purpose, struct curl_sockad
   char address[64];
   (void)purpose;
   if (options->allow) {
-    if (getnameinfo(&to->addr, to->addrlen, address, sizeof address, NULL, 0, NI_NUMERICHOST) != 0 ||
+    if (getnameinfo(&to->addr, to->addrlen, address, sizeof address, NULL, 0, NI_NUMERICHOST) !=
+            0 ||
         !options->allow(options->context, address)) {
       transfer->refused = true;
       return CURL_SOCKET_BAD;
@@ -109,11 +110,10 @@ static void S_pointer(S_options *options, CURLoption option, void *value) {
   if (options->code == CURLE_OK)
     options->code = options->curl->curl_easy_setopt(options->easy, option, value);
 }
-#define S_CALLBACK(options, option, function)                                       \
-  do                                                                                \
-    if ((options)->code == CURLE_OK)                                                \
-      (options)->code =                                                             \
-          (options)->curl->curl_easy_setopt((options)->easy, (option), (function)); \
+#define S_CALLBACK(options, option, function)                                                     \
+  do                                                                                              \
+    if ((options)->code == CURLE_OK)                                                              \
+      (options)->code = (options)->curl->curl_easy_setopt((options)->easy, (option), (function)); \
   while (0)
 
 static long S_milliseconds(int64_t nanos) {
@@ -127,8 +127,7 @@ static fb_status S_add_header(fb_transfer *transfer, fb_buf *line, fb_slice name
   fb_buf_text(line, value.len ? ": " : ";");
   fb_buf_add(line, value.ptr, value.len);
   if (line->failed) return FB_E_NOMEM;
-  struct curl_slist *more =
-      transfer->http->curl.curl_slist_append(transfer->headers, line->ptr);
+  struct curl_slist *more = transfer->http->curl.curl_slist_append(transfer->headers, line->ptr);
   if (!more) return FB_E_NOMEM;
   transfer->headers = more;
   return FB_OK;
@@ -164,8 +163,8 @@ static void S_method(S_options *options, const fb_http_request *request) {
     S_long(options, CURLOPT_NOBODY, 1);
   } else if (request->body.len || post || put) { /* these two say so when the body is empty */
     if (options->code == CURLE_OK)
-      options->code = options->curl->curl_easy_setopt(
-          options->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
+      options->code = options->curl->curl_easy_setopt(options->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                                                      (curl_off_t)request->body.len);
     S_text(options, CURLOPT_COPYPOSTFIELDS, request->body.len ? request->body.ptr : "");
     if (!post) S_text(options, CURLOPT_CUSTOMREQUEST, method);
   } else if (strcmp(method, "GET") != 0) {
@@ -217,9 +216,9 @@ fb_status fb_transfer_setup(fb_transfer *transfer, const fb_http_request *reques
   S_long(&options, CURLOPT_FOLLOWLOCATION, request->redirects > 0);
   S_long(&options, CURLOPT_MAXREDIRS, request->redirects > 1000 ? 1000 : (long)request->redirects);
   S_long(&options, CURLOPT_TIMEOUT_MS, S_milliseconds(request->timeout));
-  S_long(&options, CURLOPT_CONNECTTIMEOUT_MS,
-         request->connect_timeout ? S_milliseconds(request->connect_timeout)
-                                  : CONNECT_SECONDS * 1000);
+  S_long(
+      &options, CURLOPT_CONNECTTIMEOUT_MS,
+      request->connect_timeout ? S_milliseconds(request->connect_timeout) : CONNECT_SECONDS * 1000);
   S_method(&options, request);
   S_security(&options, request);
   transfer->body.max = request->max_body ? request->max_body : BODY_MAX;

@@ -102,10 +102,10 @@ static void test_methods(void **state) {
   fb_http_header headers[] = {{FB_SLICE("X-One"), FB_SLICE("1")},
                               {FB_SLICE("X-None"), FB_SLICE("")},
                               {FB_SLICE("Content-Type"), FB_SLICE("text/plain")}};
-  got = S_ask(&set, (fb_http_request){.url = HTTP("/echo"),
-                                      .headers = headers,
-                                      .header_count = 3,
-                                      .body = FB_SLICE("a body")});
+  got = S_ask(
+      &set,
+      (fb_http_request){
+          .url = HTTP("/echo"), .headers = headers, .header_count = 3, .body = FB_SLICE("a body")});
   assert_non_null(strstr(got.body, "\"method\": \"POST\""));
   assert_non_null(strstr(got.body, "\"body\": \"a body\""));
   assert_non_null(strstr(got.body, "\"x-one\": \"1\""));
@@ -118,8 +118,8 @@ static void test_methods(void **state) {
     snprintf(wanted, sizeof wanted, "\"method\": \"%s\"", methods[i]);
     got = S_ask(&set, (fb_http_request){.method = methods[i], .url = HTTP("/echo")});
     assert_non_null(strstr(got.body, wanted));
-    got = S_ask(&set, (fb_http_request){
-                          .method = methods[i], .url = HTTP("/echo"), .body = FB_SLICE("b")});
+    got = S_ask(
+        &set, (fb_http_request){.method = methods[i], .url = HTTP("/echo"), .body = FB_SLICE("b")});
     assert_non_null(strstr(got.body, wanted));
     assert_non_null(strstr(got.body, "\"body\": \"b\""));
     assert_null(strstr(got.body, "content-type"));
@@ -142,7 +142,8 @@ static void test_codes(void **state) {
   assert_int_equal(got.code, 404);
   got = S_ask(&set, (fb_http_request){.url = HTTP("/private")});
   assert_int_equal(got.code, 401);
-  got = S_ask(&set, (fb_http_request){.url = HTTP("/private"), .user = "user", .password = "pa:ss"});
+  got =
+      S_ask(&set, (fb_http_request){.url = HTTP("/private"), .user = "user", .password = "pa:ss"});
   assert_int_equal(got.code, 200);
   assert_string_equal(got.body, "secret");
   got = S_ask(&set, (fb_http_request){.url = HTTP("/chunked")});
@@ -213,7 +214,8 @@ static void test_refused(void **state) {
   (void)state;
   S_set set;
   S_start(&set, NULL);
-  fb_http_header split = {FB_SLICE("X"), FB_SLICE("a\r\nY: b")}, name = {FB_SLICE("X Y"), FB_SLICE("a")};
+  fb_http_header split = {FB_SLICE("X"), FB_SLICE("a\r\nY: b")},
+                 name = {FB_SLICE("X Y"), FB_SLICE("a")};
   fb_http_request bad[] = {{.url = NULL},
                            {.url = "file:///etc/passwd"},
                            {.url = "echo"},
@@ -285,15 +287,39 @@ static void test_filter(void **state) {
 
 static void test_addresses(void **state) {
   (void)state;
-  static const char *const closed[] = {
-      "127.0.0.1", "127.255.0.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255",
-      "192.168.0.1", "169.254.169.254", "100.64.0.1", "198.18.0.1", "192.0.2.1", "224.0.0.1",
-      "255.255.255.255", "::", "::1", "fe80::1", "fc00::1", "fd12::1", "ff02::1",
-      "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::10.0.0.1", "2002:7f00:1::", "2001:db8::1",
-      "3fff::1", "2001::1", "fd00:ec2::254", "", "localhost", "1.2.3"};
-  static const char *const open[] = {"1.1.1.1", "8.8.8.8", "172.32.0.1", "172.15.0.1", "100.128.0.1",
-                                     "192.169.0.1", "2606:4700::1111", "2a00:1450::1", "::ffff:1.1.1.1",
-                                     "2002:101:101::"};
+  static const char *const closed[] = {"127.0.0.1",
+                                       "127.255.0.1",
+                                       "0.0.0.0",
+                                       "10.1.2.3",
+                                       "172.16.0.1",
+                                       "172.31.255.255",
+                                       "192.168.0.1",
+                                       "169.254.169.254",
+                                       "100.64.0.1",
+                                       "198.18.0.1",
+                                       "192.0.2.1",
+                                       "224.0.0.1",
+                                       "255.255.255.255",
+                                       "::",
+                                       "::1",
+                                       "fe80::1",
+                                       "fc00::1",
+                                       "fd12::1",
+                                       "ff02::1",
+                                       "::ffff:127.0.0.1",
+                                       "::ffff:169.254.169.254",
+                                       "64:ff9b::10.0.0.1",
+                                       "2002:7f00:1::",
+                                       "2001:db8::1",
+                                       "3fff::1",
+                                       "2001::1",
+                                       "fd00:ec2::254",
+                                       "",
+                                       "localhost",
+                                       "1.2.3"};
+  static const char *const open[] = {
+      "1.1.1.1",     "8.8.8.8",         "172.32.0.1",   "172.15.0.1",     "100.128.0.1",
+      "192.169.0.1", "2606:4700::1111", "2a00:1450::1", "::ffff:1.1.1.1", "2002:101:101::"};
   for (size_t i = 0; i < sizeof closed / sizeof *closed; i++)
     if (fb_net_is_public(closed[i])) fail_msg("%s", closed[i]);
   for (size_t i = 0; i < sizeof open / sizeof *open; i++)
@@ -302,13 +328,21 @@ static void test_addresses(void **state) {
 
 static void test_retry_after(void **state) {
   (void)state;
-  const int64_t second = INT64_C(1000000000), wall = 784111777 * second; /* Sun, 06 Nov 1994 08:49:37 */
+  const int64_t second = INT64_C(1000000000),
+                wall = 784111777 * second; /* Sun, 06 Nov 1994 08:49:37 */
   assert_int_equal(fb_http_retry_after(FB_SLICE("120"), wall), 120 * second);
   assert_int_equal(fb_http_retry_after(FB_SLICE(" 0 "), wall), 0);
-  assert_int_equal(fb_http_retry_after(FB_SLICE("Sun, 06 Nov 1994 08:50:37 GMT"), wall), 60 * second);
+  assert_int_equal(fb_http_retry_after(FB_SLICE("Sun, 06 Nov 1994 08:50:37 GMT"), wall),
+                   60 * second);
   assert_int_equal(fb_http_retry_after(FB_SLICE("Sun, 06 Nov 1994 08:49:36 GMT"), wall), 0);
-  static const char *const bad[] = {"", "soon", "-5", "1.5", "12 s", "Sun, 06 Foo 1994 08:50:37 GMT",
-                                    "Sun, 06 Nov 1994 08:50:37 GMT+1", "Sun, 99 Nov 1994 08:50:37 GMT"};
+  static const char *const bad[] = {"",
+                                    "soon",
+                                    "-5",
+                                    "1.5",
+                                    "12 s",
+                                    "Sun, 06 Foo 1994 08:50:37 GMT",
+                                    "Sun, 06 Nov 1994 08:50:37 GMT+1",
+                                    "Sun, 99 Nov 1994 08:50:37 GMT"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
     assert_int_equal(fb_http_retry_after(fb_slice_of(bad[i]), wall), 0);
   assert_true(fb_http_retry_after(FB_SLICE("99999999999999999999"), wall) > 0);
@@ -454,14 +488,14 @@ int main(void) {
     return 0;
   }
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_methods),   cmocka_unit_test(test_codes),
-      cmocka_unit_test(test_redirects), cmocka_unit_test(test_limits),
-      cmocka_unit_test(test_bad_days),  cmocka_unit_test(test_refused),
-      cmocka_unit_test(test_tls),       cmocka_unit_test(test_proxy),
-      cmocka_unit_test(test_filter),    cmocka_unit_test(test_addresses),
+      cmocka_unit_test(test_methods),     cmocka_unit_test(test_codes),
+      cmocka_unit_test(test_redirects),   cmocka_unit_test(test_limits),
+      cmocka_unit_test(test_bad_days),    cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_tls),         cmocka_unit_test(test_proxy),
+      cmocka_unit_test(test_filter),      cmocka_unit_test(test_addresses),
       cmocka_unit_test(test_retry_after), cmocka_unit_test(test_shared),
-      cmocka_unit_test(test_many),      cmocka_unit_test(test_cancel),
-      cmocka_unit_test(test_callbacks), cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_many),        cmocka_unit_test(test_cancel),
+      cmocka_unit_test(test_callbacks),   cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests_name("http", tests, NULL, NULL);
 }
