@@ -34,9 +34,7 @@ typedef struct S_split {
 /* One pass over all pairs: O(n²) time. */
 static void S_sum_pairs(S_scan *scan, size_t count) {
   const double *x = scan->points;
-  scan->within[0] = 0;
-  for (size_t t = 1; t <= count; t++) scan->across[t] = scan->within[t] = scan->beyond[t] = 0;
-  scan->beyond[0] = 0;
+  scan->within[0] = scan->across[0] = 0;
   for (size_t j = 0; j < count; j++) {
     double before = 0, after = 0;
     for (size_t i = 0; i < j; i++) before += fabs(x[j] - x[i]);
