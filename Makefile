@@ -10,7 +10,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 NINJA = ninja -j $(JOBS)
 
 .NOTPARALLEL:
-.PHONY: all help setup demo test asan tsan fuzz bench lint conformance docs install uninstall format clean
+.PHONY: all help setup demo test asan tsan soak fuzz bench lint conformance docs install uninstall format clean
 
 all: $(BUILD)/build.ninja ## build the release (build/flyball, build/libflyball.*)
 	@$(NINJA) -C $(BUILD) product
@@ -39,6 +39,9 @@ asan: ## all tests under AddressSanitizer and UBSan
 tsan: ## what has threads, under ThreadSanitizer
 	@tools/setup
 	@tools/sanitize tsan
+
+soak: setup $(BUILD)/build.ninja ## SOAK_ROUNDS (100,000) random rulebooks and SOAK_MINUTES (30) of one session's life
+	@tools/soak $(BUILD)
 
 fuzz: ## fuzz every target for FUZZ_SECONDS (60); FUZZ=NAME takes one
 	@tools/setup

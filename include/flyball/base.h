@@ -170,6 +170,8 @@ FB_API void fb_arena_reset(fb_arena *arena);
 FB_API fb_arena_mark fb_arena_save(const fb_arena *arena);
 /* Frees what was allocated since `mark` was taken. */
 FB_API void fb_arena_rewind(fb_arena *arena, fb_arena_mark mark);
+/* Takes over what `other` holds, which is empty then: it is freed with this one. Marks of `other` are void. */
+FB_API void fb_arena_join(fb_arena *arena, fb_arena *other);
 FB_API void *fb_arena_alloc_slow(fb_arena *arena, size_t size, size_t align);
 
 /* `align` is a power of two ≤ 64. NULL when memory or the limit is exhausted. */

@@ -436,7 +436,7 @@ typedef struct fb_chunk {
 } fb_chunk;
 
 /* Text given to `add` and `set` is interned, lists, maps and bytes are copied. Memory of a removed or
- * overwritten compound cell is given back only by fb_facts_clear. */
+ * overwritten compound cell is given back by fb_facts_clear; a session does so between changes. */
 FB_API fb_status fb_facts_new(const fb_allocator *allocator, fb_schema *schema, fb_fact_type *type,
                               fb_facts **ret_facts);
 FB_API void fb_facts_free(fb_facts *facts);

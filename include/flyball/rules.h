@@ -187,7 +187,7 @@ FB_API bool fb_session_halted(const fb_session *session);
 
 /* Facts held now; of one type if it is not empty. */
 FB_API uint64_t fb_session_count(const fb_session *session, fb_slice type);
-/* An FB_FACT value, or FB_ABSENT if there is no such fact (any more). Good until the fact changes. */
+/* An FB_FACT value, or FB_ABSENT if there is no such fact (any more). Good until the session changes. */
 FB_API fb_value fb_session_fact(const fb_session *session, fb_fact_id id);
 /* Returning anything but FB_OK ends the query with that code. The session must not be changed. */
 typedef fb_status fb_query_fn(void *context, fb_session *session, fb_fact_id id, fb_value fact);

@@ -101,6 +101,19 @@ void fb_arena_rewind(fb_arena *arena, fb_arena_mark mark) {
   arena->end = (char *)mark.chunk + mark.chunk->size;
 }
 
+void fb_arena_join(fb_arena *arena, fb_arena *other) {
+  fb_arena_chunk **oldest = &arena->chunks;
+  if (!arena->chunks) {
+    arena->next = other->next;
+    arena->end = other->end;
+  }
+  while (*oldest) oldest = &(*oldest)->older;
+  *oldest = other->chunks;
+  arena->held += other->held;
+  other->chunks = NULL;
+  fb_arena_release(other);
+}
+
 void *fb_arena_alloc_slow(fb_arena *arena, size_t size, size_t align) {
   size_t need = size + HEADER + align;
   if (need < size) return NULL;

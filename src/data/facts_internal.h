@@ -13,8 +13,9 @@ struct fb_facts {
   fb_symbols *symbols;
   fb_fact_type *type;
   fb_schema *schema;
-  fb_arena arena; /* lists, maps, bytes */
-  size_t held;    /* bytes of columns */
+  fb_arena arena;    /* lists, maps, bytes */
+  size_t held;       /* bytes of columns */
+  size_t compact_at; /* bytes that the arena holds before it is worth a look; see facts_compact.c */
   const fb_allocator *allocator;
 };
 
@@ -66,6 +67,9 @@ void fb_facts_mark(fb_column *column, uint32_t from, uint32_t rows);
 fb_status fb_facts_put(fb_facts *facts, uint32_t row, uint32_t field, fb_value value);
 /* Counts `rows` more rows, whose cells are in the last chunk already. */
 void fb_facts_commit(fb_facts *facts, uint32_t rows);
+/* Gives back, now and then, lists, maps and bytes that no cell has any more. Pointers to others move. FB_E_NOMEM: it did not,
+ * and nothing is lost. */
+fb_status fb_facts_compact(fb_facts *facts);
 /* A value as `type` has it: unchanged if it fits, converted if nothing is lost, absent for null of a
  * declared field. False when it cannot be. */
 bool fb_field_convert(fb_field_type type, fb_value *value);

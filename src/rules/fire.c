@@ -306,6 +306,7 @@ fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const uint32_t 
   session->firing_places = NULL;
   fb_arena_reset(&session->firing_arena);
   fb_arena_reset(&session->scratch);
+  fb_session_tidy_rule(session, rule);
   if (clock) session->rule_stats[rule->number].nanos += clock->mono(clock->context) - start;
   if (session->options.output.fired)
     session->options.output.fired(session->options.output.context, session, rule->book,

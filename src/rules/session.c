@@ -346,6 +346,7 @@ fb_status fb_session_assert(fb_session *session, fb_slice type_name, const fb_ma
   }
   status = fb_session_insert_row(session, type->id, row, &place, err);
   if (status == FB_OK && ret_id) *ret_id = fb_place_id(session, place);
+  fb_session_tidy(session, type->id);
   return status;
 }
 
@@ -391,6 +392,7 @@ fb_status fb_session_assert_rows(fb_session *session, const fb_facts *facts, uin
     if (ids) ids[i] = fb_place_id(session, place);
     if (ret_done) *ret_done = i + 1;
   }
+  fb_session_tidy(session, type->id);
   return FB_OK;
 }
 
@@ -419,6 +421,7 @@ fb_status fb_session_modify(fb_session *session, fb_fact_id id, const fb_map *fi
   if (status != FB_OK) return status;
   uint32_t place = fb_memory_find(session, id);
   if (!place) return fb_fail(err, FB_E_RULE_FACT, "there is no fact %llu", (unsigned long long)id);
+  uint32_t type = session->facts[place].type;
   fb_arena_mark mark = fb_arena_save(&session->firing_arena);
   uint32_t *numbers = fb_arena_alloc(&session->firing_arena, (fields->len + 1) * sizeof *numbers);
   fb_value *values = fb_arena_alloc(&session->firing_arena, (fields->len + 1) * sizeof *values);
@@ -427,6 +430,7 @@ fb_status fb_session_modify(fb_session *session, fb_fact_id id, const fb_map *fi
   if (status == FB_OK)
     status = fb_session_change(session, place, numbers, values, fields->len, err);
   fb_arena_rewind(&session->firing_arena, mark);
+  fb_session_tidy(session, type);
   return status;
 }
 

@@ -416,6 +416,11 @@ fb_status fb_logical_restore(fb_session *session, const fb_rule *rule, uint64_t 
 /* After every change: takes away the facts that have lost their last reason, and so on. */
 fb_status fb_logical_withdraw(fb_session *session);
 
+/* tidy.c: between changes, when no value of a fact is in use: lists, maps and bytes in facts of the type may move. Whoever
+ * keeps one for longer copies it. */
+void fb_session_tidy(fb_session *session, uint32_t type);
+void fb_session_tidy_rule(fb_session *session, const fb_rule *rule);
+
 /* why.c */
 fb_status fb_why_begin(fb_session *session, const fb_rule *rule, const uint32_t *places);
 fb_status fb_why_made(fb_session *session, uint32_t place);

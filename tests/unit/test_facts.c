@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
+#include "data/facts_internal.h"
+
 #include <flyball/data.h>
 
 typedef struct world {
@@ -372,6 +374,57 @@ static bool S_torture_run(const fb_allocator *allocator) {
   return through;
 }
 
+/* Overwrites a few rows' lists and bytes over and over; what is held stays small, and the rows as they are. */
+static bool S_compact_run(const fb_allocator *allocator) {
+  enum { ROWS = 5, ROUNDS = 400, SIZE = 40 };
+  fb_symbols *symbols = NULL;
+  fb_schema *schema = NULL;
+  fb_fact_type *type;
+  fb_facts *facts = NULL;
+  fb_value items[SIZE];
+  uint32_t row, numbers[2];
+  fb_list list = {.len = SIZE, .cap = SIZE, .items = items};
+  bool through = fb_symbols_new(allocator, 1, &symbols) == FB_OK &&
+                 fb_schema_new(allocator, symbols, &schema) == FB_OK &&
+                 fb_schema_open(schema, FB_SLICE("t"), &type) == FB_OK &&
+                 fb_fact_type_learn(schema, type, FB_SLICE("l"), &numbers[0]) == FB_OK &&
+                 fb_fact_type_learn(schema, type, FB_SLICE("b"), &numbers[1]) == FB_OK &&
+                 fb_facts_new(allocator, schema, type, &facts) == FB_OK;
+  int64_t last[ROWS] = {0};
+  for (int i = 0; i < ROWS && through; i++) through = fb_facts_add(facts, &row) == FB_OK;
+  for (int64_t round = 1; round <= ROUNDS && through; round++) {
+    for (int i = 0; i < SIZE; i++)
+      items[i] = i % 2 ? fb_int(round) : fb_string(FB_SLICE("a text in a list"));
+    row = (uint32_t)(round % ROWS);
+    through = fb_facts_set(facts, row, 0, fb_list_value(&list), NULL) == FB_OK &&
+              fb_facts_set(facts, row, 1, fb_bytes(FB_SLICE("bytes")), NULL) == FB_OK;
+    if (!through) break;
+    last[row] = round;
+    fb_status status = fb_facts_compact(facts);
+    assert_true(status == FB_OK || status == FB_E_NOMEM);
+    through = status == FB_OK;
+    for (uint32_t r = 0; r < ROWS; r++) {
+      if (!last[r]) continue;
+      fb_value value = fb_facts_get(facts, r, 0);
+      assert_int_equal(value.as.list->len, SIZE);
+      assert_int_equal(value.as.list->items[SIZE - 1].as.i, last[r]);
+      assert_true(
+          fb_slice_equal(fb_value_text(value.as.list->items[0]), FB_SLICE("a text in a list")));
+      assert_true(fb_slice_equal(fb_value_text(fb_facts_get(facts, r, 1)), FB_SLICE("bytes")));
+    }
+  }
+  if (through) assert_true(fb_facts_memory(facts) < 200000);
+  fb_facts_free(facts);
+  fb_schema_free(schema);
+  fb_symbols_free(symbols);
+  return through;
+}
+
+static void test_overwritten_lists_are_given_back(void **state) {
+  (void)state;
+  fb_test_each_failure(S_compact_run);
+}
+
 static void test_every_allocation_may_fail(void **state) {
   (void)state;
   fb_test_each_failure(S_torture_run);
@@ -388,6 +441,7 @@ int main(void) {
       cmocka_unit_test(test_a_refused_map_leaves_nothing),
       cmocka_unit_test(test_rows_are_copied_whole),
       cmocka_unit_test(test_open_types_are_bounded),
+      cmocka_unit_test(test_overwritten_lists_are_given_back),
       cmocka_unit_test(test_every_allocation_may_fail),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
