@@ -104,7 +104,7 @@ static fb_status S_code_of(const fb_transfer *transfer, CURLcode result) {
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_CIPHER: return FB_E_NET_TLS;
     case CURLE_OPERATION_TIMEDOUT: return FB_E_NET_TIMEOUT;
-    case CURLE_TOO_MANY_REDIRECTS: return FB_E_NET_LIMIT;
+    case CURLE_TOO_MANY_REDIRECTS:
     case CURLE_WRITE_ERROR: return FB_E_NET_LIMIT;
     default: return FB_E_NET_BROKEN;
   }

@@ -60,6 +60,7 @@ static size_t S_body(char *bytes, size_t size, size_t count, void *user) {
 }
 
 /* Every answer on the way (100, redirects) begins with a status line. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type that libcurl wants */
 static size_t S_head(char *bytes, size_t size, size_t count, void *user) {
   fb_transfer *transfer = user;
   fb_slice line = {bytes, size * count};

@@ -21,11 +21,6 @@ extern void *__libc_realloc(void *ptr, size_t size);
 extern void *__libc_memalign(size_t align, size_t size);
 extern void __libc_free(void *ptr);
 
-void *malloc(size_t size);
-void *calloc(size_t count, size_t size);
-void *realloc(void *ptr, size_t size);
-void free(void *ptr);
-
 /* The one exception to "no globals": interposed functions have no context. */
 static struct {
   fb_counter_page *page;
@@ -86,8 +81,8 @@ EXPORT void *malloc(size_t size) {
   return S_taken(__libc_malloc(size), size, 0);
 }
 
-EXPORT void *calloc(size_t count, size_t size) {
-  return S_taken(__libc_calloc(count, size), count * size, 0);
+EXPORT void *calloc(size_t nmemb, size_t size) {
+  return S_taken(__libc_calloc(nmemb, size), nmemb * size, 0);
 }
 
 EXPORT void *realloc(void *ptr, size_t size) {
@@ -109,21 +104,21 @@ EXPORT void free(void *ptr) {
   __libc_free(ptr);
 }
 
-EXPORT void *memalign(size_t align, size_t size) {
-  return S_taken(__libc_memalign(align, size), size, 0);
+EXPORT void *memalign(size_t alignment, size_t size) {
+  return S_taken(__libc_memalign(alignment, size), size, 0);
 }
 
-EXPORT void *aligned_alloc(size_t align, size_t size) {
-  return S_taken(__libc_memalign(align, size), size, 0);
+EXPORT void *aligned_alloc(size_t alignment, size_t size) {
+  return S_taken(__libc_memalign(alignment, size), size, 0);
 }
 
-EXPORT int posix_memalign(void **ret, size_t align, size_t size) {
-  if (align < sizeof(void *) || (align & (align - 1))) return EINVAL;
+EXPORT int posix_memalign(void **memptr, size_t alignment, size_t size) {
+  if (alignment < sizeof(void *) || (alignment & (alignment - 1))) return EINVAL;
   int error = errno;
-  void *ptr = S_taken(__libc_memalign(align, size), size, 0);
+  void *ptr = S_taken(__libc_memalign(alignment, size), size, 0);
   errno = error;
   if (!ptr) return ENOMEM;
-  *ret = ptr;
+  *memptr = ptr;
   return 0;
 }
 
@@ -131,9 +126,9 @@ EXPORT void *valloc(size_t size) {
   return S_taken(__libc_memalign((size_t)sysconf(_SC_PAGESIZE), size), size, 0);
 }
 
-EXPORT void *reallocarray(void *ptr, size_t count, size_t size) {
+EXPORT void *reallocarray(void *ptr, size_t nmemb, size_t size) {
   size_t whole;
-  if (__builtin_mul_overflow(count, size, &whole)) {
+  if (__builtin_mul_overflow(nmemb, size, &whole)) {
     errno = ENOMEM;
     return NULL;
   }

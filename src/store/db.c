@@ -41,9 +41,8 @@ static void S_hint(fb_status status, fb_error *err) {
 }
 
 static fb_status S_fail(const fb_db *db, int code, fb_error *err) {
-  fb_status status = S_code(code);
   const char *text = db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code);
-  fb_fail(err, status, "%s: %s", db->path, text);
+  fb_status status = fb_fail(err, S_code(code), "%s: %s", db->path, text);
   S_hint(status, err);
   return status;
 }
@@ -65,9 +64,9 @@ fb_status fb_db_prepare(fb_db *db, const char *sql, fb_db_query **ret_query, fb_
     *ret_query = query;
     return FB_OK;
   }
-  fb_status status = code ? S_fail(db, code, err) : fb_fail(err, FB_E_DB, "an empty statement");
   fb_free(db->allocator, query, sizeof *query);
-  return status;
+  if (code == SQLITE_OK) return fb_fail(err, FB_E_DB, "an empty statement");
+  return S_fail(db, code, err);
 }
 
 void fb_db_query_free(fb_db_query *query) {
@@ -99,6 +98,7 @@ void fb_db_bind_null(fb_db_query *query, int number) {
 }
 
 fb_status fb_db_step(fb_db_query *query, fb_error *err) {
+  /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): too deep down for it to see that S_fail is no success */
   int code = query->failed;
   query->failed = SQLITE_OK;
   if (code == SQLITE_OK) code = sqlite3_step(query->statement);
