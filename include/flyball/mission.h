@@ -250,15 +250,18 @@ typedef enum fb_mission_event_kind {
   FB_MISSION_EVENT_STEP_STARTED,
   FB_MISSION_EVENT_ITEM_FINISHED, /* of a for_each */
   FB_MISSION_EVENT_STEP_FINISHED,
-  FB_MISSION_EVENT_RUN_FINISHED
+  FB_MISSION_EVENT_RUN_FINISHED,
+  FB_MISSION_EVENT_ATTEMPT_FAILED /* of a step or item: there will be another */
 } fb_mission_event_kind;
 
 /* Borrowed for the duration of the callback. */
 typedef struct fb_mission_event {
   fb_mission_event_kind kind;
-  int64_t wall;  /* ns since 1970 */
-  uint32_t step; /* number; not of RUN_* */
-  uint32_t item; /* of ITEM_FINISHED */
+  int64_t wall;     /* ns since 1970 */
+  uint32_t step;    /* number; not of RUN_* */
+  uint32_t item;    /* of ITEM_FINISHED, ATTEMPT_FAILED (FB_NO_ITEM: of a step without items) */
+  uint32_t attempt; /* of ATTEMPT_FAILED, from 1; 0: it was not let through (breaker, limit) */
+  int64_t wait;     /* of ATTEMPT_FAILED: ns until the next */
   fb_step_status status;
   int64_t duration; /* ns; of *_FINISHED */
   int exit_code;    /* of processes; -1: none */
@@ -307,6 +310,7 @@ typedef struct fb_step_state {
   uint32_t items, items_done, items_failed; /* of a for_each */
   const fb_error *error;                    /* NULL when there is none */
   const char *note;                         /* the tool's; NULL: none */
+  uint32_t attempts;    /* made so far, of all items; counted where the step has retry, limit … */
   const char *out_path; /* kept standard output and error; NULL when there was none */
   const char *err_path;
 } fb_step_state;

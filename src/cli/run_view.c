@@ -60,8 +60,8 @@ static void S_json_end(fb_buf *out, const fb_mission_event *event, fb_step_statu
 }
 
 static void S_json_event(fb_run_view *view, const fb_mission_event *event) {
-  static const char *const types[] = {"run.started", "step.started", "item.finished",
-                                      "step.finished", "run.finished"};
+  static const char *const types[] = {"run.started",   "step.started", "item.finished",
+                                      "step.finished", "run.finished", "attempt.failed"};
   fb_buf out;
   fb_buf_init(&out, NULL, 0);
   fb_buf_printf(&out, "{\"type\":\"flyball.%s.v1\"", types[event->kind]);
@@ -86,8 +86,12 @@ static void S_json_event(fb_run_view *view, const fb_mission_event *event) {
     fb_mission_step(view->mission, event->step, &info);
     fb_buf_text(&out, ",\"step\":");
     fb_json_write_text(&out, info.id, FB_JSON_COMPACT);
-    if (event->kind == FB_MISSION_EVENT_ITEM_FINISHED)
+    bool attempt = event->kind == FB_MISSION_EVENT_ATTEMPT_FAILED;
+    if (event->kind == FB_MISSION_EVENT_ITEM_FINISHED || (attempt && event->item != FB_NO_ITEM))
       fb_buf_printf(&out, ",\"item\":%u", event->item);
+    if (attempt)
+      fb_buf_printf(&out, ",\"attempt\":%u,\"wait\":%.6f", event->attempt,
+                    (double)event->wait / 1e9);
     if (event->kind != FB_MISSION_EVENT_STEP_STARTED) S_json_end(&out, event, event->status);
   }
   fb_buf_text(&out, "}\n");
@@ -96,9 +100,24 @@ static void S_json_event(fb_run_view *view, const fb_mission_event *event) {
   fb_buf_release(&out);
 }
 
+static void S_attempt_line(fb_run_view *view, const fb_mission_event *event) {
+  fb_step_info info;
+  char wait[FB_TIME_TEXT_MAX + 1];
+  fb_mission_step(view->mission, event->step, &info);
+  size_t length = fb_duration_format(event->wait / 1000000 * 1000000, wait);
+  const char *why = event->error ? event->error->text : "not yet";
+  if (event->attempt)
+    fb_cli_note(view->cli, "%.*s: attempt %u: %s; again in %.*s", (int)info.id.len, info.id.ptr,
+                event->attempt, why, (int)length, wait);
+  else
+    fb_cli_note(view->cli, "%.*s: %s; again in %.*s", (int)info.id.len, info.id.ptr, why,
+                (int)length, wait);
+}
+
 static void S_line_event(fb_run_view *view, const fb_mission_event *event) {
   fb_step_info info;
   char took[FB_TIME_TEXT_MAX + 1];
+  if (event->kind == FB_MISSION_EVENT_ATTEMPT_FAILED) S_attempt_line(view, event);
   if (event->kind != FB_MISSION_EVENT_STEP_STARTED && event->kind != FB_MISSION_EVENT_STEP_FINISHED)
     return;
   fb_mission_step(view->mission, event->step, &info);
@@ -158,6 +177,8 @@ static void S_cut(fb_buf *out, fb_slice text, uint32_t width) {
 }
 
 static void S_detail(const fb_step_state *state, fb_buf *out) {
+  if (state->attempts > 1 && !state->items)
+    fb_buf_printf(out, "attempt %u%s", state->attempts, state->error || state->note ? ", " : "");
   if (state->items)
     fb_buf_printf(out, "%u of %u%s", state->items_done, state->items,
                   state->error || state->note ? ", " : "");

@@ -22,6 +22,7 @@ static fb_active *S_new(fb_mission_run *run, uint32_t step, uint32_t item) {
   active->exit_code = -1;
   active->out = active->err = active->call.output = fb_absent();
   active->started = fb_run_now(run);
+  active->timeout = run->mission->steps[step].timeout;
   fb_arena_init(&active->arena, run->allocator, 1024);
   active->next = run->actives;
   if (run->actives) run->actives->prev = active;
@@ -157,11 +158,14 @@ static fb_status S_start_process(fb_active *active) {
 
 /* ── Start ───────────────────────────────────────────────────────────────────────────────────── */
 
+/* "build", "fix.3", "fix.3@2": the second attempt keeps its output beside that of the first. */
 static fb_status S_label(fb_active *active) {
   const fb_step *step = &active->run->mission->steps[active->step];
+  uint32_t attempt = active->guarded ? active->guarded->attempts : 0;
   const char *label = step->for_each ? fb_arena_printf(&active->arena, "%.*s.%u", (int)step->id.len,
                                                        step->id.ptr, active->item)
                                      : fb_arena_text(&active->arena, step->id);
+  if (label && attempt > 1) label = fb_arena_printf(&active->arena, "%s@%u", label, attempt);
   if (!label) return fb_fail(&active->error, FB_E_NOMEM, "out of memory");
   active->call.label = label;
   return FB_OK;
@@ -175,7 +179,7 @@ static fb_status S_prepare(fb_active *active) {
   active->call.hash_seed = run->options.hash_seed;
   active->call.zone = run->options.zone;
   active->call.zone_context = run->options.zone_context;
-  if (step->timeout) active->call.deadline = active->started + step->timeout;
+  if (active->timeout) active->call.deadline = active->started + active->timeout;
   active->call.scope = fb_run_scope(run, &active->arena);
   fb_status status = S_label(active);
   if (!status) status = step->tool->prepare(step->tool_plan, &active->call, &active->error);
@@ -199,7 +203,7 @@ static fb_status S_item_condition(fb_active *active, bool *ret_skip) {
   return status;
 }
 
-static void S_not_started(fb_active *active, fb_status status) {
+void fb_run_not_started(fb_active *active, fb_status status) {
   active->status = status;
   if (active->error.code == FB_OK) fb_fail(&active->error, status, "it cannot be started");
   fb_run_end_call(active);
@@ -208,6 +212,7 @@ static void S_not_started(fb_active *active, fb_status status) {
 void fb_run_launch(fb_active *active) {
   fb_mission_run *run = active->run;
   const fb_step *step = &run->mission->steps[active->step];
+  int64_t timeout = active->timeout;
   int64_t at = active->started;
   fb_status status;
   /* From here on the work may be under way on another thread: `active` is its own. */
@@ -216,23 +221,59 @@ void fb_run_launch(fb_active *active) {
   else
     status = run->world->work(run->world->context, fb_active_work, S_end_and_pump, active);
   if (status)
-    S_not_started(active, status);
-  else if (step->timeout)
-    active->timer =
-        run->world->timer_start(run->world->context, at + step->timeout, S_timed_out, active);
+    fb_run_not_started(active, status);
+  else if (timeout)
+    active->timer = run->world->timer_start(run->world->context, at + timeout, S_timed_out, active);
+}
+
+void fb_run_never_called(fb_mission_run *run, uint32_t step, uint32_t item, fb_status status,
+                         const fb_error *err) {
+  fb_active gone = {.run = run, .step = step, .item = item, .exit_code = -1};
+  gone.out = gone.err = gone.call.output = fb_absent();
+  gone.started = fb_run_now(run);
+  gone.status = status;
+  gone.error = *err;
+  gone.cancelled = gone.not_begun = status == FB_E_MISSION_CANCELLED;
+  fb_arena_init(&gone.arena, run->allocator, 0);
+  fb_run_call_done(&gone);
+  fb_arena_release(&gone.arena);
+}
+
+static void S_no_memory(fb_mission_run *run, uint32_t step, uint32_t item) {
+  fb_error err = {0};
+  fb_fail(&err, FB_E_NOMEM, "out of memory");
+  fb_run_never_called(run, step, item, FB_E_NOMEM, &err);
+}
+
+/* Everything is decided: prepares and launches. */
+static void S_go(fb_active *active) {
+  fb_status status = S_prepare(active);
+  if (status)
+    fb_run_not_started(active, status);
+  else if (active->run->recorder)
+    fb_record_intent(active);
+  else
+    fb_run_launch(active);
+}
+
+void fb_run_call_again(fb_try *guarded) {
+  fb_mission_run *run = guarded->run;
+  fb_active *active = S_new(run, guarded->step, guarded->item);
+  if (!active) {
+    fb_try_abandon(guarded);
+    S_no_memory(run, guarded->step, guarded->item);
+    return;
+  }
+  active->guarded = guarded;
+  fb_try_begin(active);
+  fb_run_set_item(run, &run->steps[active->step], active->item);
+  S_go(active);
 }
 
 void fb_run_call(fb_mission_run *run, uint32_t step_number, uint32_t item) {
   fb_active *active = S_new(run, step_number, item);
   if (!active) {
-    /* No memory for a call: a call on the stack that failed before it began. */
-    fb_active gone = {.run = run, .step = step_number, .item = item, .exit_code = -1};
-    gone.out = gone.err = gone.call.output = fb_absent();
-    gone.started = fb_run_now(run);
-    gone.status = fb_fail(&gone.error, FB_E_NOMEM, "out of memory");
-    fb_arena_init(&gone.arena, run->allocator, 0);
-    fb_run_call_done(&gone);
-    fb_arena_release(&gone.arena);
+    S_no_memory(run, step_number, item);
     return;
   }
   bool skip;
@@ -247,12 +288,16 @@ void fb_run_call(fb_mission_run *run, uint32_t step_number, uint32_t item) {
     fb_run_item_skipped(run, step_number, item);
     return;
   }
-  fb_status status = active->status;
-  if (!status) status = S_prepare(active);
-  if (status)
-    S_not_started(active, status);
-  else if (run->recorder)
-    fb_record_intent(active);
-  else
-    fb_run_launch(active);
+  if (active->status) {
+    fb_run_not_started(active, active->status);
+    return;
+  }
+  if (run->mission->steps[step_number].guard) {
+    fb_pass pass = fb_try_enter(active);
+    if (pass == FB_PASS_WAIT) S_free(active);
+    if (pass == FB_PASS_FAILED) fb_run_not_started(active, active->status);
+    if (pass != FB_PASS_GO) return;
+    fb_try_begin(active);
+  }
+  S_go(active);
 }

@@ -34,7 +34,7 @@ void fb_items_end(fb_mission_run *run, uint32_t number) {
   fb_run_final_without_call(run, number, status, state->error);
 }
 
-void fb_items_final(fb_mission_run *run, uint32_t number, uint32_t item, fb_result *result) {
+void fb_items_final(fb_mission_run *run, uint32_t number, uint32_t item, fb_outcome *result) {
   const fb_step *step = &run->mission->steps[number];
   fb_step_run *state = &run->steps[number];
   fb_items *items = state->items;
@@ -76,11 +76,11 @@ void fb_items_after(fb_mission_run *run, uint32_t number) {
 }
 
 void fb_run_item_skipped(fb_mission_run *run, uint32_t step, uint32_t item) {
-  fb_result result = {.status = FB_STEP_SKIPPED,
-                      .output = fb_absent(),
-                      .out = fb_absent(),
-                      .err = fb_absent(),
-                      .exit_code = -1};
+  fb_outcome result = {.status = FB_STEP_SKIPPED,
+                       .output = fb_absent(),
+                       .out = fb_absent(),
+                       .err = fb_absent(),
+                       .exit_code = -1};
   fb_items *items = run->steps[step].items;
   items->running--;
   fb_items_final(run, step, item, &result);

@@ -79,18 +79,27 @@ static bool S_declare(fb_mission_loader *loader) {
 
 /* ── The whole ───────────────────────────────────────────────────────────────────────────────── */
 
+/* Maps in it are limits by name; there are at most as many as a list of keys may have. */
 static void S_limits(fb_mission_loader *loader, const fb_node *node) {
-  static const fb_key_spec specs[] = {
-      {"parallel", FB_KIND_BIT(FB_INT), false},
-      {"timeout", 0, false},
-      {"fail_fast", FB_KIND_BIT(FB_BOOL), false},
-      {"output", FB_KIND_BIT(FB_INT) | FB_KIND_BIT(FB_STRING), false}};
-  const fb_node *nodes[4];
+  enum { OWN = 4, MOST = 64 };
+  fb_key_spec specs[MOST] = {{"parallel", FB_KIND_BIT(FB_INT), false},
+                             {"timeout", 0, false},
+                             {"fail_fast", FB_KIND_BIT(FB_BOOL), false},
+                             {"output", FB_KIND_BIT(FB_INT) | FB_KIND_BIT(FB_STRING), false}};
+  const fb_node *nodes[MOST] = {0};
+  size_t count = OWN;
   fb_limits *limits = &loader->mission->limits;
   limits->output = 1 << 20;
   if (!node) return;
-  fb_doc_keys(loader->doc, node, "limits", specs, 4, nodes, loader->errors);
+  for (uint32_t i = 0; node->kind == FB_MAP && i < node->count && count < MOST; i++)
+    if (fb_load_is_named_limit(&node->as.pairs[i])) {
+      const char *name =
+          fb_arena_text(&loader->mission->arena, fb_node_text(&node->as.pairs[i].key));
+      if (name) specs[count++] = (fb_key_spec){name, 0, false};
+    }
+  fb_doc_keys(loader->doc, node, "limits", specs, count, nodes, loader->errors);
   if (node->kind != FB_MAP) return;
+  fb_load_named_limits(loader, node);
   limits->parallel = fb_load_parallel(loader, nodes[0]);
   limits->timeout = fb_load_duration(loader, nodes[1]);
   limits->fail_fast = nodes[2] && nodes[2]->as.scalar.as.b;
@@ -113,7 +122,7 @@ static void S_outputs(fb_mission_loader *loader, const fb_node *node) {
   }
 }
 
-enum { R_NAME, R_DESCRIPTION, R_INPUTS, R_LIMITS, R_ENV, R_STEPS, R_OUTPUTS, R_COUNT };
+enum { R_NAME, R_DESCRIPTION, R_INPUTS, R_LIMITS, R_BREAKERS, R_ENV, R_STEPS, R_OUTPUTS, R_COUNT };
 
 static bool S_names(fb_mission_loader *loader, const fb_node *steps) {
   fb_mission *mission = loader->mission;
@@ -140,6 +149,7 @@ static void S_root(fb_mission_loader *loader, const fb_node *root) {
       [R_DESCRIPTION] = {"description", FB_KIND_BIT(FB_STRING), false},
       [R_INPUTS] = {"inputs", FB_KIND_BIT(FB_MAP), false},
       [R_LIMITS] = {"limits", FB_KIND_BIT(FB_MAP), false},
+      [R_BREAKERS] = {"breakers", FB_KIND_BIT(FB_MAP), false},
       [R_ENV] = {"env", FB_KIND_BIT(FB_MAP), false},
       [R_STEPS] = {"steps", FB_KIND_BIT(FB_LIST), true},
       [R_OUTPUTS] = {"outputs", FB_KIND_BIT(FB_MAP), false}};
@@ -150,6 +160,7 @@ static void S_root(fb_mission_loader *loader, const fb_node *root) {
   if (nodes[R_NAME]) mission->name = fb_node_text(nodes[R_NAME]);
   if (nodes[R_DESCRIPTION]) mission->description = fb_node_text(nodes[R_DESCRIPTION]);
   S_limits(loader, nodes[R_LIMITS]);
+  fb_load_breakers(loader, nodes[R_BREAKERS]);
   if (!fb_inputs_load(loader, nodes[R_INPUTS]) || !nodes[R_STEPS]) return;
   if (!S_names(loader, nodes[R_STEPS])) return;
   loader->steps_barred = true;
@@ -231,6 +242,7 @@ void fb_mission_free(fb_mission *mission) {
   for (uint32_t i = 0; i < mission->step_count; i++) {
     fb_step *step = &mission->steps[i];
     fb_cel_program_free(step->condition);
+    if (step->guard && step->guard->until) fb_cel_program_free(step->guard->until->condition);
     if (step->tool && step->tool->unload && step->tool_plan) step->tool->unload(step->tool_plan);
   }
   fb_arena_release(&mission->arena);

@@ -20,6 +20,10 @@ enum {
   K_FOR_EACH,
   K_AS,
   K_PARALLEL,
+  K_RETRY,
+  K_BREAKER,
+  K_LIMIT,
+  K_UNTIL,
   K_COUNT
 };
 static const fb_key_spec S_step_keys[K_COUNT] = {
@@ -36,7 +40,11 @@ static const fb_key_spec S_step_keys[K_COUNT] = {
     [K_FOR_EACH] = {"for_each", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_LIST) | FB_KIND_BIT(FB_MAP),
                     false},
     [K_AS] = {"as", FB_KIND_BIT(FB_STRING), false},
-    [K_PARALLEL] = {"parallel", FB_KIND_BIT(FB_INT), false}};
+    [K_PARALLEL] = {"parallel", FB_KIND_BIT(FB_INT), false},
+    [K_RETRY] = {"retry", FB_KIND_BIT(FB_INT) | FB_KIND_BIT(FB_MAP), false},
+    [K_BREAKER] = {"breaker", FB_KIND_BIT(FB_STRING), false},
+    [K_LIMIT] = {"limit", FB_KIND_BIT(FB_STRING), false},
+    [K_UNTIL] = {"until", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_MAP), false}};
 
 static const fb_tool *S_action(fb_mission_loader *loader, const fb_node *node,
                                const fb_node *const *actions, const fb_node **ret_action) {
@@ -67,10 +75,11 @@ static const fb_tool *S_action(fb_mission_loader *loader, const fb_node *node,
   return found;
 }
 
-bool fb_loader_condition(fb_mission_loader *loader, const fb_node *node, fb_step *step) {
+fb_cel_program *fb_loader_condition(fb_mission_loader *loader, const fb_node *node) {
   static const char *const word[] = {"false", "true"};
   fb_slice source =
       node->kind == FB_BOOL ? fb_slice_of(word[node->as.scalar.as.b]) : fb_node_text(node);
+  fb_cel_program *program = NULL;
   fb_cel_options options = {.name = fb_doc_name(loader->doc),
                             .want = fb_cel_simple(FB_CEL_BOOL),
                             .doc = loader->doc,
@@ -78,24 +87,16 @@ bool fb_loader_condition(fb_mission_loader *loader, const fb_node *node, fb_step
   if (source.len >= 3 && memmem(source.ptr, source.len, "${{", 3)) {
     fb_load_fail(loader, node, FB_E_MISSION_VALUE, "leave out `${{` and `}}`",
                  "a condition is an expression, not a text with expressions in it");
-    return false;
+    return NULL;
   }
-  step->condition_node = node;
-  fb_status status =
-      fb_cel_compile(loader->env, source, &options, &step->condition, loader->errors);
+  fb_status status = fb_cel_compile(loader->env, source, &options, &program, loader->errors);
   if (status == FB_E_NOMEM) loader->out_of_memory = true;
-  if (status) {
-    step->condition = NULL;
-    return false;
-  }
+  if (status) return NULL;
   memset(loader->words, 0, loader->word_count * sizeof *loader->words);
-  fb_cel_program_reads(step->condition, loader->words, loader->word_count);
-  uint32_t item = fb_slot_item(loader->mission);
-  for (uint32_t slot = item; slot < item + 2; slot++)
-    if (loader->words[slot / 64] >> (slot % 64) & 1) step->condition_by_item = true;
+  fb_cel_program_reads(program, loader->words, loader->word_count);
   fb_source_text where = {fb_doc_name(loader->doc), node, source, true};
   if (node->kind == FB_STRING) fb_loader_note_reads(loader, &where);
-  return true;
+  return program;
 }
 
 bool fb_is_taken_name(fb_slice name) {
@@ -163,7 +164,12 @@ static void S_process_keys(fb_mission_loader *loader, const fb_node *const *node
 
 static void S_condition(fb_mission_loader *loader, const fb_node *node, fb_step *step) {
   size_t before = loader->need_count;
-  if (!node || !fb_loader_condition(loader, node, step)) return;
+  if (!node) return;
+  step->condition_node = node;
+  step->condition = fb_loader_condition(loader, node);
+  if (!step->condition) return;
+  step->condition_by_item = fb_loader_reads(loader, fb_slot_item(loader->mission)) ||
+                            fb_loader_reads(loader, fb_slot_index(loader->mission));
   size_t bytes = (loader->need_count - before) * sizeof(uint32_t);
   step->condition_need_count = (uint32_t)(loader->need_count - before);
   if (bytes == 0) return;
@@ -206,6 +212,7 @@ void fb_load_step(fb_mission_loader *loader, const fb_node *node, uint32_t numbe
   for (size_t i = 0; kept && i < others; i++) fb_loader_need(loader, kept[i]);
   fb_load_needs(loader, nodes[K_NEEDS]);
   S_process_keys(loader, nodes, step);
+  fb_load_guard(loader, nodes + K_RETRY, step);
   if (step->tool && step->tool->load(loader, step->action, &step->tool_plan) == FB_E_NOMEM)
     loader->out_of_memory = true;
   step->needs = fb_load_take_needs(loader, &step->need_count);

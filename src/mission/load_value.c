@@ -12,15 +12,8 @@ void fb_load_fail(fb_mission_loader *loader, const fb_node *node, fb_status code
 }
 
 int64_t fb_load_duration(fb_mission_loader *loader, const fb_node *node) {
-  int64_t seconds;
-  int32_t nanos;
-  if (!node) return 0;
-  if (node->kind == FB_STRING && fb_duration_parse(fb_node_text(node), &seconds, &nanos) &&
-      seconds >= 0 && nanos >= 0 && seconds < INT64_C(9000000000) && (seconds || nanos))
-    return seconds * 1000000000 + nanos;
-  fb_doc_fail(loader->doc, node, loader->errors, FB_E_MISSION_VALUE,
-              "a duration is written like 500ms, 10s, 5m or 1h30m", "not a duration above zero");
-  return 0;
+  fb_guard_reader reader = {.doc = loader->doc, .errors = loader->errors};
+  return fb_guard_read_duration(&reader, node);
 }
 
 /* "64KiB", "10MB", "1 GiB" or a number of bytes. */

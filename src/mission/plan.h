@@ -4,10 +4,12 @@
  *
  * Variables of expressions are slots of one array: inputs, steps (only caught here to be refused as
  * a whole), env, the texts of `mission` and `run`, then one slot an input, one a step, and last the item
- * and the index of the for_each around a step, and the `with` variables of template files.
+ * and the index of the for_each around a step, `result` in its `until`, and the `with` variables of template files.
  */
 #ifndef FB_MISSION_PLAN_H
 #define FB_MISSION_PLAN_H
+
+#include "mission/guard_doc.h"
 
 #include <flyball/mission.h>
 
@@ -69,6 +71,31 @@ typedef struct fb_input {
   fb_value initial; /* FB_ABSENT: none */
 } fb_input;
 
+/* `until`: the action is repeated until the condition over its result holds. */
+typedef struct fb_until {
+  const fb_node *node;
+  fb_cel_program *condition; /* reads `result` */
+  int64_t interval, timeout; /* ns; timeout 0: none */
+} fb_until;
+
+/* What stands around a step's calls (attempt.c). */
+typedef struct fb_step_guard {
+  fb_retry_doc *retry; /* NULL: one attempt */
+  fb_until *until;     /* nullable */
+  uint32_t breaker;    /* number + 1; 0: none */
+  uint32_t limit;      /* number + 1; 0: none */
+} fb_step_guard;
+
+typedef struct fb_named_breaker {
+  fb_slice name;
+  fb_breaker_config config;
+} fb_named_breaker;
+
+typedef struct fb_named_limit {
+  fb_slice name;
+  fb_limit_doc limit;
+} fb_named_limit;
+
 typedef struct fb_step {
   fb_slice id, description;
   const fb_node *node, *id_node;
@@ -83,6 +110,7 @@ typedef struct fb_step {
   bool referenced;        /* some expression reads its result */
   uint8_t parse;          /* fb_parse */
   uint8_t on_error;       /* fb_on_error */
+  fb_step_guard *guard;   /* NULL: its calls are made as they come */
   fb_text *for_each;      /* NULL: it runs once */
   fb_slice as;
   uint32_t item_parallel; /* 0: as many as the run allows */
@@ -113,6 +141,9 @@ struct fb_mission {
   fb_slice name, description;
   const char *folder;
   fb_limits limits;
+  fb_named_breaker *breakers;
+  fb_named_limit *named_limits;
+  uint32_t breaker_count, named_limit_count;
   fb_env_list env;
   fb_input *inputs;
   uint32_t input_count;
@@ -134,8 +165,11 @@ static inline uint32_t fb_slot_item(const fb_mission *mission) {
 static inline uint32_t fb_slot_index(const fb_mission *mission) {
   return fb_slot_item(mission) + 1;
 }
-static inline uint32_t fb_slot_with(const fb_mission *mission) {
+static inline uint32_t fb_slot_result(const fb_mission *mission) {
   return fb_slot_item(mission) + 2;
+}
+static inline uint32_t fb_slot_with(const fb_mission *mission) {
+  return fb_slot_item(mission) + 3;
 }
 static inline uint32_t fb_slot_count(const fb_mission *mission) {
   return fb_slot_with(mission) + mission->with_count;
@@ -183,6 +217,16 @@ int fb_load_word(fb_mission_loader *loader, const fb_node *node, const char *key
 enum { FB_MOST_TOOLS = 32 };
 void fb_load_step(fb_mission_loader *loader, const fb_node *node, uint32_t number);
 
+/* load_guard.c: what stands around calls. */
+void fb_load_breakers(fb_mission_loader *loader, const fb_node *node);
+/* The maps in `limits`. */
+bool fb_load_is_named_limit(const fb_pair *pair);
+void fb_load_named_limits(fb_mission_loader *loader, const fb_node *node);
+enum { FB_GUARD_RETRY, FB_GUARD_BREAKER, FB_GUARD_LIMIT, FB_GUARD_UNTIL, FB_GUARD_KEYS };
+/* nodes: of those keys, each may be NULL. */
+void fb_load_guard(fb_mission_loader *loader, const fb_node *const nodes[FB_GUARD_KEYS],
+                   fb_step *step);
+
 /* needs.c */
 void fb_load_needs(fb_mission_loader *loader, const fb_node *node);
 /* The needs collected for the step at hand, ascending, in the mission's arena. */
@@ -199,6 +243,8 @@ typedef struct fb_source_text {
 
 /* Notes what a compiled text reads (loader->words): needs, references; checks names (refs.c). */
 void fb_loader_note_reads(fb_mission_loader *loader, const fb_source_text *source);
+/* Fills the environment up to `slot` with names that nobody can write. */
+fb_status fb_loader_pad(fb_mission_loader *loader, uint32_t slot);
 /* Compiles the text of a file as a template that also knows the variables named by the keys of `with`
  * (nullable). `node` is where it is named. */
 fb_text *fb_loader_template(fb_mission_loader *loader, const fb_node *node, const fb_node *with,
@@ -209,8 +255,12 @@ bool fb_is_identifier(fb_slice name);
 bool fb_is_taken_name(fb_slice name);
 /* The id nearest to a word, for hints; NULL when there is none. */
 const char *fb_loader_nearest_step(fb_mission_loader *loader, fb_slice word);
-/* Compiles `if`. */
-bool fb_loader_condition(fb_mission_loader *loader, const fb_node *node, fb_step *step);
+/* Compiles a condition and notes what it reads; NULL after a report. */
+fb_cel_program *fb_loader_condition(fb_mission_loader *loader, const fb_node *node);
+/* True if the text at hand reads the variable. */
+static inline bool fb_loader_reads(const fb_mission_loader *loader, uint32_t slot) {
+  return loader->words[slot / 64] >> (slot % 64) & 1;
+}
 
 /* Checks every `steps.x.field` and `inputs.x` in a text (refs.c). */
 void fb_refs_check(fb_mission_loader *loader, const fb_source_text *source);

@@ -333,7 +333,8 @@ void fb_record_intent(fb_active *active) {
                     .attempt = ++active->attempt,
                     .code = -1,
                     .step = run->mission->steps[active->step].id};
-  if (memo && memo->state == FB_MEMO_STARTED) event.flags |= FB_EVENT_RECOVERED;
+  if (memo && memo->state == FB_MEMO_STARTED && event.attempt == memo->attempts + 1)
+    event.flags |= FB_EVENT_RECOVERED;
   S_append(run, &event);
   active->next_held = NULL;
   if (recorder->last_held)
@@ -354,7 +355,7 @@ static size_t S_size(fb_value value) {
 }
 
 /* Whether the result must stand in the journal: nothing else keeps what a tool without a process gave. */
-static bool S_put_result(fb_active *active, const fb_result *result, S_map *values) {
+static bool S_put_result(fb_active *active, const fb_outcome *result, S_map *values) {
   const fb_step *step = &active->run->mission->steps[active->step];
   if (!step->referenced) return false;
   if (step->tool->process && active->out_path &&
@@ -366,7 +367,7 @@ static bool S_put_result(fb_active *active, const fb_result *result, S_map *valu
   return true;
 }
 
-void fb_record_result(fb_active *active, const fb_result *result) {
+void fb_record_result(fb_active *active, const fb_outcome *result) {
   fb_mission_run *run = active->run;
   S_map map = {0}, values = {0}, error = {0};
   S_put(&map, "duration", fb_int(result->duration));
@@ -379,18 +380,19 @@ void fb_record_result(fb_active *active, const fb_result *result) {
     S_put(&map, "error", fb_map_value(&error.map));
   }
   S_pack(run->recorder, fb_map_value(&map.map));
-  fb_event event = {.kind = FB_EVENT_STEP_ENDED,
-                    .status = (uint8_t)result->status,
-                    .item = S_item_number(active),
-                    .attempt = active->attempt,
-                    .code = (int16_t)result->exit_code,
-                    .signal = (int16_t)result->signal,
-                    .flags = active->not_begun ? FB_EVENT_NOT_BEGUN : 0,
-                    .step = run->mission->steps[active->step].id};
+  fb_event event = {
+      .kind = FB_EVENT_STEP_ENDED,
+      .status = (uint8_t)result->status,
+      .item = S_item_number(active),
+      .attempt = active->attempt,
+      .code = (int16_t)result->exit_code,
+      .signal = (int16_t)result->signal,
+      .flags = (active->not_begun ? FB_EVENT_NOT_BEGUN : 0) | (active->again ? FB_EVENT_AGAIN : 0),
+      .step = run->mission->steps[active->step].id};
   S_append(run, &event);
 }
 
-void fb_record_settled(fb_mission_run *run, uint32_t step, const fb_result *result) {
+void fb_record_settled(fb_mission_run *run, uint32_t step, const fb_outcome *result) {
   const fb_memo *memo = S_memo(run, step, FB_NO_ITEM);
   S_map map = {0};
   if (memo && memo->state == FB_MEMO_SETTLED && memo->status == result->status &&

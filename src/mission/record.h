@@ -63,8 +63,8 @@ bool fb_record_replay(fb_active *active);
 bool fb_record_knows(const fb_mission_run *run, uint32_t step);
 /* Appends that the prepared call is to be made; it is launched after the commit (fb_run_launch). */
 void fb_record_intent(fb_active *active);
-void fb_record_result(fb_active *active, const fb_result *result);
-void fb_record_settled(fb_mission_run *run, uint32_t step, const fb_result *result);
+void fb_record_result(fb_active *active, const fb_outcome *result);
+void fb_record_settled(fb_mission_run *run, uint32_t step, const fb_outcome *result);
 /* Commits what there is to commit. True: one is under way, and pumps again when it is done. `over`: the run is at
  * its end, which goes into the same commit. */
 bool fb_record_pump(fb_mission_run *run, bool over);

@@ -49,7 +49,7 @@ static void S_put_items(S_builder *builder, const fb_items *items) {
   S_put(builder, "items", fb_list_value(results));
 }
 
-fb_status fb_result_value(const fb_result *result, fb_arena *arena, fb_value *ret_value) {
+fb_status fb_result_value(const fb_outcome *result, fb_arena *arena, fb_value *ret_value) {
   S_builder builder = {fb_map_new(arena, 11), arena, false};
   if (!builder.map) return FB_E_NOMEM;
   S_put(&builder, "ok", fb_bool(result->status == FB_STEP_OK));

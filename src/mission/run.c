@@ -190,6 +190,7 @@ fb_status fb_mission_run_new(const fb_mission *mission, const fb_world *world,
   fb_status status = S_allocate(run) ? S_inputs(run, errors) : S_no_memory(errors);
   if (!status) {
     status = fb_run_env(run, &err);
+    if (!status) status = fb_guards_new(run, &err);
     if (!status && run->options.journal) status = fb_record_new(run, &err);
     if (status) fb_errors_add(errors, &err);
   }
@@ -207,6 +208,7 @@ void fb_mission_run_free(fb_mission_run *run) {
   run->cel.arena = &run->scratch; /* the one that lives; the context's memory is of its allocator */
   fb_cel_context_release(&run->cel);
   fb_record_free(run);
+  fb_guards_free(run);
   fb_pool_release(&run->pool);
   fb_arena_release(&run->scratch);
   fb_arena_release(&run->arena);
@@ -240,6 +242,7 @@ void fb_mission_run_step(const fb_mission_run *run, uint32_t number, fb_step_sta
                                .signal = state->signal,
                                .error = state->error,
                                .note = state->note,
+                               .attempts = state->attempts,
                                .out_path = state->out_path,
                                .err_path = state->err_path};
   if (state->items) {

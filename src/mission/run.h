@@ -34,6 +34,7 @@ typedef struct fb_step_run {
   int16_t exit_code; /* -1: none */
   int16_t signal;
   uint32_t waiting;  /* needs that are not final */
+  uint32_t attempts; /* made so far, of all items */
   uint32_t bad_need; /* step number + 1 of the first that failed and is not looked at; 0: none */
   uint32_t next;     /* in the ready queue */
   int64_t started, duration;
@@ -44,6 +45,39 @@ typedef struct fb_step_run {
 } fb_step_run;
 
 typedef struct fb_active fb_active;
+
+/* One call of a step that has a guard, from before its first attempt to after its last (attempt.c). */
+typedef struct fb_try fb_try;
+
+struct fb_try {
+  fb_mission_run *run;
+  fb_try *prev, *next; /* all of the run */
+  fb_try *next_ready;
+  uint32_t step, item;
+  uint32_t attempts; /* made, those before a resume included */
+  bool going;        /* an attempt is being made */
+  bool ready;        /* in the run's list */
+  bool inside;       /* of the limit: it must be left */
+  bool queued;       /* for the limit */
+  bool rated;        /* has the rate's token for the next attempt */
+  fb_timer *timer;
+  fb_ticket ticket;
+  fb_permit permit;
+  int64_t began, entered;
+  int64_t deadline; /* of `until`; 0: none */
+  fb_retry retry;
+};
+
+/* The limits and breakers of a run. */
+typedef struct fb_run_guards {
+  fb_breaker **breakers;
+  fb_bulkhead **bulkheads; /* NULL: of no concurrency */
+  fb_rate *rates;
+  fb_random random;
+  fb_pool pool; /* of fb_try */
+  fb_try *tries;
+  fb_try *first_ready, *last_ready;
+} fb_run_guards;
 
 struct fb_active {
   fb_mission_run *run;
@@ -59,6 +93,10 @@ struct fb_active {
   fb_step_status replayed_status;
   int64_t replayed_duration;
   uint32_t attempt;     /* from 1; with a journal */
+  fb_try *guarded;      /* NULL: the step has no guard */
+  int64_t timeout;      /* of this attempt, ns; 0: none */
+  int64_t retry_after;  /* what the other side asked to wait, ns; 0: nothing */
+  bool again;           /* it failed, and is tried again */
   fb_active *next_held; /* waits for the journal */
   int64_t started;
   int exit_code, signal;
@@ -95,6 +133,7 @@ struct fb_mission_run {
   fb_mission_status final;  /* its status, once nothing is left to do */
   bool failed;              /* a step failed that was not allowed to */
   bool pumping;
+  fb_run_guards guards;
   int64_t started, duration;
   fb_value outputs;
   fb_error *error;
@@ -102,14 +141,14 @@ struct fb_mission_run {
 };
 
 /* What `steps.ID` becomes. */
-typedef struct fb_result {
+typedef struct fb_outcome {
   fb_step_status status;
   fb_value output, out, err; /* FB_ABSENT: none */
   int exit_code, signal;
   int64_t duration;
   const fb_error *error;
   const fb_items *items;
-} fb_result;
+} fb_outcome;
 
 int64_t fb_run_now(const fb_mission_run *run);
 /* Ready for an evaluation with results in `arena`. */
@@ -126,7 +165,7 @@ void fb_run_step_arena(fb_mission_run *run, fb_step_run *state);
 /* schedule.c */
 void fb_run_enqueue(fb_mission_run *run, uint32_t step);
 /* The step has ended so: tells those that wait for it. */
-void fb_run_final(fb_mission_run *run, uint32_t number, fb_result *result);
+void fb_run_final(fb_mission_run *run, uint32_t number, fb_outcome *result);
 void fb_run_final_without_call(fb_mission_run *run, uint32_t number, fb_step_status status,
                                const fb_error *err);
 /* Everything that has not begun is cancelled at once; what runs is told to end. */
@@ -137,7 +176,7 @@ void fb_run_end_all(fb_mission_run *run, fb_mission_status ending, bool now);
 const fb_items *fb_items_expand(fb_mission_run *run, uint32_t number, fb_error *err);
 bool fb_items_may_start(const fb_mission_run *run, uint32_t number);
 void fb_items_start(fb_mission_run *run, uint32_t number);
-void fb_items_final(fb_mission_run *run, uint32_t number, uint32_t item, fb_result *result);
+void fb_items_final(fb_mission_run *run, uint32_t number, uint32_t item, fb_outcome *result);
 /* What the end of an item makes room for: the next one, or the end of the step. */
 void fb_items_after(fb_mission_run *run, uint32_t number);
 /* The step's end, if all items have ended. */
@@ -149,6 +188,13 @@ void fb_run_set_item(fb_mission_run *run, const fb_step_run *state, uint32_t num
 void fb_run_call(fb_mission_run *run, uint32_t step, uint32_t item);
 /* Starts what was prepared; a call that cannot be started has ended. */
 void fb_run_launch(fb_active *active);
+/* A call that did not begin has ended with active->error. */
+void fb_run_not_started(fb_active *active, fb_status status);
+/* The same for one that there is no active for. */
+void fb_run_never_called(fb_mission_run *run, uint32_t step, uint32_t item, fb_status status,
+                         const fb_error *err);
+/* The next attempt of a call. */
+void fb_run_call_again(fb_try *guarded);
 /* Frees a call whose end was taken. */
 void fb_run_end_call(fb_active *active);
 void fb_run_call_cancel(fb_active *active, bool now);
@@ -163,12 +209,32 @@ void fb_run_finished(fb_mission_run *run);
 /* Starts what can be started, ends the run when nothing is left. */
 void fb_run_pump(fb_mission_run *run);
 
+/* attempt.c: what stands between a step and its calls: retry, breaker, limit, until. */
+fb_status fb_guards_new(fb_mission_run *run, fb_error *err);
+void fb_guards_free(fb_mission_run *run);
+typedef enum fb_pass { FB_PASS_GO, FB_PASS_WAIT, FB_PASS_FAILED } fb_pass;
+/* Before the first attempt. WAIT: `active` is to be freed, fb_run_call_again comes later. FAILED: active->error. */
+fb_pass fb_try_enter(fb_active *active);
+/* An attempt is made now. */
+void fb_try_begin(fb_active *active);
+/* Gives back what it holds, and frees it. */
+void fb_try_abandon(fb_try *guarded);
+/* Tries that may go on now. */
+bool fb_tries_ready(const fb_mission_run *run);
+void fb_tries_go(fb_mission_run *run);
+/* An attempt has ended. True: the call is not over, there will be another. `result` may be changed. */
+bool fb_try_ended(fb_active *active, fb_outcome *result);
+/* Ends all that wait. */
+void fb_tries_cancel(fb_mission_run *run);
+/* How the call ended, as `on` names it. */
+int64_t fb_failure_of(const fb_active *active, const fb_outcome *result);
+
 /* env.c: the environment of the run, and of one call. */
 fb_status fb_run_env(fb_mission_run *run, fb_error *err);
 fb_status fb_run_call_env(fb_active *active, fb_error *err);
 
 /* result.c */
-fb_status fb_result_value(const fb_result *result, fb_arena *arena, fb_value *ret_value);
+fb_status fb_result_value(const fb_outcome *result, fb_arena *arena, fb_value *ret_value);
 /* Reads and parses what a process wrote, or runs the tool; `user` is the fb_active. Any thread. */
 void fb_active_work(void *user);
 /* What the kept output of a call says, once more (replay). */

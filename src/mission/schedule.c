@@ -57,7 +57,7 @@ void fb_run_step_arena(fb_mission_run *run, fb_step_run *state) {
 }
 
 /* Sets the slot that expressions read. Without memory for it the step has failed. */
-static void S_set_result(fb_mission_run *run, uint32_t number, fb_result *result) {
+static void S_set_result(fb_mission_run *run, uint32_t number, fb_outcome *result) {
   fb_step_run *state = &run->steps[number];
   if (!run->mission->steps[number].referenced) return;
   fb_run_step_arena(run, state);
@@ -71,7 +71,7 @@ static void S_set_result(fb_mission_run *run, uint32_t number, fb_result *result
   run->slots[fb_slot_of_step(run->mission, number)] = value;
 }
 
-void fb_run_final(fb_mission_run *run, uint32_t number, fb_result *result) {
+void fb_run_final(fb_mission_run *run, uint32_t number, fb_outcome *result) {
   const fb_step *step = &run->mission->steps[number];
   fb_step_run *state = &run->steps[number];
   bool began = state->status == FB_STEP_RUNNING;
@@ -101,13 +101,13 @@ void fb_run_final(fb_mission_run *run, uint32_t number, fb_result *result) {
 
 void fb_run_final_without_call(fb_mission_run *run, uint32_t number, fb_step_status status,
                                const fb_error *err) {
-  fb_result result = {.status = status,
-                      .output = fb_absent(),
-                      .out = fb_absent(),
-                      .err = fb_absent(),
-                      .exit_code = -1,
-                      .error = err,
-                      .items = run->steps[number].items};
+  fb_outcome result = {.status = status,
+                       .output = fb_absent(),
+                       .out = fb_absent(),
+                       .err = fb_absent(),
+                       .exit_code = -1,
+                       .error = err,
+                       .items = run->steps[number].items};
   if (run->recorder) fb_record_settled(run, number, &result);
   fb_run_final(run, number, &result);
 }
@@ -254,9 +254,14 @@ void fb_run_finished(fb_mission_run *run) {
 void fb_run_pump(fb_mission_run *run) {
   if (run->pumping || run->status != FB_MISSION_GOING) return;
   run->pumping = true;
-  while (run->first_ready != FB_NO_STEP && run->active_count < run->parallel &&
-         run->ending == FB_MISSION_GOING)
-    S_begin(run, S_dequeue(run));
+  while (run->active_count < run->parallel && run->ending == FB_MISSION_GOING) {
+    if (fb_tries_ready(run))
+      fb_tries_go(run);
+    else if (run->first_ready != FB_NO_STEP)
+      S_begin(run, S_dequeue(run));
+    else
+      break;
+  }
   run->pumping = false;
   bool over = run->open == 0 && run->active_count == 0;
   if (run->recorder && fb_record_pump(run, over)) return;
@@ -267,6 +272,7 @@ void fb_run_pump(fb_mission_run *run) {
 static void S_begin_no_more(fb_mission_run *run, fb_mission_status ending) {
   if (run->ending != FB_MISSION_GOING) return;
   run->ending = ending;
+  fb_tries_cancel(run);
   for (uint32_t i = 0; i < run->mission->step_count; i++) {
     if (run->steps[i].status == FB_STEP_PENDING)
       fb_run_final_without_call(run, i, FB_STEP_CANCELLED, NULL);

@@ -91,15 +91,22 @@ fb_text *fb_loader_text(fb_mission_loader *loader, const fb_node *node, const fb
   return NULL;
 }
 
+fb_status fb_loader_pad(fb_mission_loader *loader, uint32_t slot) {
+  const fb_cel_type *dyn = fb_cel_simple(FB_CEL_DYN);
+  fb_status status = FB_OK;
+  uint32_t got;
+  while (!status && fb_cel_env_slots(loader->env) < slot)
+    status = fb_cel_env_add(loader->env, FB_SLICE("?"), dyn, &got);
+  return status;
+}
+
 /* `with` variables have their slots after those of the item, whether there are items or not. */
 static fb_status S_declare_with(fb_mission_loader *loader, const fb_node *with) {
   fb_mission *mission = loader->mission;
   const fb_cel_type *dyn = fb_cel_simple(FB_CEL_DYN);
-  fb_status status = FB_OK;
   uint32_t slot, count = with ? with->count : 0;
   if (count > mission->with_count) mission->with_count = count;
-  while (!status && fb_cel_env_slots(loader->env) < fb_slot_with(mission))
-    status = fb_cel_env_add(loader->env, FB_SLICE("?"), dyn, &slot);
+  fb_status status = fb_loader_pad(loader, fb_slot_with(mission));
   for (uint32_t i = 0; i < count && !status; i++)
     status = fb_cel_env_add(loader->env, fb_node_text(&with->as.pairs[i].key), dyn, &slot);
   return status;

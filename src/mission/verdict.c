@@ -11,7 +11,7 @@ static fb_step_status S_judge(fb_active *active) {
   if (active->replayed) return active->replayed_status;
   if (active->timed_out) {
     char text[FB_TIME_TEXT_MAX + 1];
-    size_t length = fb_duration_format(step->timeout, text);
+    size_t length = fb_duration_format(active->timeout, text);
     fb_mission_fail(active->run->mission, step->id_node, &active->error, FB_E_STEP_TIMEOUT,
                     "not done within %.*s", (int)length, text);
     return FB_STEP_TIMEOUT;
@@ -39,16 +39,18 @@ void fb_run_call_done(fb_active *active) {
   uint32_t number = active->step;
   const fb_step *step = &run->mission->steps[number];
   fb_step_run *state = &run->steps[number];
-  fb_result result = {.status = S_judge(active),
-                      .output = active->call.output,
-                      .out = active->out,
-                      .err = active->err,
-                      .exit_code = active->exit_code,
-                      .signal = active->signal,
-                      .duration = fb_run_now(run) - active->started};
+  fb_outcome result = {.status = S_judge(active),
+                       .output = active->call.output,
+                       .out = active->out,
+                       .err = active->err,
+                       .exit_code = active->exit_code,
+                       .signal = active->signal,
+                       .duration = fb_run_now(run) - active->started};
   if (result.status != FB_STEP_OK) result.error = &active->error;
   if (active->replayed) result.duration = active->replayed_duration;
+  active->again = active->guarded && fb_try_ended(active, &result);
   if (run->recorder && !active->replayed) fb_record_result(active, &result);
+  if (active->again) return;
   if (state->items) {
     state->items->running--;
     fb_items_final(run, number, active->item, &result);

@@ -140,10 +140,15 @@ static void test_random_graphs(void **unused) {
 /* ── Cancelled at any moment ─────────────────────────────────────────────────────────────────── */
 
 static const char S_busy[] =
-    "limits: {parallel: 3}\n"
+    "limits: {parallel: 3, one: {concurrency: 1, rate: 2/s, queue_time: 1m}}\n"
+    "breakers: {br: {consecutive: 9}}\n"
     "steps:\n"
     "  - {id: a, run: [x]}\n"
     "  - {id: b, run: [x], needs: a}\n"
+    "  - {id: g, for_each: [1, 2, 3], run: [x], limit: one, breaker: br, retry: {base: 1s, "
+    "deadline: 1m}}\n"
+    "  - {id: u, run: [x], until: {condition: 'result.output == \"no\"', timeout: 4s}, on_error: "
+    "continue}\n"
     "  - {id: c, for_each: [1, 2, 3, 4, 5], parallel: 2, run: [x, '${{ item }}'], needs: a}\n"
     "  - {id: d, write: {path: f, json: '${{ steps.c.output }}'}}\n"
     "  - {id: e, run: [x], timeout: 2s, on_error: continue}\n"
@@ -153,6 +158,7 @@ static void S_busy_reply(void *context, const fb_process_spec *spec, fb_script_r
   ret_reply->duration = INT64_C(700000000) * (1 + (int64_t)strlen(spec->label) % 4);
   ret_reply->stubborn = spec->label[0] == 'b';
   ret_reply->out = FB_SLICE("some output\n");
+  if (spec->label[0] == 'g' && !strchr(spec->label, '@')) ret_reply->code = 1;
 }
 
 typedef struct S_cancel {
@@ -168,7 +174,7 @@ static void S_cancel_run(void *context) {
 static void test_cancel_at_any_time(void **unused) {
   fb_doc *doc = S_doc(S_busy, sizeof S_busy - 1);
   fb_mission *mission = S_load(doc);
-  for (int64_t at = 0; at < INT64_C(12000000000); at += 50000000) {
+  for (int64_t at = 0; at < INT64_C(16000000000); at += 50000000) {
     fb_script_world *world;
     S_cancel cancel = {.now = at % 100000000 == 0};
     assert_int_equal(fb_script_world_new(NULL, S_busy_reply, NULL, &world), FB_OK);

@@ -139,8 +139,15 @@ static void S_event(void *context, const fb_mission_event *event) {
     return;
   fb_mission_step(stage->mission, event->step, &info);
   fb_buf_printf(&stage->trace, "%.*s %.*s", (int)length, time, (int)info.id.len, info.id.ptr);
-  if (event->kind == FB_MISSION_EVENT_ITEM_FINISHED)
+  if (event->kind == FB_MISSION_EVENT_ITEM_FINISHED ||
+      (event->kind == FB_MISSION_EVENT_ATTEMPT_FAILED && event->item != FB_NO_ITEM))
     fb_buf_printf(&stage->trace, ".%u", event->item);
+  if (event->kind == FB_MISSION_EVENT_ATTEMPT_FAILED) {
+    length = fb_duration_format(event->wait, time);
+    fb_buf_printf(&stage->trace, " attempt %u failed, again in %.*s\n", event->attempt, (int)length,
+                  time);
+    return;
+  }
   fb_buf_printf(&stage->trace, " %s\n", fb_step_status_name(event->status));
 }
 
