@@ -207,7 +207,8 @@ typedef struct fb_program {
   int64_t timeout;             /* ns, then its process group is killed; 0: none */
   const fb_perf_event *events; /* NULL: those of fb_measure */
   size_t event_count;
-  fb_buf *captured; /* of FB_OUTPUT_CAPTURE: both streams; appended to */
+  fb_buf *captured;  /* of FB_OUTPUT_CAPTURE: both streams; appended to */
+  volatile int *pid; /* set while it runs, to 0 after: what a signal handler may kill; nullable */
 } fb_program;
 
 typedef struct fb_program_end {
@@ -713,6 +714,7 @@ FB_API const char *fb_severity_name(fb_severity severity);
 typedef struct fb_budget {
   fb_slice series; /* pattern of bench/workload/metric */
   bool has_worse;  /* `worse`: at most so much worse than the past, as a share */
+  bool by_kind;    /* `worse: kind`: as much as fb_worse_of says */
   double worse;
   bool has_max, has_min;
   double max, min;
@@ -749,6 +751,9 @@ typedef enum fb_gate_verdict {
 
 FB_API const char *fb_gate_verdict_name(fb_gate_verdict verdict);
 
+/* What `worse: kind` allows: throughput 10 %, latency 15 %, cpu 20 %, memory 25 %, other 20 %. */
+FB_API double fb_worse_of(fb_figure_kind kind);
+
 typedef struct fb_gate_row {
   const fb_budget *budget;
   const fb_bench_result *result; /* NULL: no result fits the budget's pattern */
@@ -773,6 +778,105 @@ FB_API fb_status fb_gate_judge(const fb_budgets *budgets, const fb_results *resu
 FB_API double fb_unit_factor(fb_slice from, fb_slice to);
 /* "5%", "0.05", "30ms", "1.5MB", "1000/s": a number and what follows it. False if it is none. */
 FB_API bool fb_quantity_parse(fb_slice text, double *ret, fb_slice *ret_unit);
+
+/* ── Suites: claims, what measures them, and a report ────────────────────────────────────────── */
+
+/* What prints the results that a part of a suite is judged by. */
+typedef enum fb_suite_source {
+  FB_SUITE_NONE,   /* nothing: all rows of the part are absent */
+  FB_SUITE_RUN,    /* a program; its stdout is results */
+  FB_SUITE_SHELL,  /* a shell line; the same */
+  FB_SUITE_BENCH,  /* a benchmark file, for `flyball bench` */
+  FB_SUITE_RESULTS /* a file of results */
+} fb_suite_source;
+
+/* One claim. */
+typedef struct fb_suite_row {
+  fb_slice name;
+  fb_slice published; /* what somebody else said; only shown */
+  fb_slice note;
+  fb_slice absent;  /* not empty: why it is not measured */
+  fb_budget budget; /* series and bounds; a row without bounds is only shown */
+  double per;       /* operations of a sample: times are divided by it, for rates too; 0: one */
+} fb_suite_row;
+
+/* Rows that one source measures. The first five are from the document; all is in the suite's arena. */
+typedef struct fb_suite_part {
+  fb_slice name, about;
+  fb_suite_source source;
+  const char *const *argv; /* of FB_SUITE_RUN; NULL at the end */
+  const char *text;        /* the shell line, or the file as the document has it */
+  int64_t timeout;         /* ns; 0: none */
+  fb_suite_row *rows;
+  size_t row_count;
+  /* Set by who ran the source: */
+  const char *command;       /* as it was run */
+  const char *trouble;       /* why there are no results; NULL: there are */
+  const fb_results *results; /* NULL: none */
+  /* Set by fb_suite_judge: for each row at least one, `rows[i].budget` is theirs. */
+  fb_gate_row *judged;
+  size_t judged_count;
+} fb_suite_part;
+
+/* A decision of a suite's rulebook. */
+typedef struct fb_suite_alert {
+  fb_slice type, rule, fields; /* fields: JSON */
+} fb_suite_alert;
+
+typedef struct fb_suite {
+  fb_slice name, about;
+  const char *setup; /* a shell line, before everything; NULL: none */
+  const char *rules; /* a rulebook; NULL: none */
+  fb_suite_part *parts;
+  size_t part_count;
+  fb_suite_alert *alerts;
+  size_t alert_count, alert_cap;
+  fb_arena arena;
+  const fb_allocator *allocator;
+} fb_suite;
+
+/* FB_E_PROOF_SUITE, with all mistakes in `errors`. The format: docs/reference/proof.md. */
+FB_API fb_status fb_suite_read(fb_slice text, const char *name, const fb_allocator *allocator,
+                               fb_suite *ret, fb_errors *errors);
+FB_API void fb_suite_release(fb_suite *suite);
+/* Judges the rows of all parts. A bound in "/s" on a series of times is a bound of the rate that is their inverse. */
+FB_API fb_status fb_suite_judge(fb_suite *suite, fb_random *random, fb_error *err);
+FB_API fb_status fb_suite_alert_add(fb_suite *suite, fb_slice type, fb_slice rule, fb_slice fields,
+                                    fb_error *err);
+/* The row that a judged one is of. */
+FB_API const fb_suite_row *fb_suite_row_of(const fb_suite_part *part, const fb_gate_row *judged);
+
+/* met, missed, unclear, not measured, and measured for rows without a bound. */
+typedef enum fb_claim {
+  FB_CLAIM_MET,
+  FB_CLAIM_MISSED,
+  FB_CLAIM_UNCLEAR, /* the target lies within the interval */
+  FB_CLAIM_NOT_MEASURED,
+  FB_CLAIM_SHOWN,
+  FB_CLAIM_COUNT
+} fb_claim;
+FB_API fb_claim fb_claim_of(const fb_gate_row *row);
+FB_API const char *fb_claim_name(fb_claim claim);
+FB_API void fb_suite_count(const fb_suite *suite, size_t counts[FB_CLAIM_COUNT]);
+
+/* What a report says of the circumstances. */
+typedef struct fb_suite_about {
+  const fb_environment *environment;
+  const fb_result_run *run; /* commit, branch, time */
+  int64_t elapsed;          /* ns */
+  const char *command;      /* that made the report */
+} fb_suite_about;
+
+/* How far figures are from their targets, on a logarithmic scale: one line each, the target in the middle, better to
+ * the right. Rows without a figure or a target are left out; nothing is drawn when no row is left. */
+FB_API void fb_plot_claims(const fb_suite_part *part, fb_buf *out);
+FB_API void fb_suite_write_html(const fb_suite *suite, const fb_suite_about *about, fb_buf *out);
+FB_API void fb_suite_write_markdown(const fb_suite *suite, const fb_suite_about *about,
+                                    fb_buf *out);
+/* A line a row ("type":"flyball.report.row.v1"), a line an alert, and one for the whole (flyball.report.v1). */
+FB_API void fb_suite_write_json(const fb_suite *suite, const fb_suite_about *about, fb_buf *out);
+/* "≥ 960/s", "≤ 3 ms", in the result's unit; "" for a row without a bound: at most `size` bytes with the NUL. */
+FB_API void fb_claim_target(const fb_gate_row *row, char *out, size_t size);
 
 #ifdef __cplusplus
 }

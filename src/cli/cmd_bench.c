@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * flyball bench: how long commands, missions and rulebooks take, and which of them is faster. */
 #include "cli/bench_plan.h"
+#include "cli/proof_io.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -254,21 +255,6 @@ static const struct {
                  {"export-markdown", fb_bench_write_markdown},
                  {"export-html", fb_bench_write_html}};
 
-static int S_write_file(fb_cli *cli, const char *path, const fb_buf *text) {
-  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  size_t done = 0;
-  while (fd >= 0 && done < text->len) {
-    ssize_t n = write(fd, text->ptr + done, text->len - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) break;
-    done += (size_t)n;
-  }
-  int error = errno;
-  bool bad = fd < 0 || done < text->len;
-  if (fd >= 0 && close(fd) && !bad) bad = true, error = errno;
-  return bad ? fb_cli_fail(cli, FB_E_IO, "cannot write %s: %s", path, strerror(error)) : FB_EXIT_OK;
-}
-
 /* Before hours of measuring, not after them. */
 static int S_check_exports(fb_cli *cli) {
   for (size_t i = 0; i < sizeof S_exports / sizeof *S_exports; i++) {
@@ -290,7 +276,7 @@ static int S_export(fb_cli *cli, const fb_bench_report *report) {
     fb_buf_init(&text, NULL, 0);
     S_exports[i].write(report, &text);
     code = text.failed ? fb_cli_fail(cli, FB_E_NOMEM, "out of memory")
-                       : S_write_file(cli, path, &text);
+                       : fb_proof_write(cli, path, &text);
     fb_buf_release(&text);
   }
   return code;

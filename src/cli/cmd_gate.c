@@ -4,7 +4,7 @@
 
 #include <flyball/loop.h>
 
-enum { BUDGET_SIZE_MAX = 16 << 20, SPLITS = 200 };
+enum { SPLITS = 200 };
 
 typedef struct S_gate {
   fb_cli *cli;
@@ -36,7 +36,7 @@ static int S_read_budgets(S_gate *gate) {
                         "no budget file was given: `--budget` is missing");
   fb_buf_init(&text, NULL, 0);
   fb_errors_init(&errors, NULL, 0);
-  fb_status status = fb_cli_read(path, BUDGET_SIZE_MAX, &text, &err);
+  fb_status status = fb_cli_read(path, FB_PROOF_DOCUMENT_MAX, &text, &err);
   if (status != FB_OK)
     code = fb_cli_error(cli, &err);
   else if ((status = fb_budgets_read(fb_buf_slice(&text), fb_cli_file_name(path), NULL,
@@ -204,24 +204,12 @@ static void S_rules_path(const S_gate *gate, fb_buf *path) {
 }
 
 static int S_load_rules(S_gate *gate, fb_ruleset **ret) {
-  fb_cli *cli = gate->cli;
-  fb_buf text, path;
-  fb_error err;
-  fb_errors errors;
-  int code = FB_EXIT_OK;
-  fb_buf_init(&text, NULL, 0);
+  fb_buf path;
   fb_buf_init(&path, NULL, 0);
-  fb_errors_init(&errors, NULL, 0);
   S_rules_path(gate, &path);
-  if (path.failed)
-    code = fb_cli_fail(cli, FB_E_NOMEM, "no memory for a path");
-  else if (fb_cli_read(path.ptr, BUDGET_SIZE_MAX, &text, &err) != FB_OK)
-    code = fb_cli_error(cli, &err);
-  else if (fb_ruleset_read(fb_buf_slice(&text), path.ptr, NULL, ret, &errors, NULL) != FB_OK)
-    code = fb_cli_errors(cli, &errors);
-  fb_errors_release(&errors);
+  int code = path.failed ? fb_cli_fail(gate->cli, FB_E_NOMEM, "no memory for a path")
+                         : fb_proof_rules(gate->cli, path.ptr, ret);
   fb_buf_release(&path);
-  fb_buf_release(&text);
   return code;
 }
 
@@ -353,7 +341,9 @@ static int S_try_series(S_gate *gate, const fb_budget *budget, const fb_history_
   S_alarms alarms = {0};
   fb_error err;
   fb_compare_options options = {
-      .threshold = budget->worse, .confidence = gate->budgets.confidence, .resamples = 500};
+      .threshold = budget->by_kind ? fb_worse_of(series->head.kind) : budget->worse,
+      .confidence = gate->budgets.confidence,
+      .resamples = 500};
   fb_status status = S_try_halves(gate, series, &options, &alarms, &err);
   if (status == FB_OK) status = S_try_runs(gate, series, &options, &alarms, &err);
   if (status != FB_OK) return fb_cli_error(gate->cli, &err);
@@ -361,11 +351,11 @@ static int S_try_series(S_gate *gate, const fb_budget *budget, const fb_history_
     fb_out_printf(gate->cli,
                   "{\"type\":\"flyball.gate.aa.v1\",\"series\":\"%s\",\"threshold\":%.4g,"
                   "\"within\":%zu,\"within_of\":%zu,\"between\":%zu,\"between_of\":%zu}\n",
-                  name, budget->worse, alarms.within, alarms.within_of, alarms.between,
+                  name, options.threshold, alarms.within, alarms.within_of, alarms.between,
                   alarms.between_of);
   }
   fb_grid_add(grid, "%s", name);
-  fb_grid_add(grid, "%.3g %%", budget->worse * 100);
+  fb_grid_add(grid, "%.3g %%", options.threshold * 100);
   S_add_rate(grid, alarms.within, alarms.within_of);
   S_add_rate(grid, alarms.between, alarms.between_of);
   all->within += alarms.within;

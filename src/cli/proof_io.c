@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/proof_io.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,6 +25,37 @@ int fb_proof_read(fb_cli *cli, const char *path, fb_results *results) {
 bool fb_proof_is_file(const char *path) {
   struct stat about;
   return !strcmp(path, "-") || (stat(path, &about) == 0 && !S_ISDIR(about.st_mode));
+}
+
+int fb_proof_write(fb_cli *cli, const char *path, const fb_buf *text) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  size_t done = 0;
+  while (fd >= 0 && done < text->len) {
+    ssize_t n = write(fd, text->ptr + done, text->len - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) break;
+    done += (size_t)n;
+  }
+  int error = errno;
+  bool bad = fd < 0 || done < text->len;
+  if (fd >= 0 && close(fd) && !bad) bad = true, error = errno;
+  return bad ? fb_cli_fail(cli, FB_E_IO, "cannot write %s: %s", path, strerror(error)) : FB_EXIT_OK;
+}
+
+int fb_proof_rules(fb_cli *cli, const char *path, fb_ruleset **ret) {
+  fb_buf text;
+  fb_error err;
+  fb_errors errors;
+  int code = FB_EXIT_OK;
+  fb_buf_init(&text, NULL, 0);
+  fb_errors_init(&errors, NULL, 0);
+  if (fb_cli_read(path, FB_PROOF_DOCUMENT_MAX, &text, &err) != FB_OK)
+    code = fb_cli_error(cli, &err);
+  else if (fb_ruleset_read(fb_buf_slice(&text), path, NULL, ret, &errors, NULL) != FB_OK)
+    code = fb_cli_errors(cli, &errors);
+  fb_errors_release(&errors);
+  fb_buf_release(&text);
+  return code;
 }
 
 /* ── Which commit ── */

@@ -8,15 +8,17 @@
 enum { RUNS = 20, BUDGETS_MAX = 10000 };
 
 typedef struct S_loader {
-  const fb_doc *doc;
-  fb_errors *errors;
+  fb_proof_loader base;
   fb_budgets *budgets;
-  bool failed;
 } S_loader;
 
-static void S_bad(S_loader *loader, const fb_node *node, const char *hint, const char *text) {
-  fb_doc_fail(loader->doc, node, loader->errors, FB_E_PROOF_BUDGET, hint, "%s", text);
+void fb_load_bad(fb_proof_loader *loader, const fb_node *node, const char *hint, const char *text) {
+  fb_doc_fail(loader->doc, node, loader->errors, loader->code, hint, "%s", text);
   loader->failed = true;
+}
+
+static void S_bad(S_loader *loader, const fb_node *node, const char *hint, const char *text) {
+  fb_load_bad(&loader->base, node, hint, text);
 }
 
 /* ── Quantities ── */
@@ -94,21 +96,21 @@ static bool S_share(S_loader *loader, const fb_node *node, double low, double hi
   return false;
 }
 
-static bool S_bound(S_loader *loader, const fb_node *node, double *ret, fb_slice *unit) {
+bool fb_load_bound(fb_proof_loader *loader, const fb_node *node, double *ret, fb_slice *unit) {
   if (!node) return false;
   if (!S_node_quantity(node, ret, unit)) {
-    S_bad(loader, node, "a number, or a number with a unit: 30ms, 1.5MB, 100000/s",
-          "this is no quantity");
+    fb_load_bad(loader, node, "a number, or a number with a unit: 30ms, 1.5MB, 100000/s",
+                "this is no quantity");
     return false;
   }
-  if (!fb_slice_keep(&loader->budgets->arena, unit)) loader->failed = true;
+  if (!fb_slice_keep(loader->arena, unit)) loader->failed = true;
   return true;
 }
 
-static void S_keep(S_loader *loader, const fb_node *node, fb_slice *into) {
+void fb_load_text(fb_proof_loader *loader, const fb_node *node, fb_slice *into) {
   if (!node) return;
   *into = fb_node_text(node);
-  if (!fb_slice_keep(&loader->budgets->arena, into)) loader->failed = true;
+  if (!fb_slice_keep(loader->arena, into)) loader->failed = true;
 }
 
 static bool S_flag(const fb_node *node) {
@@ -123,16 +125,20 @@ enum {
       FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_INT) | FB_KIND_BIT(FB_UINT) | FB_KIND_BIT(FB_DOUBLE)
 };
 
-static void S_severity(S_loader *loader, const fb_node *node, fb_budget *budget) {
+fb_severity fb_load_severity(fb_proof_loader *loader, const fb_node *node) {
   static const char *const names[] = {"minor", "major", "critical"};
-  budget->severity = FB_SEVERITY_MAJOR;
-  if (!node) return;
+  if (!node) return FB_SEVERITY_MAJOR;
   for (int i = 0; i < 3; i++)
-    if (fb_slice_equal(fb_node_text(node), fb_slice_of(names[i]))) {
-      budget->severity = (fb_severity)i;
-      return;
-    }
-  S_bad(loader, node, "one of minor, major and critical", "there is no such severity");
+    if (fb_slice_equal(fb_node_text(node), fb_slice_of(names[i]))) return (fb_severity)i;
+  fb_load_bad(loader, node, "one of minor, major and critical", "there is no such severity");
+  return FB_SEVERITY_MAJOR;
+}
+
+/* `worse: kind`, or a share. */
+static void S_load_worse(S_loader *loader, const fb_node *node, fb_budget *budget) {
+  if (!node) return;
+  budget->by_kind = node->kind == FB_STRING && fb_slice_equal(fb_node_text(node), FB_SLICE("kind"));
+  budget->has_worse = budget->by_kind || S_share(loader, node, 0, 100, &budget->worse);
 }
 
 static void S_load_budget(S_loader *loader, const fb_node *node, fb_budget *budget) {
@@ -143,15 +149,15 @@ static void S_load_budget(S_loader *loader, const fb_node *node, fb_budget *budg
                                           {"warn", FLAG, false}};
   const fb_node *nodes[KEYS];
   *budget = (fb_budget){.line = node->line};
-  if (!fb_doc_keys(loader->doc, node, "a budget", specs, KEYS, nodes, loader->errors)) {
-    loader->failed = true;
+  if (!fb_doc_keys(loader->base.doc, node, "a budget", specs, KEYS, nodes, loader->base.errors)) {
+    loader->base.failed = true;
     return;
   }
-  S_keep(loader, nodes[SERIES], &budget->series);
-  if (nodes[WORSE]) budget->has_worse = S_share(loader, nodes[WORSE], 0, 100, &budget->worse);
-  budget->has_max = S_bound(loader, nodes[MAX], &budget->max, &budget->max_unit);
-  budget->has_min = S_bound(loader, nodes[MIN], &budget->min, &budget->min_unit);
-  S_severity(loader, nodes[SEVERITY], budget);
+  fb_load_text(&loader->base, nodes[SERIES], &budget->series);
+  S_load_worse(loader, nodes[WORSE], budget);
+  budget->has_max = fb_load_bound(&loader->base, nodes[MAX], &budget->max, &budget->max_unit);
+  budget->has_min = fb_load_bound(&loader->base, nodes[MIN], &budget->min, &budget->min_unit);
+  budget->severity = fb_load_severity(&loader->base, nodes[SEVERITY]);
   budget->exact = S_flag(nodes[EXACT]);
   budget->warns = S_flag(nodes[WARN]);
   if (!nodes[WORSE] && !nodes[MAX] && !nodes[MIN])
@@ -166,11 +172,12 @@ static void S_load_baseline(S_loader *loader, const fb_node *node) {
   const fb_node *nodes[KEYS];
   fb_budgets *budgets = loader->budgets;
   if (!node) return;
-  if (!fb_doc_keys(loader->doc, node, "the baseline", specs, KEYS, nodes, loader->errors)) {
-    loader->failed = true;
+  if (!fb_doc_keys(loader->base.doc, node, "the baseline", specs, KEYS, nodes,
+                   loader->base.errors)) {
+    loader->base.failed = true;
     return;
   }
-  S_keep(loader, nodes[BRANCH], &budgets->branch);
+  fb_load_text(&loader->base, nodes[BRANCH], &budgets->branch);
   if (nodes[RUNS_KEY]) {
     int64_t runs = nodes[RUNS_KEY]->as.scalar.as.i;
     if (runs < 1 || runs > FB_SERIES_MAX)
@@ -193,7 +200,7 @@ static void S_load_list(S_loader *loader, const fb_node *list) {
   }
   budgets->items = fb_arena_zero(&budgets->arena, list->count * sizeof *budgets->items);
   if (!budgets->items) {
-    loader->failed = true;
+    loader->base.failed = true;
     return;
   }
   budgets->count = list->count;
@@ -208,12 +215,12 @@ static void S_load(S_loader *loader) {
                                           {"budgets", FB_KIND_BIT(FB_LIST), true},
                                           {"rules", TEXT, false}};
   const fb_node *nodes[KEYS];
-  loader->failed |= !fb_doc_keys(loader->doc, fb_doc_root(loader->doc), "a budget file", specs,
-                                 KEYS, nodes, loader->errors);
+  loader->base.failed |= !fb_doc_keys(loader->base.doc, fb_doc_root(loader->base.doc),
+                                      "a budget file", specs, KEYS, nodes, loader->base.errors);
   S_load_baseline(loader, nodes[BASELINE]);
   if (nodes[CONFIDENCE])
     S_share(loader, nodes[CONFIDENCE], 0.5, 0.9999, &loader->budgets->confidence);
-  S_keep(loader, nodes[RULES], &loader->budgets->rules);
+  fb_load_text(&loader->base, nodes[RULES], &loader->budgets->rules);
   if (nodes[BUDGETS]) S_load_list(loader, nodes[BUDGETS]);
 }
 
@@ -231,11 +238,12 @@ fb_status fb_budgets_read(fb_slice text, const char *name, const fb_allocator *a
   if (status != FB_OK) return status;
   fb_budgets budgets = {.runs = RUNS, .name = fb_slice_of(name)};
   fb_arena_init(&budgets.arena, allocator, 0);
-  S_loader loader = {.doc = doc, .errors = errors, .budgets = &budgets};
+  S_loader loader = {.base = {doc, errors, &budgets.arena, FB_E_PROOF_BUDGET, false},
+                     .budgets = &budgets};
   S_load(&loader);
-  if (!fb_slice_keep(&budgets.arena, &budgets.name)) loader.failed = true;
+  if (!fb_slice_keep(&budgets.arena, &budgets.name)) loader.base.failed = true;
   status = fb_doc_status(doc);
-  if (status == FB_OK && loader.failed) {
+  if (status == FB_OK && loader.base.failed) {
     status = fb_errors_total(errors) ? FB_E_PROOF_BUDGET : FB_E_NOMEM;
     if (errors && errors->count) status = errors->items[0].code;
   }

@@ -78,9 +78,18 @@ static const fb_history_series *S_find_past(const S_gate *gate, const fb_bench_r
   return NULL;
 }
 
+double fb_worse_of(fb_figure_kind kind) {
+  static const double shares[] = {0.15, 0.10, 0.20, 0.25, 0.20};
+  return shares[kind];
+}
+
+static double S_allowed(const fb_gate_row *row) {
+  return row->budget->by_kind ? fb_worse_of(row->result->kind) : row->budget->worse;
+}
+
 static void S_judge_comparison(fb_gate_row *row) {
   const fb_comparison *c = &row->comparison;
-  double allowed = row->budget->worse * 100;
+  double allowed = S_allowed(row) * 100;
   switch (c->verdict) {
     case FB_COMPARED_NOT_MEASURED:
       S_verdict(row, FB_GATE_NOT_MEASURED, "%zu samples here and %zu in the past; %d are needed",
@@ -91,7 +100,7 @@ static void S_judge_comparison(fb_gate_row *row) {
                 c->worse * 100, allowed, c->probability * 100);
       break;
     case FB_COMPARED_UNCLEAR:
-      if (c->interval.high > row->budget->worse)
+      if (c->interval.high > S_allowed(row))
         S_verdict(row, FB_GATE_UNCLEAR, "between %.1f %% and %.1f %% worse; %.3g %% is allowed",
                   c->interval.low * 100, c->interval.high * 100, allowed);
       else
@@ -108,9 +117,8 @@ static fb_status S_judge_past(S_gate *gate, fb_gate_row *row, fb_error *err) {
     S_verdict(row, FB_GATE_NOT_MEASURED, "there is no past to compare with");
     return FB_OK;
   }
-  fb_compare_options options = {.threshold = row->budget->worse,
-                                .confidence = S_confidence(gate),
-                                .exact = row->budget->exact};
+  fb_compare_options options = {
+      .threshold = S_allowed(row), .confidence = S_confidence(gate), .exact = row->budget->exact};
   fb_error mine;
   fb_status status = fb_compare_history(past, row->result, &options, gate->random,
                                         gate->arena->allocator, &row->comparison, &mine);

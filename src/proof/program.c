@@ -265,7 +265,9 @@ fb_status fb_program_run(const fb_program *program, fb_reading *ret, fb_program_
   S_close(&run.in);
   S_close(&run.out);
   S_close(&run.err);
+  if (!status && program->pid) *program->pid = pid;
   if (!status) status = S_wait(&run, pid, &reading, &end, err);
+  if (program->pid) *program->pid = 0;
   S_close(&run.reader);
   for (size_t i = 0; i < run.event_count; i++) S_close(&run.events[i]);
   if (status) return status;

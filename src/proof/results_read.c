@@ -203,6 +203,97 @@ static void S_read_google(S_reader *reader, const fb_list *list) {
   }
 }
 
+/* What `flyball bench --json` prints: a series for each measure of each candidate. */
+static void S_read_candidate(S_reader *reader, const fb_map *map, fb_slice bench) {
+  const fb_value *measures = S_get(map, "measures");
+  fb_slice workload = S_text(map, "name"), kind = S_text(map, "kind");
+  if (!workload.len || !measures || measures->kind != FB_MAP) {
+    S_bad(reader, NULL, "a candidate without a name or without measures");
+    return;
+  }
+  for (uint32_t i = 0; i < measures->as.map->len; i++) {
+    const fb_entry *entry = &measures->as.map->entries[i];
+    if (entry->value.kind != FB_MAP) continue; /* null: it was not available */
+    fb_bench_result result = {.bench = bench.len ? bench : kind,
+                              .workload = workload,
+                              .metric = fb_value_text(entry->key),
+                              .unit = S_text(entry->value.as.map, "unit")};
+    S_judge_by_name(&result);
+    S_add_value(reader, &result, S_get(entry->value.as.map, "samples"));
+  }
+}
+
+/* The samples of wall time (`cpu` false), or of user and system time together. NULL: not there, or reported. */
+static double *S_times(S_reader *reader, const fb_value *candidate, bool cpu, size_t *ret_count) {
+  static const char *const names[] = {"wall", "user", "system"};
+  double *sum = NULL;
+  const fb_value *measures =
+      candidate->kind == FB_MAP ? S_get(candidate->as.map, "measures") : NULL;
+  if (!measures || measures->kind != FB_MAP) return NULL;
+  for (int i = cpu ? 1 : 0; i < (cpu ? 3 : 1); i++) {
+    size_t count;
+    const fb_value *measure = S_get(measures->as.map, names[i]);
+    const fb_value *list =
+        measure && measure->kind == FB_MAP ? S_get(measure->as.map, "samples") : NULL;
+    double *samples = list && list->kind == FB_LIST ? S_samples(reader, list, &count) : NULL;
+    if (!samples || (sum && count != *ret_count)) return NULL;
+    for (size_t k = 0; sum && k < count; k++) samples[k] += sum[k];
+    sum = samples;
+    *ret_count = count;
+  }
+  return sum;
+}
+
+/* Runs measured side by side: their ratios are samples of their own, in which what disturbed both cancels. */
+static void S_read_ratio(S_reader *reader, const fb_value *candidate, const fb_value *reference,
+                         fb_slice bench, bool cpu) {
+  size_t count = 0, reference_count = 0;
+  double *samples = S_times(reader, candidate, cpu, &count);
+  double *under = samples ? S_times(reader, reference, cpu, &reference_count) : NULL;
+  if (!under || count != reference_count) return;
+  for (size_t i = 0; i < count; i++) {
+    if (!(under[i] > 0)) return;
+    samples[i] /= under[i];
+  }
+  fb_slice kind = S_text(candidate->as.map, "kind");
+  fb_bench_result result = {.bench = bench.len ? bench : kind,
+                            .workload = S_text(candidate->as.map, "name"),
+                            .metric = cpu ? FB_SLICE("cpu_ratio") : FB_SLICE("wall_ratio"),
+                            .unit = FB_SLICE(""),
+                            .direction = FB_LESS_IS_BETTER,
+                            .kind = cpu ? FB_METRIC_CPU : FB_METRIC_LATENCY,
+                            .samples = samples,
+                            .count = count};
+  S_add(reader, &result);
+}
+
+static void S_read_ratios(S_reader *reader, const fb_map *map, const fb_list *list) {
+  const fb_value *paired = S_get(map, "paired");
+  double reference;
+  if (!paired || paired->kind != FB_BOOL || !paired->as.b ||
+      !S_number(S_get(map, "reference"), &reference) || reference < 0 || reference >= list->len)
+    return;
+  for (uint32_t i = 0; i < list->len; i++)
+    for (int cpu = 0; cpu < 2 && i != (uint32_t)reference; cpu++)
+      S_read_ratio(reader, &list->items[i], &list->items[(uint32_t)reference], S_text(map, "name"),
+                   cpu);
+}
+
+static void S_read_bench(S_reader *reader, const fb_map *map) {
+  const fb_value *value = S_get(map, "candidates");
+  fb_status before = reader->first;
+  S_read_run(reader, map);
+  if (!value || value->kind != FB_LIST) {
+    S_bad(reader, NULL, "a flyball.bench.v1 without candidates");
+    return;
+  }
+  const fb_list *list = value->as.list;
+  for (uint32_t i = 0; i < list->len; i++)
+    if (list->items[i].kind == FB_MAP)
+      S_read_candidate(reader, list->items[i].as.map, S_text(map, "name"));
+  if (reader->first == before) S_read_ratios(reader, map, list);
+}
+
 static void S_read_value(S_reader *reader, fb_value value);
 
 static void S_read_map(S_reader *reader, const fb_map *map) {
@@ -210,6 +301,8 @@ static void S_read_map(S_reader *reader, const fb_map *map) {
   fb_slice type = S_text(map, "type");
   if (fb_slice_equal(type, FB_SLICE("flyball.result.v1")))
     S_read_result(reader, map);
+  else if (fb_slice_equal(type, FB_SLICE("flyball.bench.v1")))
+    S_read_bench(reader, map);
   else if (S_get(map, "bench") && !type.len)
     S_read_line(reader, map);
   else if (results && results->kind == FB_LIST && !type.len)
@@ -217,8 +310,8 @@ static void S_read_map(S_reader *reader, const fb_map *map) {
   else if (google && google->kind == FB_LIST)
     S_read_google(reader, google->as.list);
   else if (type.len)
-    S_bad(reader, "known is flyball.result.v1", "a record of type `%.*s` is no result",
-          (int)type.len, type.ptr);
+    S_bad(reader, "known are flyball.result.v1 and flyball.bench.v1",
+          "a record of type `%.*s` is no result", (int)type.len, type.ptr);
   else
     S_bad(reader,
           "a result looks like "
