@@ -4,8 +4,6 @@
 
 #include <unistd.h>
 
-extern char **environ;
-
 enum { FILE_MAX = 16 << 20 };
 enum {
   TEXT = FB_KIND_BIT(FB_STRING),

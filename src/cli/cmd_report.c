@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-extern char **environ;
-
 typedef struct S_report {
   fb_cli *cli;
   fb_suite suite;
@@ -205,7 +203,7 @@ static bool S_command_of(S_report *report, fb_suite_part *part, const char *argv
 }
 
 static int S_measure_part(S_report *report, fb_suite_part *part, fb_results *results) {
-  const char *argv[6];
+  const char *argv[6] = {NULL};
   char output[] = "/tmp/flyball-report-XXXXXX";
   fb_results_init(results, NULL);
   if (!S_command_of(report, part, argv)) return S_no_memory(report);

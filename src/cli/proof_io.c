@@ -83,7 +83,7 @@ static bool S_git_folder(char folder[PATH_SIZE], fb_buf *scratch) {
     *slash = 0;
   }
   if (S_ISDIR(about.st_mode)) return true;
-  if (!S_small_file(folder, scratch) || strncmp(scratch->ptr, "gitdir: ", 8)) return false;
+  if (!S_small_file(folder, scratch) || strncmp(scratch->ptr, "gitdir: ", 8) != 0) return false;
   const char *target = scratch->ptr + 8;
   int len = *target == '/' ? snprintf(folder, PATH_SIZE, "%s", target)
                            : snprintf(folder, PATH_SIZE, "%s/%s", at, target);
@@ -110,7 +110,7 @@ static bool S_packed(const char *common, const char *ref, fb_buf *scratch, char 
     next = strchr(line, '\n');
     if (next) *next++ = 0;
     char *blank = strchr(line, ' ');
-    if (!blank || strcmp(blank + 1, ref) || blank - line > 64) continue;
+    if (!blank || strcmp(blank + 1, ref) != 0 || blank - line > 64) continue;
     snprintf(commit, 65, "%.*s", (int)(blank - line), line);
     return true;
   }

@@ -10,8 +10,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-extern char **environ;
-
 /* Something to execute. */
 typedef struct S_line {
   const char *text; /* for messages */

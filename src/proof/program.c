@@ -17,8 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum { STACK_SIZE = 65536, EVENTS_MAX = 8, CAPTURED_MAX = 65536, FIRST_FREE = 3 };
 
 static const fb_perf_event S_events[] = {
