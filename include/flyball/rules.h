@@ -7,7 +7,7 @@
  *
  * A cycle: of all activations (a rule with the facts that satisfy its conditions) the first of the agenda
  * fires, its actions change the facts, and so on until none is left. Order of the agenda: higher salience,
- * then the activation made by the later change (depth), then the rule that stands first in the
+ * then, if the rulebook names no other strategy, the activation made by the later change (depth), then the rule that stands first in the
  * rulebook, then the facts asserted later, compared condition by condition. Nothing else has a say, so
  * the same calls give the same firings. An activation fires once (refraction); it comes anew only when a fact in it is
  * modified in a field that the rule's conditions read, or when a `not` of it was broken and holds again.
@@ -49,8 +49,10 @@ typedef struct fb_rule_info {
   fb_slice name;
   fb_slice description; /* "" when it has none */
   uint32_t line;        /* where the rule starts */
-  int32_t salience;
+  int32_t salience;     /* 0 if it is computed for each activation */
+  bool salience_computed;
   bool enabled;
+  fb_slice group; /* its agenda group; "main" if the rulebook does not say */
 } fb_rule_info;
 
 /* `number` counts from 0 in the order of the rulebook and is less than fb_ruleset_count. */
@@ -61,6 +63,23 @@ FB_API void fb_ruleset_dump(const fb_ruleset *ruleset, fb_buf *out);
 /* True if its enabled rules read one fact each (no join, no `not`) and only emit and log: then a session of it
  * may be stateless. Else *ret_reason (nullable) tells the first rule that is not so: FB_E_RULE_STATEFUL. */
 FB_API bool fb_ruleset_stateless(const fb_ruleset *ruleset, fb_error *ret_reason);
+
+/* Which of the activations of one salience (and group) fires first. In all but depth, of one change (where the strategy says no more) the
+ * rule that stands first in the rulebook does, then the facts asserted earlier. */
+typedef enum fb_strategy {
+  FB_STRATEGY_BOOK,  /* what the rulebook says: depth, if it says nothing */
+  FB_STRATEGY_DEPTH, /* the one made last; then the rule that stands first, then the later facts */
+  FB_STRATEGY_BREADTH, /* the one made first */
+  FB_STRATEGY_LEX, /* the one with the most recent facts: the most recent of each, then the next … ; with more
+                           * conditions; with the greater complexity; the one made first */
+  FB_STRATEGY_MEA,        /* the one whose first condition has the more recent fact; then as LEX */
+  FB_STRATEGY_COMPLEXITY, /* of the rule with the most comparisons; the one made first */
+  FB_STRATEGY_SIMPLICITY, /* of the rule with the fewest; the one made first */
+  FB_STRATEGY_RANDOM      /* as the seed has it; the same for the same calls */
+} fb_strategy;
+/* "" of BOOK. */
+FB_API const char *fb_strategy_name(fb_strategy strategy);
+FB_API bool fb_strategy_parse(fb_slice name, fb_strategy *ret_strategy);
 
 /* ── Session ─────────────────────────────────────────────────────────────────────────────────── */
 
@@ -109,7 +128,11 @@ typedef struct fb_session_options {
   const fb_clock *clock; /* for `deadline` and the times of the statistics; NULL: neither */
   int64_t deadline;      /* of fb_session_fire, in `clock`'s mono nanoseconds; 0: none */
   uint64_t hash_seed;    /* of the symbol table; draw it where input is not trusted */
-  fb_cel_zone *zone;     /* for expressions; NULL: only UTC and fixed offsets */
+  fb_strategy
+      strategy; /* not BOOK: in place of the rulebook's; ignored by fb_session_restore, which takes the saved
+                          * session's, unless it restores facts only */
+  uint64_t seed;     /* of the strategy RANDOM, if it is given here */
+  fb_cel_zone *zone; /* for expressions; NULL: only UTC and fixed offsets */
   void *zone_context;
   /* Facts are decided upon while they are asserted, one after the other, as if the session were fired after each, and
    * are not held: their ids are 0. fb_session_fire fires the rules that have no condition on facts. Needs a ruleset that is
@@ -174,6 +197,19 @@ FB_API fb_status fb_session_restore(const fb_ruleset *ruleset, const fb_session_
 /* An equal session, independent from then on; by a snapshot in memory. options NULL: those of the session. */
 FB_API fb_status fb_session_clone(fb_session *session, const fb_session_options *options,
                                   fb_session **ret_clone, fb_error *err);
+
+/* ── Control ─────────────────────────────────────────────────────────────────────────────────── */
+
+/* Puts the agenda group on top of the focus stack: its rules fire next, until none of them can. Below all is "main".
+ * FB_E_RULE_GROUP: the rulebook has no such group. FB_E_LIMIT: 65,536 are on the stack. */
+FB_API fb_status fb_session_focus(fb_session *session, fb_slice group, fb_error *err);
+/* Moves the session's clock (FB_TIMESTAMP) for rules with `effective`. It begins before all times, and never goes back: an earlier
+ * time is FB_E_RULE_TIME. */
+FB_API fb_status fb_session_advance(fb_session *session, fb_value now, fb_error *err);
+/* FB_ABSENT: it was never moved. */
+FB_API fb_value fb_session_now(const fb_session *session);
+/* True if a rule of it has `effective`. */
+FB_API bool fb_ruleset_timed(const fb_ruleset *ruleset);
 
 /* ── Fire ────────────────────────────────────────────────────────────────────────────────────── */
 

@@ -257,6 +257,38 @@ static int S_read_file(S_eval *eval, const char *path) {
   return code;
 }
 
+/* ── Control ── */
+
+/* The strategy in place of the rulebook's; BOOK: none is asked for. */
+static fb_strategy S_strategy(const fb_cli *cli) {
+  fb_strategy strategy = FB_STRATEGY_BOOK;
+  fb_strategy_parse(fb_slice_of(fb_cli_text(cli, "strategy", "")), &strategy);
+  return strategy;
+}
+
+/* Where rules are in effect for a time, the clock stands at `--now`, or at this moment. */
+static int S_set_clock(S_eval *eval) {
+  const char *text = fb_cli_text(eval->cli, "now", NULL);
+  if (!text && !fb_ruleset_timed(eval->rules)) return FB_EXIT_OK;
+  const fb_clock *clock = fb_clock_system();
+  int64_t wall = text ? 0 : clock->wall(clock->context), seconds = wall / 1000000000;
+  uint32_t nanos = (uint32_t)(wall % 1000000000);
+  if (text && !fb_time_parse(fb_slice_of(text), &seconds, &nanos))
+    return fb_cli_usage(eval->cli, "as in `--now 2026-01-31T00:00:00Z` (RFC 3339)",
+                        "`%s` is no time", text);
+  fb_error err;
+  fb_status status = fb_session_advance(eval->session, fb_timestamp(seconds, nanos), &err);
+  return status == FB_OK ? FB_EXIT_OK : fb_cli_error(eval->cli, &err);
+}
+
+static int S_set_focus(S_eval *eval) {
+  const char *group = fb_cli_text(eval->cli, "focus", NULL);
+  fb_error err;
+  if (!group || fb_session_focus(eval->session, fb_slice_of(group), &err) == FB_OK)
+    return FB_EXIT_OK;
+  return fb_cli_error(eval->cli, &err);
+}
+
 /* ── The run ── */
 
 static int S_load(fb_cli *cli, const char *path, fb_ruleset **ret) {
@@ -308,7 +340,9 @@ static int S_evaluate(S_eval *eval) {
   int64_t start = clock->mono(clock->context);
   int code = FB_EXIT_OK;
   S_set_deadline(eval);
-  if (eval->stateless) code = S_fire(eval); /* what needs no fact */
+  code = S_set_clock(eval);
+  if (code == FB_EXIT_OK) code = S_set_focus(eval);
+  if (code == FB_EXIT_OK && eval->stateless) code = S_fire(eval); /* what needs no fact */
   if (code == FB_EXIT_OK) code = S_read_all(eval);
   if (code == FB_EXIT_OK && !eval->stateless) {
     S_set_deadline(eval);
@@ -336,7 +370,9 @@ static int S_choose_mode(S_eval *eval) {
   fb_error reason;
   if (!strcmp(mode, "session")) return FB_EXIT_OK;
   bool wanted = !strcmp(mode, "stateless");
-  if (!wanted && (fb_cli_has(cli, "facts") || fb_cli_has(cli, "max-facts"))) return FB_EXIT_OK;
+  if (!wanted &&
+      (fb_cli_has(cli, "facts") || fb_cli_has(cli, "max-facts") || fb_cli_has(cli, "strategy")))
+    return FB_EXIT_OK;
   eval->stateless = fb_ruleset_stateless(eval->rules, &reason);
   return wanted && !eval->stateless ? fb_cli_error(cli, &reason) : FB_EXIT_OK;
 }
@@ -359,6 +395,8 @@ static int S_run(fb_cli *cli) {
       .max_facts = fb_cli_number(cli, "max-facts", 0),
       .clock = fb_cli_has(cli, "stats") || fb_cli_has(cli, "time-limit") ? fb_clock_system() : NULL,
       .hash_seed = fb_random_seed_system(),
+      .strategy = S_strategy(cli),
+      .seed = fb_cli_number(cli, "seed", 0),
       .zone = fb_zone_system,
       .explain = eval.explain,
       .output = {.decision = S_decision, .log = S_log, .error = S_error, .context = &eval}};
@@ -378,6 +416,8 @@ static int S_run(fb_cli *cli) {
 }
 
 static const char *const S_modes[] = {"auto", "session", "stateless", NULL};
+static const char *const S_strategies[] = {"depth",      "breadth",    "lex",    "mea",
+                                           "complexity", "simplicity", "random", NULL};
 static const char *const S_formats[] = {"auto", "ndjson", "json", "csv", NULL};
 
 static const fb_option S_options[] = {
@@ -393,6 +433,14 @@ static const fb_option S_options[] = {
      "first; `auto` is "
      "stateless where the rules allow it",
      S_modes, NULL, false},
+    {0, "strategy", FB_OPTION_CHOICE, "NAME",
+     "Which of the firings of one salience comes first, in place of the rulebook's `strategy`",
+     S_strategies, NULL, false},
+    {0, "seed", FB_OPTION_NUMBER, "N", "Of `--strategy random`; 0 if not given", NULL, NULL, false},
+    {0, "focus", FB_OPTION_TEXT, "GROUP", "The agenda group whose rules fire first", NULL, NULL,
+     false},
+    {0, "now", FB_OPTION_TEXT, "TIME",
+     "The time (RFC 3339) that `effective` goes by; not given: this moment", NULL, NULL, false},
     {0, "explain", FB_OPTION_FLAG, NULL,
      "Add to each decision a `why`: rule, line, facts, and how those came to be", NULL, NULL,
      false},

@@ -10,20 +10,21 @@ enum {
   KEY_RETRACT,
   KEY_EMIT,
   KEY_LOG,
+  KEY_FOCUS,
   KEY_HALT,
   KEY_WITH,
   KEY_LOGICAL,
   KEY_COUNT
 };
-static const char *const S_names[KEY_COUNT] = {"assert", "modify", "retract", "emit",
-                                               "log",    "halt",   "with",    "logical"};
+static const char *const S_names[KEY_COUNT] = {"assert", "modify", "retract", "emit",   "log",
+                                               "focus",  "halt",   "with",    "logical"};
 
 #define S_FORMS \
-  "an action is one of assert, modify, retract, emit, log, halt; `with:` gives its fields"
+  "an action is one of assert, modify, retract, emit, log, focus, halt; `with:` gives its fields"
 
 /* ── Templates ── */
 
-static fb_template *S_template(fb_rule_loader *loader, const fb_node *node) {
+fb_template *fb_rule_template(fb_rule_loader *loader, const fb_node *node) {
   fb_ruleset *set = loader->set;
   fb_template *template_;
   if (!fb_grow(set->allocator, (void **)&set->templates, &set->template_cap, set->template_count,
@@ -145,7 +146,7 @@ static void S_load_with(fb_rule_loader *loader, const fb_node *with, fb_fact_typ
     field.name.ptr = fb_arena_text(&loader->set->arena, fb_node_text(&pair->key));
     field.name.len = fb_node_text(&pair->key).len;
     if (!field.name.ptr) loader->nomem = true;
-    field.template_ = S_template(loader, &pair->value);
+    field.template_ = fb_rule_template(loader, &pair->value);
     if (!field.name.ptr || (type && !S_find_field(loader, type, &pair->key, &field)) ||
         !field.template_)
       continue;
@@ -286,9 +287,20 @@ static void S_load_log(fb_rule_loader *loader, const fb_node *node, const fb_nod
   }
   fb_rule_action *action = S_add(loader, FB_THEN_LOG, node, cap);
   if (!action) return;
-  action->message = S_template(loader, node);
+  action->message = fb_rule_template(loader, node);
   loader->rule->value_count++;
   S_load_with(loader, with, NULL, action);
+}
+
+static void S_load_focus(fb_rule_loader *loader, const fb_node *node, uint32_t *cap) {
+  bool list = node->kind == FB_LIST;
+  /* The first that is named comes first: it is put on top last. */
+  for (uint32_t i = list ? node->count : 1; i-- > 0 && !loader->nomem;) {
+    const fb_node *item = list ? &node->as.items[i] : node;
+    uint32_t group = fb_rule_focus(loader, item);
+    fb_rule_action *action = group != FB_RULE_NONE ? S_add(loader, FB_THEN_FOCUS, item, cap) : NULL;
+    if (action) action->group = group;
+  }
 }
 
 static void S_load_halt(fb_rule_loader *loader, const fb_node *node, uint32_t *cap) {
@@ -351,7 +363,7 @@ static void S_load_action(fb_rule_loader *loader, const fb_node *item, uint32_t 
                 "this does not say what to do");
   if (kind < 0) return;
   const fb_node *node = fb_node_get(item, S_names[kind]);
-  if (with && (kind == KEY_RETRACT || kind == KEY_HALT))
+  if (with && (kind == KEY_RETRACT || kind == KEY_FOCUS || kind == KEY_HALT))
     fb_doc_fail(loader->doc, with, loader->errors, FB_E_RULE_ACTION, "", "`%s` takes no `with`",
                 S_names[kind]);
   if (logical && kind != KEY_ASSERT)
@@ -364,6 +376,7 @@ static void S_load_action(fb_rule_loader *loader, const fb_node *item, uint32_t 
     case KEY_RETRACT: S_load_retract(loader, node, cap); break;
     case KEY_EMIT: S_load_emit(loader, node, with, cap); break;
     case KEY_LOG: S_load_log(loader, node, with, cap); break;
+    case KEY_FOCUS: S_load_focus(loader, node, cap); break;
     default: S_load_halt(loader, node, cap);
   }
 }

@@ -9,15 +9,19 @@
 
 enum { TRIM_FROM = 1 << 16 /* activations that had room on an agenda, empty now */ };
 
+static void S_init_pools(fb_session *session) {
+  for (uint32_t i = 0; i < FB_RULE_SLOTS; i++)
+    fb_pool_init(&session->agenda.pools[i], &session->allocator,
+                 sizeof(fb_activation) + i * sizeof(fb_link) + fb_queue_extra(session, i));
+}
+
 fb_status fb_agenda_init(fb_session *session) {
   fb_agenda *agenda = &session->agenda;
   size_t count = session->set->salience_count;
   agenda->levels = fb_alloc_zero(&session->allocator, (count + 1) * sizeof *agenda->levels);
   if (!agenda->levels) return FB_E_NOMEM;
-  for (uint32_t i = 0; i < FB_RULE_SLOTS; i++)
-    fb_pool_init(&agenda->pools[i], &session->allocator,
-                 sizeof(fb_activation) + i * sizeof(fb_link));
-  return FB_OK;
+  S_init_pools(session);
+  return session->queued ? fb_queue_init(session) : FB_OK;
 }
 
 void fb_agenda_release(fb_session *session) {
@@ -31,6 +35,7 @@ void fb_agenda_release(fb_session *session) {
   fb_free(&session->allocator, agenda->fresh, agenda->fresh_cap * sizeof *agenda->fresh);
   fb_free(&session->allocator, agenda->buckets, agenda->bucket_count * sizeof *agenda->buckets);
   for (uint32_t i = 0; i < FB_RULE_SLOTS; i++) fb_pool_release(&agenda->pools[i]);
+  fb_queue_release(session);
   *agenda = (fb_agenda){0};
 }
 
@@ -184,10 +189,39 @@ fb_status fb_agenda_add(fb_session *session, const fb_rule *rule) {
       (fb_activation){.tick = session->tick, .rule = rule->number, .count = (uint16_t)count};
   for (uint32_t i = 0; i < count; i++) S_link(session, activation, i, session->places[i]);
   if (rule->hashed) S_hash_in(session, activation);
+  if (session->queued) fb_queue_rank(session, activation);
   agenda->fresh[agenda->fresh_count++] =
       (fb_waiting){.activation = activation, .use = FB_RULE_NONE};
   S_count(session, rule);
   return FB_OK;
+}
+
+fb_activation *fb_agenda_make(fb_session *session, const fb_rule *rule, fb_status *ret_status) {
+  fb_agenda *agenda = &session->agenda;
+  static const fb_ranked none;
+  agenda->restored = &none; /* its facts may not be bound */
+  *ret_status = fb_agenda_add(session, rule);
+  agenda->restored = NULL;
+  if (*ret_status != FB_OK || !agenda->fresh_count) return NULL;
+  fb_activation *activation = agenda->fresh[--agenda->fresh_count].activation;
+  agenda->live--;
+  if (rule->hashed) S_unhash(session, activation);
+  return activation;
+}
+
+fb_status fb_agenda_restore(fb_session *session, const fb_rule *rule, uint64_t tick, uint32_t queue,
+                            const fb_ranked *rank) {
+  fb_agenda *agenda = &session->agenda;
+  uint64_t now = session->tick;
+  session->tick = tick;
+  agenda->restored = rank;
+  fb_status status = fb_agenda_add(session, rule);
+  agenda->restored = NULL;
+  session->tick = now;
+  if (status != FB_OK || !agenda->fresh_count) return status == FB_OK ? FB_E_RULE_SNAPSHOT : status;
+  if (!fb_queue_push_to(session, agenda->fresh[0].activation, queue)) status = FB_E_NOMEM;
+  if (status == FB_OK) agenda->fresh_count = 0;
+  return status;
 }
 
 fb_status fb_agenda_wait(fb_session *session, const fb_rule *rule, uint32_t use, uint32_t place) {
@@ -289,8 +323,26 @@ fb_status fb_agenda_push_place(fb_session *session, const fb_rule *rule, uint32_
   return FB_OK;
 }
 
+/* Of several that move the focus, the first rule of the book comes out on top. */
+static fb_status S_settle_queued(fb_session *session) {
+  fb_agenda *agenda = &session->agenda;
+  if (session->set->auto_focus && agenda->fresh_count > 1)
+    S_sort(session, agenda->fresh, agenda->fresh_count);
+  while (agenda->fresh_count) {
+    fb_activation *activation = agenda->fresh[agenda->fresh_count - 1].activation;
+    const fb_rule *rule = &session->set->rules[activation->rule];
+    bool focus = rule->auto_focus && fb_rule_in_effect(session, rule);
+    fb_status status = focus ? fb_queue_focus(session, rule->group) : FB_OK;
+    if (status != FB_OK) return status;
+    if (!fb_queue_push(session, activation)) return FB_E_NOMEM;
+    agenda->fresh_count--;
+  }
+  return FB_OK;
+}
+
 fb_status fb_agenda_settle(fb_session *session) {
   fb_agenda *agenda = &session->agenda;
+  if (session->queued) return S_settle_queued(session);
   if (agenda->fresh_count > 1) S_sort(session, agenda->fresh, agenda->fresh_count);
   while (agenda->fresh_count) {
     const fb_waiting *item = &agenda->fresh[agenda->fresh_count - 1];
@@ -323,13 +375,29 @@ void fb_agenda_kill(fb_session *session, fb_activation *activation) {
     fb_logical_lose(session, activation);
     return;
   }
+  if (session->queued) {
+    fb_queue_remove(session, activation);
+    fb_agenda_free(session, activation);
+    session->agenda.live--;
+    return;
+  }
   activation->dead = true;
   session->agenda.levels[rule->level].dead++;
   session->agenda.live--;
 }
 
+static bool S_pop_queued(fb_session *session, fb_waiting *ret_item) {
+  fb_activation *first = fb_queue_pop(session);
+  if (!first) return false;
+  session->agenda.live--;
+  if (session->set->rules[first->rule].hashed) S_unhash(session, first);
+  *ret_item = (fb_waiting){.activation = first, .use = FB_RULE_NONE};
+  return true;
+}
+
 bool fb_agenda_pop(fb_session *session, fb_waiting *ret_item) {
   fb_agenda *agenda = &session->agenda;
+  if (session->queued) return S_pop_queued(session, ret_item);
   for (; agenda->top < session->set->salience_count; agenda->top++) {
     fb_agenda_level *level = &agenda->levels[agenda->top];
     while (level->count) {
@@ -354,8 +422,11 @@ void fb_agenda_unpop(fb_session *session, fb_waiting item) {
   fb_agenda *agenda = &session->agenda;
   const fb_rule *rule = &session->set->rules[S_rule_of(session, &item)];
   fb_agenda_level *level = &agenda->levels[rule->level];
-  level->items[level->count++] = item;
   agenda->live++;
+  if (session->queued)
+    fb_queue_unpop(session, item.activation);
+  else
+    level->items[level->count++] = item;
   if (rule->level < agenda->top) agenda->top = rule->level;
   if (item.use == FB_RULE_NONE) fb_agenda_keep(session, item.activation);
 }
@@ -378,15 +449,15 @@ void fb_agenda_trim(fb_session *session) {
     if (agenda->levels[i].count) return;
     room += agenda->levels[i].cap;
   }
+  for (size_t i = 0; session->queued && i <= session->set->group_count; i++)
+    room += agenda->queues[i].cap;
   if (room < TRIM_FROM) return;
+  if (session->queued) fb_queue_trim(session);
   for (size_t i = 0; i < session->set->salience_count; i++) {
     fb_agenda_level *level = &agenda->levels[i];
     fb_free(&session->allocator, level->items, level->cap * sizeof *level->items);
     *level = (fb_agenda_level){0};
   }
-  for (uint32_t i = 0; i < FB_RULE_SLOTS; i++) {
-    fb_pool_release(&agenda->pools[i]);
-    fb_pool_init(&agenda->pools[i], &session->allocator,
-                 sizeof(fb_activation) + i * sizeof(fb_link));
-  }
+  for (uint32_t i = 0; i < FB_RULE_SLOTS; i++) fb_pool_release(&agenda->pools[i]);
+  S_init_pools(session);
 }

@@ -298,6 +298,16 @@ static bool S_is_test(const fb_rule_loader *loader, const fb_rule_condition *own
   return !own || own->kind == FB_WHEN_FACT || reader == own;
 }
 
+/* Comparisons and calls, as CLIPS counts them: not `&&`, `||`, `!` and `? :` themselves, nor what stands in a call. */
+static uint32_t S_complexity(const fb_ast *ast) {
+  bool inner =
+      ast->kind == FB_AST_AND || ast->kind == FB_AST_OR || ast->kind == FB_AST_COND ||
+      (ast->kind == FB_AST_CALL && ast->count == 1 && fb_slice_equal(ast->name, FB_SLICE("!_")));
+  uint32_t count = inner ? 0 : 1;
+  for (uint32_t i = 0; inner && i < ast->count; i++) count += S_complexity(ast->args[i]);
+  return count;
+}
+
 void fb_rule_take(fb_rule_loader *loader, fb_rule_condition *own, fb_rule_group *group,
                   const fb_cel_expr *expr, const fb_ast *ast, const fb_node *node) {
   if (ast->kind == FB_AST_AND) {
@@ -308,6 +318,7 @@ void fb_rule_take(fb_rule_loader *loader, fb_rule_condition *own, fb_rule_group 
   uint64_t reads = 0;
   fb_ast_reads(ast, &reads, 1);
   S_watch(loader, ast);
+  loader->rule->complexity += S_complexity(ast);
   if (!reads) {
     S_take_constant(loader, own, group, expr, ast, node);
     return;

@@ -166,6 +166,10 @@ static fb_status S_act(fb_session *session, const fb_rule *rule, const fb_fact_i
     case FB_THEN_RETRACT:
       place = fb_memory_find(session, ids[action->slot]);
       return place ? fb_session_remove(session, place, err) : FB_OK;
+    case FB_THEN_FOCUS:
+      status = fb_queue_focus(session, action->group);
+      return status == FB_OK ? FB_OK
+                             : fb_fail(err, status, "no room for another group on the focus stack");
     case FB_THEN_HALT: session->halted = true; return FB_OK;
     default: return FB_OK;
   }

@@ -328,12 +328,9 @@ void fb_logical_end(fb_session *session, fb_activation *activation) {
 
 fb_status fb_logical_restore(fb_session *session, const fb_rule *rule, uint64_t firing,
                              const uint32_t *supported, uint32_t count) {
-  fb_status status = fb_agenda_add(session, rule);
-  if (status == FB_OK) status = fb_agenda_settle(session);
-  fb_waiting item;
-  if (status != FB_OK) return status;
-  if (!fb_agenda_pop(session, &item)) return FB_E_RULE_SNAPSHOT;
-  fb_activation *activation = item.activation;
+  fb_status status;
+  fb_activation *activation = fb_agenda_make(session, rule, &status);
+  if (!activation) return status == FB_OK ? FB_E_RULE_SNAPSHOT : status;
   session->firing = firing;
   fb_logical_keep(session, activation);
   for (uint32_t i = 0; i < count && status == FB_OK; i++) {

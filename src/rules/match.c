@@ -219,8 +219,9 @@ static fb_status S_seed(fb_session *session, uint32_t place, uint32_t matched) {
       uint32_t use = alpha->uses[u];
       const fb_rule_condition *c = S_condition(session, use);
       if (c->kind == FB_WHEN_NOT || !S_is_concerned(session, c)) continue;
-      fb_status status = c->port == FB_RULE_NONE ? S_walk(session, use, place, S_ACTIVATE)
-                                                 : S_wait(session, c, use, place);
+      fb_status status = c->port == FB_RULE_NONE || session->queued
+                             ? S_walk(session, use, place, S_ACTIVATE)
+                             : S_wait(session, c, use, place);
       if (status != FB_OK) return status;
     }
   }
@@ -432,6 +433,7 @@ fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *f
   uint32_t matched;
   S_begin(session, true);
   fb_status status = S_note_changed(session, fact, fields, values, count);
+  if (status == FB_OK) status = fb_queue_touch(session, place);
   if (status != FB_OK) return status;
   status = S_stash(session, place, FB_WHEN_NOT, false);
   size_t blocked = session->stash_count;

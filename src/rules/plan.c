@@ -75,6 +75,12 @@ static bool S_plan_alphas(fb_ruleset *set) {
     for (uint32_t i = 0; i < rule->condition_count; i++)
       rule->derived |= fb_when_derives(rule->conditions[i].kind);
     rule->hashed = rule->guarded || rule->derived;
+    for (uint32_t i = 0; i < rule->condition_count; i++)
+      rule->guard_count += fb_when_guards(rule->conditions[i].kind);
+    for (const fb_rule_group *group = rule->groups; group; group = group->next) rule->guard_count++;
+    set->timed |= rule->timed && rule->info.enabled;
+    set->auto_focus |= rule->auto_focus;
+    set->queued |= rule->salience || rule->group || rule->auto_focus || rule->timed;
     for (uint32_t i = 0; i < rule->condition_count && good && rule->info.enabled; i++)
       good = S_alpha_of(set, &known, &signature, &rule->conditions[i]) && S_add_use(set, rule, i);
   }

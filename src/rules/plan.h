@@ -30,6 +30,7 @@
 #define FB_RULE_MAX_SLOTS (FB_RULE_SLOTS + FB_RULE_MAX_GROUPED)
 #define FB_RULE_NONE UINT32_MAX
 #define FB_RULE_MAX_VARIANTS 64
+#define FB_RULE_MAX_SALIENCE 1000000
 
 typedef enum fb_rule_op {
   FB_RULE_EQ,
@@ -195,6 +196,7 @@ typedef enum fb_action_kind {
   FB_THEN_RETRACT,
   FB_THEN_EMIT,
   FB_THEN_LOG,
+  FB_THEN_FOCUS,
   FB_THEN_HALT
 } fb_action_kind;
 
@@ -211,6 +213,7 @@ typedef struct fb_rule_action {
   uint32_t type;        /* ASSERT, MODIFY, RETRACT */
   uint32_t slot;        /* MODIFY, RETRACT */
   fb_slice name;        /* EMIT */
+  uint32_t group;       /* FOCUS */
   fb_template *message; /* LOG */
   const fb_node *node;
   fb_rule_field *fields;
@@ -234,6 +237,14 @@ typedef struct fb_rule {
   bool lazy;             /* places wait on the agenda, and are joined when their turn comes */
   bool logical;          /* asserts what is withdrawn with its reason */
   bool no_loop;          /* what its own firing changes does not activate it */
+  bool auto_focus;       /* an activation of it puts its group on top */
+  bool timed;            /* has `effective` */
+  uint32_t group;        /* number of its agenda group; 0: main */
+  uint32_t complexity;   /* comparisons and calls in its conditions */
+  uint32_t guard_count;  /* `not`s, `exists`s and groups */
+  fb_value from, until;  /* timestamps; FB_ABSENT: no bound */
+  fb_template *salience; /* NULL: it is info.salience */
+  const fb_node *salience_node;
   fb_rule_action *actions;
   uint32_t action_count;
   uint32_t value_count; /* templates that a firing evaluates */
@@ -344,6 +355,13 @@ struct fb_ruleset {
   uint32_t rule_count;
   uint32_t *books; /* by number in the rulebook: the first rule, followed by its variants */
   uint32_t book_count;
+  fb_strategy strategy;
+  uint64_t seed;    /* of RANDOM */
+  fb_slice *groups; /* names of the agenda groups; 0: main */
+  uint32_t group_count, group_cap;
+  bool timed;         /* a rule has `effective` */
+  bool auto_focus;    /* a rule has */
+  bool queued;        /* stacks by salience will not do: see queue.c */
   int32_t *saliences; /* distinct, falling */
   uint32_t salience_count;
   fb_rule_alpha *alphas;
@@ -392,6 +410,26 @@ uint32_t fb_rule_variants(const fb_node *when);
 bool fb_rule_binds(const fb_node *when, fb_slice variable);
 /* action.c */
 void fb_rule_load_actions(fb_rule_loader *loader, const fb_node *then);
+/* Of a node with `${{ … }}` over the rule's variables; the set owns it. NULL: there was an error, which is reported. */
+fb_template *fb_rule_template(fb_rule_loader *loader, const fb_node *node);
+/* Keeps a text in the set. */
+fb_slice fb_rule_keep(fb_rule_loader *loader, fb_slice text);
+
+/* control.c: which firing comes first. */
+/* `strategy:` of the rulebook; nullable. */
+void fb_rule_load_strategy(fb_rule_loader *loader, const fb_node *node);
+/* `salience:` of the rule, whose conditions are loaded; nullable. */
+void fb_rule_load_salience(fb_rule_loader *loader, const fb_node *node);
+/* `group:` of the rule; nullable. */
+void fb_rule_load_group(fb_rule_loader *loader, const fb_node *node);
+/* `effective:` of the rule; nullable. */
+void fb_rule_load_effective(fb_rule_loader *loader, const fb_node *node);
+/* The group that a `focus` names; NONE: there is no such group, which is reported. All rules' groups are known. */
+uint32_t fb_rule_focus(fb_rule_loader *loader, const fb_node *node);
+/* NONE: the set has no such group. */
+uint32_t fb_rule_group_named(const fb_ruleset *set, fb_slice name);
+/* Reads all groups of the rules, before the rules themselves. */
+void fb_rule_find_groups(fb_rule_loader *loader, const fb_node *rules);
 /* check.c: reports tests of one fact that exclude each other. */
 void fb_rule_check_condition(fb_rule_loader *loader, const fb_rule_condition *condition);
 /* sieve.c: the sieves of all types. */

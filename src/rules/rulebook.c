@@ -164,29 +164,30 @@ enum {
   KEY_DESCRIPTION,
   KEY_TAGS,
   KEY_NO_LOOP,
+  KEY_GROUP,
+  KEY_AUTO_FOCUS,
+  KEY_EFFECTIVE,
   KEY_COUNT
 };
 
 static const fb_key_spec S_rule_keys[KEY_COUNT] = {
-    {"name", FB_KIND_BIT(FB_STRING), true},   {"salience", FB_KIND_BIT(FB_INT), false},
-    {"when", FB_KIND_BIT(FB_LIST), true},     {"then", FB_KIND_BIT(FB_LIST), true},
-    {"enabled", FB_KIND_BIT(FB_BOOL), false}, {"description", FB_KIND_BIT(FB_STRING), false},
-    {"tags", FB_KIND_BIT(FB_LIST), false},    {"no_loop", FB_KIND_BIT(FB_BOOL), false},
+    {"name", FB_KIND_BIT(FB_STRING), true},
+    {"salience", FB_KIND_BIT(FB_INT) | FB_KIND_BIT(FB_STRING), false},
+    {"when", FB_KIND_BIT(FB_LIST), true},
+    {"then", FB_KIND_BIT(FB_LIST), true},
+    {"enabled", FB_KIND_BIT(FB_BOOL), false},
+    {"description", FB_KIND_BIT(FB_STRING), false},
+    {"tags", FB_KIND_BIT(FB_LIST), false},
+    {"no_loop", FB_KIND_BIT(FB_BOOL), false},
+    {"group", FB_KIND_BIT(FB_STRING), false},
+    {"auto_focus", FB_KIND_BIT(FB_BOOL), false},
+    {"effective", FB_KIND_BIT(FB_MAP), false},
 };
 
-static fb_slice S_keep(fb_rule_loader *loader, fb_slice text) {
+fb_slice fb_rule_keep(fb_rule_loader *loader, fb_slice text) {
   char *copy = fb_arena_text(&loader->set->arena, text);
   if (!copy) loader->nomem = true;
   return (fb_slice){copy ? copy : "", copy ? text.len : 0};
-}
-
-static int32_t S_salience(fb_rule_loader *loader, const fb_node *node) {
-  if (!node) return 0;
-  int64_t salience = node->as.scalar.as.i;
-  if (salience >= -1000000 && salience <= 1000000) return (int32_t)salience;
-  fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_SYNTAX, "",
-              "salience is between -1000000 and 1000000");
-  return 0;
 }
 
 static void S_check_tags(fb_rule_loader *loader, const fb_node *tags) {
@@ -221,7 +222,7 @@ static void S_load_rule(fb_rule_loader *loader, const fb_node *node, fb_table *n
   if (node->kind != FB_MAP) return;
   if (keys[KEY_NAME]) {
     rule->node = keys[KEY_NAME];
-    rule->info.name = S_keep(loader, fb_node_text(keys[KEY_NAME]));
+    rule->info.name = fb_rule_keep(loader, fb_node_text(keys[KEY_NAME]));
     bool added = true;
     fb_table_slot *slot =
         rule->info.name.len && names ? fb_table_put(names, rule->info.name, &added) : NULL;
@@ -240,16 +241,19 @@ static void S_load_rule(fb_rule_loader *loader, const fb_node *node, fb_table *n
       slot->value.number = keys[KEY_NAME]->line;
   }
   if (keys[KEY_DESCRIPTION])
-    rule->info.description = S_keep(loader, fb_node_text(keys[KEY_DESCRIPTION]));
-  rule->info.salience = S_salience(loader, keys[KEY_SALIENCE]);
+    rule->info.description = fb_rule_keep(loader, fb_node_text(keys[KEY_DESCRIPTION]));
   if (keys[KEY_ENABLED]) rule->info.enabled = keys[KEY_ENABLED]->as.scalar.as.b;
   if (keys[KEY_NO_LOOP]) rule->no_loop = keys[KEY_NO_LOOP]->as.scalar.as.b;
+  if (keys[KEY_AUTO_FOCUS]) rule->auto_focus = keys[KEY_AUTO_FOCUS]->as.scalar.as.b;
+  fb_rule_load_group(loader, keys[KEY_GROUP]);
+  fb_rule_load_effective(loader, keys[KEY_EFFECTIVE]);
   S_check_tags(loader, keys[KEY_TAGS]);
   size_t before = fb_errors_total(loader->errors);
   fb_cel_env_truncate(loader->env, 0);
   loader->slots_used = 0;
   if (keys[KEY_WHEN]) fb_rule_load_conditions(loader, keys[KEY_WHEN], variant);
   bool sound = fb_errors_total(loader->errors) == before;
+  fb_rule_load_salience(loader, keys[KEY_SALIENCE]);
   if (keys[KEY_THEN]) {
     if (!keys[KEY_THEN]->count)
       fb_doc_fail(loader->doc, keys[KEY_THEN], loader->errors, FB_E_RULE_ACTION,
@@ -329,6 +333,7 @@ static void S_load_rules(fb_rule_loader *loader, const fb_node *rules) {
     loader->nomem = true;
     return;
   }
+  fb_rule_find_groups(loader, rules);
   fb_table names;
   fb_table_init(&names, set->allocator, 0);
   for (uint32_t i = 0; i < rules->count && !loader->nomem; i++)
@@ -362,17 +367,20 @@ static void S_warn_types(fb_rule_loader *loader) {
 }
 
 static fb_status S_load(fb_rule_loader *loader, const fb_node *root) {
-  static const fb_key_spec specs[] = {{"facts", FB_KIND_BIT(FB_MAP) | FB_KIND_BIT(FB_NULL), false},
-                                      {"rules", FB_KIND_BIT(FB_LIST), true},
-                                      {"name", FB_KIND_BIT(FB_STRING), false},
-                                      {"description", FB_KIND_BIT(FB_STRING), false}};
-  const fb_node *keys[4];
-  fb_doc_keys(loader->doc, root, "a rulebook", specs, 4, keys, loader->errors);
+  static const fb_key_spec specs[] = {
+      {"facts", FB_KIND_BIT(FB_MAP) | FB_KIND_BIT(FB_NULL), false},
+      {"rules", FB_KIND_BIT(FB_LIST), true},
+      {"name", FB_KIND_BIT(FB_STRING), false},
+      {"description", FB_KIND_BIT(FB_STRING), false},
+      {"strategy", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_MAP), false}};
+  const fb_node *keys[5];
+  fb_doc_keys(loader->doc, root, "a rulebook", specs, 5, keys, loader->errors);
   if (root->kind != FB_MAP) return FB_OK;
   if (fb_node_is(keys[0], FB_MAP)) {
     loader->declares = true;
     for (uint32_t i = 0; i < keys[0]->count; i++) S_declare(loader, &keys[0]->as.pairs[i]);
   }
+  fb_rule_load_strategy(loader, keys[4]);
   if (keys[1]) S_load_rules(loader, keys[1]);
   if (loader->nomem) return FB_E_NOMEM;
   if (!fb_errors_total(loader->errors)) S_warn_types(loader);

@@ -70,6 +70,7 @@ static fb_status S_init_state(fb_session *session) {
   session->rows = fb_alloc_zero(allocator, S_most_values(set) * sizeof *session->rows);
   fb_logical_init(session);
   session->firing_rule = FB_RULE_NONE;
+  session->now = fb_absent();
   session->fact_count = 1;
   if (!session->alphas || !session->indexes || !session->ports || !session->candidates ||
       !session->matched || !session->due || !session->rule_stats || !session->values ||
@@ -128,7 +129,8 @@ static void S_release_state(fb_session *session) {
 
 fb_status fb_session_new_bare(const fb_ruleset *ruleset, const fb_session_options *options,
                               const fb_allocator *allocator, fb_session **ret_session) {
-  if (options && options->stateless && !fb_ruleset_stateless(ruleset, NULL))
+  if (options && options->stateless &&
+      (!fb_ruleset_stateless(ruleset, NULL) || options->strategy > FB_STRATEGY_DEPTH))
     return FB_E_RULE_STATEFUL;
   if (!allocator) allocator = fb_allocator_system();
   fb_session *session = fb_alloc_zero(allocator, sizeof *session);
@@ -137,6 +139,9 @@ fb_status fb_session_new_bare(const fb_ruleset *ruleset, const fb_session_option
   session->allocator = (fb_allocator){S_count, session};
   session->set = ruleset;
   if (options) session->options = *options;
+  session->strategy = session->options.strategy ? session->options.strategy : ruleset->strategy;
+  session->seed = session->options.strategy ? session->options.seed : ruleset->seed;
+  session->queued = ruleset->queued || session->strategy != FB_STRATEGY_DEPTH;
   fb_status status = S_copy_schema(session);
   if (status == FB_OK) session->texts = fb_symbols_save(session->symbols);
   if (status == FB_OK) status = S_init_state(session);
@@ -177,6 +182,9 @@ fb_status fb_session_reset(fb_session *session) {
                           .held = session->held,
                           .set = kept.set,
                           .options = kept.options,
+                          .strategy = kept.strategy,
+                          .seed = kept.seed,
+                          .queued = kept.queued,
                           .symbols = kept.symbols,
                           .texts = kept.texts,
                           .schema = kept.schema};

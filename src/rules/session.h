@@ -157,12 +157,43 @@ typedef struct fb_agenda_level {
   size_t swept; /* items that were left by the last sweep */
 } fb_agenda_level;
 
+/* Behind an activation's links, in a queued session; see queue.c. */
+typedef struct fb_rank {
+  int32_t salience;
+  uint32_t at, queue; /* where it is */
+  uint64_t key;       /* by which the strategy orders first; the greater fires first */
+  uint64_t tags[];    /* LEX, MEA: of its facts, falling; one a link */
+} fb_rank;
+
+typedef struct fb_queued {
+  int32_t salience;
+  uint64_t key;
+  fb_activation *activation;
+} fb_queued;
+
+typedef struct fb_queue {
+  fb_queued *items;
+  size_t count, cap;
+} fb_queue;
+
+/* The rank that an activation had. */
+typedef struct fb_ranked {
+  int32_t salience;
+  uint64_t key;
+  uint64_t tags[FB_RULE_SLOTS];
+} fb_ranked;
+
 typedef struct fb_agenda {
-  fb_agenda_level *levels; /* by rule->level */
-  uint32_t top;            /* no level before it has items */
-  uint64_t live;           /* but for places to be dropped */
-  bool doubtful;           /* there may be some */
-  fb_waiting *fresh;       /* of this tick, not yet in order */
+  fb_queue *queues; /* by group; the last: out of effect. NULL: not queued */
+  uint64_t timed;   /* activations of rules with `effective` */
+  uint32_t *focus;  /* groups, the last on top */
+  size_t focus_count, focus_cap;
+  const fb_ranked *restored; /* of the activation to be added; NULL: it is told anew */
+  fb_agenda_level *levels;   /* by rule->level */
+  uint32_t top;              /* no level before it has items */
+  uint64_t live;             /* but for places to be dropped */
+  bool doubtful;             /* there may be some */
+  fb_waiting *fresh;         /* of this tick, not yet in order */
   size_t fresh_count, fresh_cap;
   fb_activation **buckets; /* hashed rules' activations by rule and places */
   size_t bucket_count, hashed;
@@ -216,6 +247,12 @@ struct fb_session {
   uint32_t firing_rule; /* NONE: none */
   const uint32_t *firing_places;
   uint64_t candidates_end; /* of this change: stats.candidates may not pass it */
+  fb_strategy strategy;
+  uint64_t seed;
+  bool queued;         /* queues in place of stacks; no rule is lazy */
+  uint64_t *recencies; /* LEX, MEA: by place: the tick of the last modify */
+  size_t recency_cap;
+  fb_value now; /* FB_ABSENT: before all times */
   bool halted;
   bool lost;   /* a change was cut off by lack of memory */
   bool capped; /* max_activations is in force: only where the change can be taken back */
@@ -346,6 +383,11 @@ void fb_agenda_release(fb_session *session);
 /* Makes an activation of session->places, to be put in order by fb_agenda_settle. */
 fb_status fb_agenda_add(fb_session *session, const fb_rule *rule);
 fb_status fb_agenda_settle(fb_session *session);
+/* Of a queued session: makes an activation of session->places that waits in the queue with that tick and rank. */
+fb_status fb_agenda_restore(fb_session *session, const fb_rule *rule, uint64_t tick, uint32_t queue,
+                            const fb_ranked *rank);
+/* Makes an activation of session->places that does not wait; NULL: *ret_status tells why, FB_OK if there is one already. */
+fb_activation *fb_agenda_make(fb_session *session, const fb_rule *rule, fb_status *ret_status);
 /* Drops what fb_agenda_add made since the last settling. */
 void fb_agenda_unsettle(fb_session *session);
 void fb_agenda_kill(fb_session *session, fb_activation *activation);
@@ -370,6 +412,34 @@ void fb_agenda_unlink(fb_session *session, fb_activation *activation);
 void fb_agenda_free(fb_session *session, fb_activation *activation);
 /* Gives the memory of an empty agenda back if it is much. */
 void fb_agenda_trim(fb_session *session);
+
+/* queue.c: the agenda of queued sessions. */
+fb_status fb_queue_init(fb_session *session);
+void fb_queue_release(fb_session *session);
+/* Gives memory back; the queues are empty. */
+void fb_queue_trim(fb_session *session);
+/* Bytes of an activation of so many slots behind its links. */
+size_t fb_queue_extra(const fb_session *session, uint32_t count);
+/* Tells the rank of an activation whose facts are bound. */
+void fb_queue_rank(fb_session *session, fb_activation *activation);
+bool fb_queue_push(fb_session *session, fb_activation *activation);
+/* Into that queue, of its group or of what is out of effect. */
+bool fb_queue_push_to(fb_session *session, fb_activation *activation, uint32_t queue);
+bool fb_queue_has_tags(const fb_session *session);
+/* Falling; NULL: the strategy asks for none. */
+const uint64_t *fb_queue_tags(const fb_session *session, const fb_activation *activation);
+void fb_queue_remove(fb_session *session, fb_activation *activation);
+/* NULL: nothing may fire. */
+fb_activation *fb_queue_pop(fb_session *session);
+/* There is room. */
+void fb_queue_unpop(fb_session *session, fb_activation *activation);
+fb_status fb_queue_focus(fb_session *session, uint32_t group);
+/* What has come into effect may fire. */
+fb_status fb_queue_wake(fb_session *session);
+bool fb_rule_in_effect(const fb_session *session, const fb_rule *rule);
+/* The fact is modified with this tick. */
+fb_status fb_queue_touch(fb_session *session, uint32_t place);
+uint64_t fb_queue_recency(const fb_session *session, uint32_t place);
 
 /* session.c: a session without the activations that it begins with. */
 fb_status fb_session_new_bare(const fb_ruleset *ruleset, const fb_session_options *options,

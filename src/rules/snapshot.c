@@ -4,11 +4,13 @@
  *
  *   "FBSNAP" version checksum        XXH3 of all that follows
  *   rulebook                         XXH3 of its text
+ *   strategy, seed, clock
  *   texts, types with their fields   in the order of their numbers
  *   counters, statistics
  *   places                           facts with their fields, the stored alphas they are in, their stamps; free places
  *   supports                         activations that fired and logical facts rest on
- *   agenda                           what waits, level by level, the last to fire first
+ *   agenda                           what waits, level by level, the last to fire first; or the focus stack, recencies, and
+ *                                    what waits queue by queue, with its rank
  *   log                              of firings, if the session explains
  *
  * A snapshot may come from anywhere: the reader believes nothing, and what it makes can be run without harm.
@@ -17,7 +19,7 @@
 
 #include <stdlib.h>
 
-enum { VERSION = 2, HEAD = 16, DEPTH_MAX = 256 };
+enum { VERSION = 3, HEAD = 16, DEPTH_MAX = 256 };
 static const char S_magic[] = "FBSNAP";
 
 /* Those of CEL. */
@@ -116,6 +118,18 @@ static void S_put_schema(fb_buf *out, const fb_session *session) {
     S_put(out, type->field_count);
     for (uint32_t f = 0; f < type->field_count; f++) S_put_text(out, type->fields[f].name);
   }
+}
+
+/* Strategy and seed as the options had them, else they are the rulebook's. */
+static void S_put_control(fb_buf *out, const fb_session *session) {
+  char seed[8];
+  S_put(out, session->options.strategy);
+  S_put_fixed(seed, session->options.seed);
+  fb_buf_add(out, seed, sizeof seed);
+  fb_buf_char(out, session->now.kind == FB_TIMESTAMP);
+  if (session->now.kind != FB_TIMESTAMP) return;
+  S_put_signed(out, session->now.as.i);
+  S_put(out, session->now.len);
 }
 
 static void S_put_statistics(fb_buf *out, const fb_session *session) {
@@ -247,8 +261,46 @@ static bool S_put_supports(fb_buf *out, const fb_session *session) {
   return good;
 }
 
+static void S_put_rank(fb_buf *out, const fb_session *session, const fb_queued *item) {
+  const fb_activation *a = item->activation;
+  const uint64_t *tags = fb_queue_tags(session, a);
+  S_put(out, a->rule);
+  S_put(out, a->tick);
+  S_put_signed(out, item->salience);
+  S_put(out, item->key);
+  for (uint32_t k = 0; tags && k < a->count; k++) S_put(out, tags[k]);
+  for (uint32_t k = 0; k < a->count; k++) S_put(out, a->links[k].place);
+}
+
+static void S_put_queues(fb_buf *out, const fb_session *session) {
+  const fb_agenda *agenda = &session->agenda;
+  S_put(out, agenda->focus_count);
+  for (size_t i = 0; i < agenda->focus_count; i++) S_put(out, agenda->focus[i]);
+  uint64_t touched = 0;
+  for (uint32_t pass = 0; pass < 2; pass++) {
+    if (pass) S_put(out, touched);
+    for (uint32_t place = 1; place < session->fact_count; place++) {
+      if (session->facts[place].row == FB_RULE_NONE) continue;
+      uint64_t recency = fb_queue_recency(session, place);
+      if (recency == fb_place_serial(session, place)) continue;
+      touched += !pass;
+      if (pass) S_put(out, place);
+      if (pass) S_put(out, recency);
+    }
+  }
+  for (uint32_t q = 0; q <= session->set->group_count; q++) {
+    S_put(out, agenda->queues[q].count);
+    for (size_t i = 0; i < agenda->queues[q].count; i++)
+      S_put_rank(out, session, &agenda->queues[q].items[i]);
+  }
+}
+
 /* Twice the rule's number and an activation, or twice the use's and 1 and a place. */
 static void S_put_agenda(fb_buf *out, fb_session *session) {
+  if (session->queued) {
+    S_put_queues(out, session);
+    return;
+  }
   S_put(out, fb_agenda_count(session));
   for (uint32_t l = 0; l < session->set->salience_count; l++) {
     const fb_agenda_level *level = &session->agenda.levels[l];
@@ -291,6 +343,7 @@ fb_status fb_session_save(fb_session *session, fb_buf *out, fb_error *err) {
   fb_buf_add(out, head, HEAD);
   S_put_fixed(head, S_book_hash(session->set));
   fb_buf_add(out, head, 8);
+  S_put_control(out, session);
   S_put_schema(out, session);
   S_put_statistics(out, session);
   bool good = S_put_places(out, session);
@@ -325,6 +378,9 @@ typedef struct S_reader {
   uint32_t **fields;
   uint64_t type_count;
   uint64_t firings;
+  fb_strategy strategy;
+  uint64_t seed;
+  fb_value now;
   bool facts_only;
   S_held *held; /* facts_only: rows to be asserted */
   size_t held_count;
@@ -735,9 +791,60 @@ static void S_get_waiting(S_reader *r, uint32_t number, uint64_t now) {
   if (status != FB_OK) S_spoil(r, status);
 }
 
+static void S_get_queued(S_reader *r, uint32_t queue) {
+  fb_session *session = r->session;
+  const fb_ruleset *set = session->set;
+  fb_ranked rank;
+  uint32_t number = S_get_below(r, set->rule_count);
+  uint64_t tick = S_get(r);
+  int64_t salience = S_get_signed(r);
+  rank.key = S_get(r);
+  if (salience < -FB_RULE_MAX_SALIENCE || salience > FB_RULE_MAX_SALIENCE || tick > session->tick)
+    S_spoil(r, FB_E_RULE_SNAPSHOT);
+  if (r->status != FB_OK) return;
+  const fb_rule *rule = &set->rules[number];
+  if (!rule->info.enabled || (queue != rule->group && !(queue == set->group_count && rule->timed)))
+    S_spoil(r, FB_E_RULE_SNAPSHOT);
+  rank.salience = (int32_t)salience;
+  for (uint32_t k = 0; fb_queue_has_tags(session) && k < rule->positive_count; k++)
+    rank.tags[k] = S_get(r);
+  S_get_tuple(r, rule);
+  if (r->status != FB_OK) return;
+  fb_status status = fb_agenda_restore(session, rule, tick, queue, &rank);
+  if (status != FB_OK) S_spoil(r, status);
+}
+
+static void S_get_queues(S_reader *r) {
+  fb_session *session = r->session;
+  uint64_t focus = S_get_count(r);
+  for (uint64_t i = 0; i < focus && r->status == FB_OK; i++) {
+    fb_status status = fb_queue_focus(session, S_get_below(r, session->set->group_count));
+    if (status != FB_OK) S_spoil(r, status == FB_E_NOMEM ? status : FB_E_RULE_SNAPSHOT);
+  }
+  uint64_t touched = S_get_count(r), tick = session->tick;
+  for (uint64_t i = 0; i < touched && r->status == FB_OK; i++) {
+    uint32_t place = S_get_below(r, session->fact_count);
+    uint64_t recency = S_get(r);
+    if (!place || recency > tick) S_spoil(r, FB_E_RULE_SNAPSHOT);
+    if (r->status != FB_OK) break;
+    session->tick = recency;
+    fb_status status = fb_queue_touch(session, place);
+    if (status != FB_OK) S_spoil(r, status);
+    session->tick = tick;
+  }
+  for (uint32_t q = 0; q <= session->set->group_count; q++) {
+    uint64_t count = S_get_count(r);
+    for (uint64_t i = 0; i < count && r->status == FB_OK; i++) S_get_queued(r, q);
+  }
+}
+
 static void S_get_agenda(S_reader *r) {
   fb_session *session = r->session;
   const fb_ruleset *set = session->set;
+  if (session->queued) {
+    S_get_queues(r);
+    return;
+  }
   uint64_t count = S_get_count(r), tick = session->tick;
   for (uint64_t i = 0; i < count && r->status == FB_OK; i++) {
     uint32_t number = S_get_below(r, UINT32_MAX);
@@ -831,6 +938,7 @@ static fb_status S_fail(fb_status status, fb_error *err) {
 
 static fb_status S_read(S_reader *r, fb_error *err) {
   fb_session *session = r->session;
+  if (!r->facts_only) session->now = r->now;
   S_get_symbols(r);
   if (r->status == FB_OK) S_get_types(r);
   if (r->status == FB_OK) S_get_statistics(r);
@@ -853,6 +961,12 @@ static fb_status S_read(S_reader *r, fb_error *err) {
   return FB_OK;
 }
 
+static void S_get_control(S_reader *r) {
+  r->strategy = (fb_strategy)S_get_below(r, FB_STRATEGY_RANDOM + 1);
+  r->seed = S_get_fixed(r);
+  r->now = S_get_below(r, 2) ? S_get_time(r, FB_TIMESTAMP) : fb_absent();
+}
+
 /* FB_OK: the head is good, and r->at is behind it. */
 static fb_status S_check_head(const fb_ruleset *set, fb_slice snapshot, bool facts_only,
                               S_reader *r, fb_error *err) {
@@ -871,7 +985,8 @@ static fb_status S_check_head(const fb_ruleset *set, fb_slice snapshot, bool fac
     return fb_fail(
         err, FB_E_RULE_BOOK,
         "the snapshot is of a session of another rulebook; only its facts can be restored");
-  return FB_OK;
+  S_get_control(r);
+  return r->status == FB_OK ? FB_OK : S_fail(r->status, err);
 }
 
 fb_status fb_session_restore(const fb_ruleset *ruleset, const fb_session_options *options,
@@ -883,8 +998,11 @@ fb_status fb_session_restore(const fb_ruleset *ruleset, const fb_session_options
   if (status != FB_OK) return status;
   if (options && options->stateless)
     return fb_fail(err, FB_E_RULE_SESSION, "a stateless session has no facts to restore");
+  fb_session_options same = options ? *options : (fb_session_options){0};
+  same.strategy = reader.strategy;
+  same.seed = reader.seed;
   status = facts_only ? fb_session_new(ruleset, options, allocator, &session)
-                      : fb_session_new_bare(ruleset, options, allocator, &session);
+                      : fb_session_new_bare(ruleset, &same, allocator, &session);
   if (status != FB_OK) return S_fail(status, err);
   reader.session = session;
   fb_arena_init(&reader.arena, allocator, 0);

@@ -17,9 +17,14 @@ enum {
 static const char *S_reason(const fb_rule *rule) {
   if (rule->guarded) return "has a `not`, an `exists` or a `forall`";
   if (rule->positive_count > 1) return "joins facts";
+  if (rule->salience) return "computes its salience";
+  if (rule->group || rule->auto_focus) return "is in a group";
+  if (rule->timed) return "is not always in effect";
   for (uint32_t i = 0; i < rule->action_count; i++)
     if (rule->actions[i].kind != FB_THEN_EMIT && rule->actions[i].kind != FB_THEN_LOG)
-      return rule->actions[i].kind == FB_THEN_HALT ? "halts the session" : "changes facts";
+      return rule->actions[i].kind == FB_THEN_HALT    ? "halts the session"
+             : rule->actions[i].kind == FB_THEN_FOCUS ? "moves the focus"
+                                                      : "changes facts";
   for (uint32_t i = 0; i < rule->condition_count; i++)
     if (rule->conditions[i].kind != FB_WHEN_FACT || rule->conditions[i].join_count)
       return "joins facts";
@@ -27,6 +32,12 @@ static const char *S_reason(const fb_rule *rule) {
 }
 
 bool fb_ruleset_stateless(const fb_ruleset *ruleset, fb_error *ret_reason) {
+  if (ruleset->strategy != FB_STRATEGY_DEPTH) {
+    fb_fail(ret_reason, FB_E_RULE_STATEFUL,
+            "the strategy `%s` needs a session that holds the facts",
+            fb_strategy_name(ruleset->strategy));
+    return false;
+  }
   for (uint32_t r = 0; r < ruleset->rule_count; r++) {
     const fb_rule *rule = &ruleset->rules[r];
     const char *reason = rule->info.enabled ? S_reason(rule) : NULL;

@@ -154,6 +154,14 @@ static void S_do(S_case *c, fb_session *session, fb_slice line) {
   } else if (fb_slice_equal(line, FB_SLICE("fire"))) {
     S_note(c, fb_session_fire(session, NULL, &err), &err);
     fb_buf_text(&c->actual[FIRES], "--\n");
+  } else if (fb_slice_starts(line, FB_SLICE("focus "))) {
+    S_note(c, fb_session_focus(session, (fb_slice){line.ptr + 6, line.len - 6}, &err), &err);
+  } else if (fb_slice_starts(line, FB_SLICE("now "))) {
+    int64_t seconds = 0;
+    uint32_t nanos = 0;
+    bool time = fb_time_parse((fb_slice){line.ptr + 4, line.len - 4}, &seconds, &nanos);
+    fb_value now = time ? fb_timestamp(seconds, nanos) : fb_null();
+    S_note(c, fb_session_advance(session, now, &err), &err);
   } else if (line.ptr[0] != '#') {
     fail_msg("%s: cannot do `%.*s`", c->file, (int)line.len, line.ptr);
   }

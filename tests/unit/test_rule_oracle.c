@@ -60,7 +60,7 @@ typedef struct S_condition {
 } S_condition;
 
 typedef struct S_action {
-  char kind; /* a m r, l: logical assert */
+  char kind; /* a m r, l: logical assert, f: focus on the group `type` */
   int variable, type, field;
   char value[100];
   fb_cel_program *program;
@@ -70,13 +70,16 @@ typedef struct S_rule {
   int number, book, salience, condition_count, positive_count, action_count;
   S_condition conditions[CONDITIONS];
   S_action actions[2];
-  bool no_loop;
+  bool no_loop, auto_focus;
+  int group, from, until; /* 0: no bound */
+  int salience_variable;  /* whose x is the salience; -1: none */
   int any; /* the condition that has another branch in the rule after it; -1: none; -2: this is that rule */
 } S_rule;
 
 typedef struct S_fact {
   int type;
   bool alive, logical;
+  uint64_t recency;
   fb_value fields[FIELDS];
   fb_map map;
   fb_entry entries[FIELDS];
@@ -88,6 +91,8 @@ typedef struct S_tuple {
   uint64_t tick; /* of the activation */
   bool pending;
   int facts[CONDITIONS];
+  int salience;
+  uint64_t tags[CONDITIONS], first; /* recencies of its facts, falling; of the first condition's */
 } S_tuple;
 
 typedef struct S_tuples {
@@ -121,12 +126,17 @@ typedef struct S_world {
   bool many;               /* rules, most with more constants than joins */
   bool mixed;              /* fields and constants of all kinds */
   int seen[6], seen_count; /* variables of groups that the next conjunct may read */
-  bool overflow;           /* more matches than the simple matcher has room for: no comparison */
+  bool control, by_book;   /* strategies, groups and so on; the strategy stands in the rulebook */
+  int strategy, clock;     /* clock: seconds */
+  int *focus, focus_count;
+  bool overflow; /* more matches than the simple matcher has room for: no comparison */
 } S_world;
 
 static uint32_t S_below(S_world *w, uint32_t bound) {
   return (uint32_t)fb_random_below(&w->random, bound);
 }
+
+#include "rule_oracle_control.h"
 
 /* ── Making rulebooks ── */
 
@@ -263,7 +273,7 @@ static S_group *S_make_group(S_world *w, S_rule *rule, S_kind kind, int variable
     for (int branch = 0; branch < 2; branch++) {
       *p = (S_pattern){.type = (int)S_below(w, TYPES), .variable = variable + i};
       S_conjuncts(w, rule, p->variable, S_below(w, 3), p->text, sizeof p->text, &p->program);
-      if (branch || S_below(w, 6)) break;
+      if (branch || w->control || S_below(w, 6)) break; /* complexity would count every branch */
       p = p->other = calloc(1, sizeof *p);
     }
     w->seen[w->seen_count++] = variable + i;
@@ -334,6 +344,9 @@ static void S_make_action(S_world *w, S_rule *rule) {
   else
     snprintf(action->value, sizeof action->value, "%u", S_below(w, 4));
   action->program = S_compile(w, action->value);
+  if (!w->control || S_below(w, 6)) return;
+  action->kind = 'f';
+  action->type = S_below(w, 2) ? rule->group : 0;
 }
 
 /* The rule once more with another condition in one place: that is what `any` means. */
@@ -437,8 +450,10 @@ static void S_write_condition(S_world *w, const S_condition *c, const char *inde
 }
 
 static void S_write_rule(S_world *w, const S_rule *rule) {
-  fb_buf_printf(&w->book, "  - name: r%d\n    salience: %d\n%s    when:\n", rule->book,
-                rule->salience, rule->no_loop ? "    no_loop: true\n" : "");
+  fb_buf_printf(&w->book, "  - name: r%d\n%s", rule->book,
+                rule->no_loop ? "    no_loop: true\n" : "");
+  S_write_control(w, rule);
+  fb_buf_text(&w->book, "    when:\n");
   for (int i = 0; i < rule->condition_count; i++) {
     const S_condition *c = &rule->conditions[i];
     if (rule->any != i) {
@@ -455,7 +470,9 @@ static void S_write_rule(S_world *w, const S_rule *rule) {
   fb_buf_text(&w->book, "}\n");
   for (int i = 0; i < rule->action_count; i++) {
     const S_action *action = &rule->actions[i];
-    if (action->kind == 'r')
+    if (action->kind == 'f')
+      fb_buf_printf(&w->book, "      - focus: %s\n", S_group_names[action->type]);
+    else if (action->kind == 'r')
       fb_buf_printf(&w->book, "      - retract: v%d\n", action->variable);
     else if (action->kind == 'm')
       fb_buf_printf(&w->book, "      - modify: v%d\n        with: {%s: \"${{ %s }}\"}\n",
@@ -471,6 +488,8 @@ static void S_make_book(S_world *w) {
   w->declared = S_below(w, 2);
   w->full = S_below(w, 2);
   w->many = S_below(w, 8) == 0;
+  w->control = S_below(w, 3) == 0;
+  w->strategy = w->control ? FB_STRATEGY_DEPTH + (int)S_below(w, 6) : FB_STRATEGY_DEPTH;
   w->mixed = !w->declared && S_below(w, 2);
   if (w->declared) {
     fb_buf_text(&w->book, "facts:\n");
@@ -478,6 +497,9 @@ static void S_make_book(S_world *w) {
       fb_buf_printf(&w->book, "  %s: {id: int, x: int, y: int, s: string, f: bool}\n",
                     S_type_names[t]);
   }
+  w->by_book = w->control && S_below(w, 2);
+  fb_buf_printf(&w->book, "%sstrategy: %s\n", w->by_book ? "" : "# ",
+                fb_strategy_name((fb_strategy)w->strategy));
   fb_buf_text(&w->book, "rules:\n");
   /* Many rules with many constants now and then, for the tables that sort facts by them. */
   for (int r = 0, end = 1 + (int)S_below(w, w->many ? RULES : FEW_RULES); r < end; r++) {
@@ -487,8 +509,10 @@ static void S_make_book(S_world *w) {
     rule->no_loop = S_below(w, 5) == 0;
     fb_cel_env_truncate(w->env, 0);
     for (int v = 0; v < VARIABLES; v++) S_add_variable(w, v);
+    S_make_control(w, rule);
     uint32_t count = 1 + S_below(w, CONDITIONS);
     for (uint32_t i = 0; i < count; i++) S_make_condition(w, rule);
+    S_make_salience(w, rule);
     uint32_t actions = w->logical ? 1 + S_below(w, 2) : S_below(w, 3);
     for (uint32_t i = 0; i < actions; i++) S_make_action(w, rule);
     /* The loader refuses to touch what was retracted. */
@@ -636,10 +660,18 @@ static void S_change(S_world *w, const S_view *view) {
   for (size_t i = 0; i < w->next.count; i++) {
     S_tuple *tuple = &w->next.items[i], *before = S_find(&w->now, tuple);
     bool goes_on = before && (!view || S_find(&w->middle, tuple));
-    tuple->tick = goes_on ? before->tick : w->tick;
+    if (goes_on) {
+      bool pending = before->pending;
+      *tuple = *before;
+      tuple->pending = pending;
+      continue;
+    }
+    tuple->tick = w->tick;
+    S_rank(w, tuple);
     const S_rule *rule = &w->rules[tuple->rule];
-    tuple->pending = goes_on ? before->pending : !(rule->no_loop && rule->book == w->firing_book);
+    tuple->pending = !(rule->no_loop && rule->book == w->firing_book);
   }
+  S_auto_focus(w, &w->next);
   int kept = 0;
   for (int i = 0; i < w->support_count; i++)
     if (S_goes_on(w, view, &w->supports[i].tuple)) w->supports[kept++] = w->supports[i];
@@ -684,7 +716,7 @@ static void S_remap(S_fact *fact) {
 static S_fact *S_new_fact(S_world *w, int type) {
   if (w->fact_count == FACTS) return NULL;
   S_fact *fact = &w->facts[w->fact_count++];
-  *fact = (S_fact){.type = type, .alive = true};
+  *fact = (S_fact){.type = type, .alive = true, .recency = w->tick + 1};
   for (int f = 0; f < FIELDS; f++) fact->fields[f] = fb_absent();
   return fact;
 }
@@ -703,6 +735,7 @@ static void S_oracle_modify(S_world *w, int number, unsigned fields, const fb_va
   for (int f = 0; f < FIELDS; f++)
     if (changed >> f & 1) fact->fields[f] = values[f];
   S_remap(fact);
+  fact->recency = w->tick + 1;
   /* The view in between sees the new values, but no condition that reads a changed one sees the fact. */
   S_view view = {number, changed};
   S_changed(w, &view);
@@ -714,16 +747,6 @@ static void S_oracle_retract(S_world *w, int number) {
   S_changed(w, NULL);
 }
 
-static bool S_before(const S_world *w, const S_tuple *a, const S_tuple *b) {
-  int sa = w->rules[a->rule].salience, sb = w->rules[b->rule].salience;
-  if (sa != sb) return sa > sb;
-  if (a->tick != b->tick) return a->tick > b->tick;
-  if (a->rule != b->rule) return a->rule < b->rule;
-  for (int i = 0; i < CONDITIONS; i++)
-    if (a->facts[i] != b->facts[i]) return a->facts[i] > b->facts[i];
-  return false;
-}
-
 static bool S_values(S_world *w, const S_rule *rule, const S_tuple *tuple, fb_value *values) {
   fb_value slots[VARIABLES];
   for (int i = 0; i < VARIABLES; i++) slots[i] = fb_absent();
@@ -733,7 +756,7 @@ static bool S_values(S_world *w, const S_rule *rule, const S_tuple *tuple, fb_va
     if (w->facts[tuple->facts[v]].fields[ID].kind == FB_ABSENT) return false;
   for (int i = 0; i < rule->action_count; i++) {
     w->context.steps = 1000000;
-    if (rule->actions[i].kind == 'r') continue;
+    if (rule->actions[i].kind == 'r' || rule->actions[i].kind == 'f') continue;
     if (fb_cel_eval(rule->actions[i].program, slots, &w->context, &values[i], NULL) != FB_OK)
       return false;
   }
@@ -780,6 +803,10 @@ static void S_oracle_act(S_world *w, const S_rule *rule, const S_tuple *tuple) {
   fb_buf_printf(&w->log, "}\n");
   for (int i = 0; i < rule->action_count; i++) {
     const S_action *action = &rule->actions[i];
+    if (action->kind == 'f') {
+      S_focus(w, action->type);
+      continue;
+    }
     if (action->kind == 'l') {
       S_oracle_logical(w, action, values[i]);
       continue;
@@ -806,12 +833,9 @@ static void S_oracle_act(S_world *w, const S_rule *rule, const S_tuple *tuple) {
 }
 
 static void S_oracle_fire(S_world *w) {
-  for (int fired = 0; fired < MAX_FIRINGS; fired++) {
-    S_tuple *best = NULL;
-    for (size_t i = 0; i < w->now.count; i++)
-      if (w->now.items[i].pending && (!best || S_before(w, &w->now.items[i], best)))
-        best = &w->now.items[i];
-    if (!best) return;
+  for (int fired = 0;; fired++) {
+    S_tuple *best = S_next(w);
+    if (!best || fired == MAX_FIRINGS) return;
     best->pending = false;
     S_tuple tuple = w->firing = *best;
     w->firing_book = w->rules[tuple.rule].book;
@@ -928,15 +952,19 @@ static fb_session *S_reborn(fb_session *session, const fb_session_options *optio
 
 static void S_run(S_world *w, const fb_ruleset *rules) {
   w->firing.rule = w->firing_book = -1;
+  w->focus = calloc(FOCUS, sizeof *w->focus);
   bool snapshots = S_below(w, 2);
   fb_session *session;
-  fb_session_options options = {.max_firings = MAX_FIRINGS,
-                                .explain = snapshots,
-                                .output = {.decision = S_decision, .fired = S_fired, .context = w}};
+  fb_session_options options = {
+      .max_firings = MAX_FIRINGS,
+      .strategy = w->by_book ? FB_STRATEGY_BOOK : (fb_strategy)w->strategy,
+      .explain = snapshots,
+      .output = {.decision = S_decision, .fired = S_fired, .context = w}};
   assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
   S_changed(w, NULL);
   for (uint32_t step = 0, steps = 5 + S_below(w, 30); step < steps; step++) {
     uint32_t dice = S_below(w, 10);
+    S_random_control(w, session);
     if (dice < 5)
       S_random_assert(w, session);
     else if (dice < 9)
@@ -1005,6 +1033,7 @@ static bool S_round(uint64_t seed, bool show) {
     for (int i = 0; i < 2; i++) fb_cel_program_free(w->rules[r].actions[i].program);
   }
   for (int i = 0; i < 3; i++) free(all[i]->items);
+  free(w->focus);
   fb_errors_release(&errors);
   fb_ruleset_free(rules);
   fb_cel_context_release(&w->context);

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Control of firings: what case files and the oracle do not reach. */
+#include "test.h"
+
+#include <flyball/rules.h>
+
+static fb_ruleset *S_load(const char *text) {
+  fb_ruleset *rules;
+  fb_errors errors;
+  fb_errors_init(&errors, NULL, 0);
+  if (fb_ruleset_read(fb_slice_of(text), "rules.yaml", NULL, &rules, &errors, NULL) != FB_OK)
+    fail_msg("%s", errors.items[0].text);
+  fb_errors_release(&errors);
+  return rules;
+}
+
+static fb_status S_note(void *context, fb_session *session, const fb_decision *decision) {
+  fb_buf *out = context;
+  (void)session;
+  fb_value value = decision->fields->len ? decision->fields->entries[0].value : fb_int(0);
+  fb_buf_printf(out, "%.*s%lld ", (int)decision->type.len, decision->type.ptr,
+                (long long)value.as.i);
+  return FB_OK;
+}
+
+static fb_status S_add(fb_session *session, const char *type, int n) {
+  fb_entry entry = {fb_string(FB_SLICE("n")), fb_int(n)};
+  fb_map map = {.len = 1, .cap = 1, .entries = &entry};
+  return fb_session_assert(session, fb_slice_of(type), &map, NULL, NULL);
+}
+
+/* ── Random ── */
+
+static const char S_random_book[] =
+    "strategy: {random: 7}\n"
+    "rules:\n"
+    "  - {name: r, when: [a as x], then: [{emit: a, with: {n: \"${{ x.n }}\"}}]}\n";
+
+/* What is fired, of six facts, with the strategy and seed given; the session is saved and restored in between if `reborn`. */
+static void S_random_run(fb_strategy strategy, uint64_t seed, bool reborn, char out[64]) {
+  fb_ruleset *rules = S_load(S_random_book);
+  fb_session *session, *again;
+  fb_buf text;
+  fb_buf_init(&text, NULL, 0);
+  fb_session_options options = {
+      .strategy = strategy, .seed = seed, .output = {.decision = S_note, .context = &text}};
+  assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
+  for (int n = 1; n <= 6; n++) assert_int_equal(S_add(session, "a", n), FB_OK);
+  if (reborn) {
+    options.strategy = FB_STRATEGY_DEPTH; /* what was saved counts */
+    assert_int_equal(fb_session_clone(session, &options, &again, NULL), FB_OK);
+    fb_session_free(session);
+    session = again;
+  }
+  assert_int_equal(fb_session_fire(session, NULL, NULL), FB_OK);
+  snprintf(out, 64, "%.*s", (int)text.len, text.ptr);
+  fb_session_free(session);
+  fb_buf_release(&text);
+  fb_ruleset_free(rules);
+}
+
+static void test_random(void **state) {
+  (void)state;
+  char book[64], same[64], other[64];
+  int first[7] = {0}, orders = 0;
+  S_random_run(FB_STRATEGY_BOOK, 0, false, book);
+  S_random_run(FB_STRATEGY_RANDOM, 7, false, same);
+  assert_string_equal(book, same);
+  S_random_run(FB_STRATEGY_BOOK, 99, true, other);
+  assert_string_equal(book, other); /* the rulebook's seed, not that of the options */
+  for (uint64_t seed = 0; seed < 600; seed++) {
+    S_random_run(FB_STRATEGY_RANDOM, seed, false, other);
+    S_random_run(FB_STRATEGY_RANDOM, seed, true, same);
+    assert_string_equal(other, same);
+    orders += strcmp(other, book) != 0;
+    first[other[1] - '0']++;
+    for (int n = 1; n <= 6; n++) {
+      char one[4] = {'a', (char)('0' + n), ' ', 0};
+      assert_non_null(strstr(other, one));
+    }
+  }
+  assert_true(orders > 580);
+  for (int n = 1; n <= 6; n++) assert_in_range(first[n], 60, 140); /* 100 each, were it even */
+}
+
+static void test_strategy_of_the_options(void **state) {
+  (void)state;
+  fb_strategy strategy = FB_STRATEGY_BOOK;
+  char depth[64], breadth[64];
+  S_random_run(FB_STRATEGY_DEPTH, 0, false, depth);
+  S_random_run(FB_STRATEGY_BREADTH, 0, false, breadth);
+  assert_string_equal(depth, "a6 a5 a4 a3 a2 a1 ");
+  assert_string_equal(breadth, "a1 a2 a3 a4 a5 a6 ");
+  assert_true(fb_strategy_parse(FB_SLICE("mea"), &strategy) && strategy == FB_STRATEGY_MEA);
+  assert_false(fb_strategy_parse(FB_SLICE(""), &strategy));
+  assert_string_equal(fb_strategy_name(FB_STRATEGY_SIMPLICITY), "simplicity");
+  assert_string_equal(fb_strategy_name(FB_STRATEGY_BOOK), "");
+}
+
+/* ── Everything at once, for limits and for lack of memory ── */
+
+static const char S_book[] =
+    "strategy: lex\n"
+    "rules:\n"
+    "  - name: pair\n"
+    "    salience: \"${{ y.n }}\"\n"
+    "    when: [{a as x: x.n > 0}, {a as y: y.n > x.n}, not block]\n"
+    "    then: [{emit: p, with: {n: \"${{ x.n * 10 + y.n }}\"}}, {focus: [two, one]}]\n"
+    "  - name: one\n"
+    "    group: one\n"
+    "    auto_focus: true\n"
+    "    when: [{a as x: x.n > 2}]\n"
+    "    then: [{emit: o, with: {n: \"${{ x.n }}\"}}, {assert: b, with: {n: \"${{ x.n }}\"}, "
+    "logical: true}]\n"
+    "  - name: two\n"
+    "    group: two\n"
+    "    effective: {from: \"2026-01-01T00:00:00Z\"}\n"
+    "    when: [b as x]\n"
+    "    then: [{emit: t, with: {n: \"${{ x.n }}\"}}]\n";
+
+static const char S_fired[] = "o3 p23 p13 p12 | t3 ";
+
+static fb_ruleset *S_rules;
+
+static bool S_everything(const fb_allocator *allocator) {
+  fb_buf text;
+  fb_buf_init(&text, NULL, 0);
+  fb_session *session = NULL, *again = NULL;
+  fb_session_options options = {.output = {.decision = S_note, .context = &text}};
+  fb_status status = fb_session_new(S_rules, &options, allocator, &session);
+  for (int n = 1; n <= 3 && status == FB_OK; n++) status = S_add(session, "a", n);
+  if (status == FB_OK) status = fb_session_fire(session, NULL, NULL);
+  fb_buf_text(&text, "| ");
+  if (status == FB_OK) status = fb_session_focus(session, FB_SLICE("two"), NULL);
+  if (status == FB_OK) status = fb_session_clone(session, NULL, &again, NULL);
+  if (status == FB_OK) status = fb_session_advance(again, fb_timestamp(1800000000, 0), NULL);
+  if (status == FB_OK) status = fb_session_focus(again, FB_SLICE("two"), NULL);
+  if (status == FB_OK) status = fb_session_fire(again, NULL, NULL);
+  if (status == FB_OK)
+    assert_string_equal((fb_buf_char(&text, 0), text.ptr), S_fired);
+  else
+    assert_int_equal(status, FB_E_NOMEM);
+  fb_session_free(again);
+  fb_session_free(session);
+  fb_buf_release(&text);
+  return status == FB_OK;
+}
+
+static void test_every_allocation_fails(void **state) {
+  (void)state;
+  S_rules = S_load(S_book);
+  assert_true(S_everything(fb_allocator_system()));
+  fb_test_each_failure(S_everything);
+  fb_ruleset_free(S_rules);
+}
+
+static bool S_read(const fb_allocator *allocator) {
+  fb_ruleset *rules;
+  fb_errors errors;
+  fb_errors_init(&errors, allocator, 0);
+  fb_status status = fb_ruleset_read(FB_SLICE(S_book), "b.yaml", allocator, &rules, &errors, NULL);
+  if (status == FB_OK) fb_ruleset_free(rules);
+  fb_errors_release(&errors);
+  return status == FB_OK;
+}
+
+static void test_loading_when_allocations_fail(void **state) {
+  (void)state;
+  fb_test_each_failure(S_read);
+}
+
+static void test_clock_and_focus(void **state) {
+  (void)state;
+  fb_error err;
+  fb_session *session;
+  S_rules = S_load(S_book);
+  assert_true(fb_ruleset_timed(S_rules));
+  assert_false(fb_ruleset_stateless(S_rules, &err));
+  fb_session_options options = {.stateless = true, .strategy = FB_STRATEGY_LEX};
+  assert_int_equal(fb_session_new(S_rules, &options, NULL, &session), FB_E_RULE_STATEFUL);
+  assert_int_equal(fb_session_new(S_rules, NULL, NULL, &session), FB_OK);
+  assert_int_equal(fb_session_now(session).kind, FB_ABSENT);
+  assert_int_equal(fb_session_advance(session, fb_timestamp(5, 1), &err), FB_OK);
+  assert_int_equal(fb_session_advance(session, fb_timestamp(5, 1), &err), FB_OK);
+  assert_int_equal(fb_session_advance(session, fb_timestamp(5, 0), &err), FB_E_RULE_TIME);
+  assert_int_equal(fb_session_advance(session, fb_int(6), &err), FB_E_RULE_TIME);
+  assert_int_equal(fb_session_now(session).len, 1);
+  assert_int_equal(fb_session_focus(session, FB_SLICE("one"), &err), FB_OK);
+  assert_int_equal(fb_session_focus(session, FB_SLICE("main"), &err), FB_OK);
+  assert_int_equal(fb_session_focus(session, FB_SLICE(""), &err), FB_E_RULE_GROUP);
+  fb_status status = FB_OK;
+  for (int i = 0; i < 70000 && status == FB_OK; i++)
+    status = fb_session_focus(session, fb_slice_of(i % 2 ? "one" : "two"), &err);
+  assert_int_equal(status, FB_E_LIMIT);
+  assert_int_equal(fb_session_reset(session), FB_OK);
+  assert_int_equal(fb_session_now(session).kind, FB_ABSENT);
+  assert_string_equal(fb_ruleset_rule(S_rules, 1).group.ptr, "one");
+  assert_true(fb_ruleset_rule(S_rules, 0).salience_computed);
+  fb_session_free(session);
+  fb_ruleset_free(S_rules);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_random),
+      cmocka_unit_test(test_strategy_of_the_options),
+      cmocka_unit_test(test_clock_and_focus),
+      cmocka_unit_test(test_loading_when_allocations_fail),
+      cmocka_unit_test(test_every_allocation_fails),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
