@@ -93,8 +93,10 @@ int fb_exit_of(fb_status code) {
   switch (code) {
     case FB_OK:
     case FB_DONE: return FB_EXIT_OK;
-    case FB_E_USAGE: return FB_EXIT_USAGE;
+    case FB_E_USAGE:
+    case FB_E_SERVER_OPTION: return FB_EXIT_USAGE;
     case FB_E_NOMEM:
+    case FB_E_SERVER_BIND:
     case FB_E_IO: return FB_EXIT_OUTSIDE;
     case FB_E_INTERNAL: return FB_EXIT_BUG;
     default: return FB_EXIT_DOCUMENT;

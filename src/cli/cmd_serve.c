@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+
+#include <flyball/server.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { RULEBOOK_MAX = 64 << 20, TOKENS_MAX = 1 << 20 };
+
+typedef struct S_serve {
+  fb_cli *cli;
+  fb_server *server;
+  fb_buf tokens;
+  fb_log log;
+} S_serve;
+
+/* ── Rulesets ── */
+
+/* "NAME=FILE", or FILE, whose name is then the file's without folder and ending. */
+static fb_slice S_name(const char *given, const char **ret_path) {
+  const char *equals = strchr(given, '='), *slash = strrchr(given, '/');
+  if (equals && (!slash || equals < slash)) {
+    *ret_path = equals + 1;
+    return (fb_slice){given, (size_t)(equals - given)};
+  }
+  *ret_path = given;
+  const char *name = slash ? slash + 1 : given, *dot = strrchr(name, '.');
+  return (fb_slice){name, dot && dot > name ? (size_t)(dot - name) : strlen(name)};
+}
+
+static int S_load_one(S_serve *serve, const char *given) {
+  const char *path;
+  fb_slice name = S_name(given, &path);
+  fb_buf text;
+  fb_error err;
+  fb_errors errors;
+  fb_buf_init(&text, NULL, 0);
+  fb_errors_init(&errors, NULL, 0);
+  fb_status status = fb_cli_read(path, RULEBOOK_MAX, &text, &err);
+  int code = status == FB_OK ? FB_EXIT_OK : fb_cli_error(serve->cli, &err);
+  /* Clients see the file's name in errors, and no more of where it lies. */
+  const char *slash = strrchr(path, '/');
+  if (status == FB_OK &&
+      fb_server_put_ruleset(serve->server, name, fb_buf_slice(&text),
+                            fb_cli_file_name(slash ? slash + 1 : path), &errors) != FB_OK) {
+    fb_errors_sort(&errors);
+    code = fb_cli_errors(serve->cli, &errors);
+  }
+  fb_errors_release(&errors);
+  fb_buf_release(&text);
+  return code;
+}
+
+static int S_load(S_serve *serve) {
+  int worst = FB_EXIT_OK;
+  size_t at = 0;
+  for (const char *given; (given = fb_cli_next(serve->cli, "rules", &at));) {
+    int code = S_load_one(serve, given);
+    if (code != FB_EXIT_OK) worst = code;
+  }
+  return worst;
+}
+
+/* ── Telling ── */
+
+static void S_line(void *context, const char *line, size_t length) {
+  (void)context;
+  fwrite(line, 1, length, stderr);
+}
+
+/* systemd's protocol: a datagram to a socket that the environment names. */
+static void S_notify(const char *text) {
+  const char *path = getenv("NOTIFY_SOCKET");
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (!path || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof address.sun_path)
+    return;
+  memcpy(address.sun_path, path, strlen(path));
+  if (path[0] == '@') address.sun_path[0] = 0;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return;
+  sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address,
+         (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
+  close(fd);
+}
+
+static void S_tell(S_serve *serve) {
+  const char *url = fb_server_url(serve->server);
+  if (serve->cli->json)
+    fb_out_printf(serve->cli, "{\"type\":\"flyball.serve.v1\",\"url\":\"%s\"}\n", url);
+  else
+    fb_cli_note(serve->cli, "listening on %s", url);
+  fb_out_flush(serve->cli);
+  S_notify("READY=1");
+}
+
+/* ── The run ── */
+
+static int S_tokens(S_serve *serve) {
+  const char *path = fb_cli_text(serve->cli, "tokens", NULL);
+  fb_error err;
+  if (!path) return FB_EXIT_OK;
+  return fb_cli_read(path, TOKENS_MAX, &serve->tokens, &err) == FB_OK
+             ? FB_EXIT_OK
+             : fb_cli_error(serve->cli, &err);
+}
+
+static int S_start(S_serve *serve) {
+  fb_cli *cli = serve->cli;
+  fb_error err;
+  fb_server_options options = {
+      .bind = fb_cli_text(cli, "listen", NULL),
+      .threads = (uint32_t)fb_cli_number(cli, "threads", 0),
+      .tokens = fb_buf_slice(&serve->tokens),
+      .tls_certificate = fb_cli_text(cli, "tls-certificate", NULL),
+      .tls_key = fb_cli_text(cli, "tls-key", NULL),
+      .max_body = fb_cli_number(cli, "max-body", 0),
+      .max_facts = fb_cli_number(cli, "max-facts", 0),
+      .max_firings = fb_cli_number(cli, "max-firings", 0),
+      .max_time = fb_cli_duration(cli, "max-time", 0),
+      .max_sessions = (uint32_t)fb_cli_number(cli, "max-sessions", 0),
+      .max_busy = (uint32_t)fb_cli_number(cli, "max-busy", 0),
+      .rate = (uint32_t)fb_cli_number(cli, "rate", 0),
+      .session_idle = fb_cli_duration(cli, "session-idle", 0),
+      .folder = getenv("TMPDIR"),
+      .log = &serve->log,
+  };
+  if (fb_server_new(&options, NULL, &serve->server, &err) == FB_OK) return FB_EXIT_OK;
+  return fb_cli_error(cli, &err);
+}
+
+/* Until SIGTERM or SIGINT; SIGHUP reads the rulebooks again. Which signal it was. */
+static int S_wait(S_serve *serve, const sigset_t *signals) {
+  for (;;) {
+    int number = 0;
+    sigwait(signals, &number);
+    if (number != SIGHUP) return number;
+    S_notify("RELOADING=1");
+    int code = S_load(serve);
+    fb_log_write(&serve->log, code == FB_EXIT_OK ? FB_LOG_INFO : FB_LOG_ERROR,
+                 code == FB_EXIT_OK ? "the rulebooks were read again"
+                                    : "a rulebook does not load; the one before stays",
+                 NULL);
+    S_notify("READY=1");
+  }
+}
+
+static void S_end(S_serve *serve, const sigset_t *signals) {
+  int64_t grace = fb_cli_duration(serve->cli, "grace", INT64_C(10000000000));
+  S_notify("STOPPING=1");
+  fb_cli_note(serve->cli, "waiting for what is under way");
+  pthread_sigmask(SIG_UNBLOCK, signals, NULL); /* a second signal ends it at once */
+  if (!fb_server_drain(serve->server, grace))
+    fb_log_write(&serve->log, FB_LOG_WARN, "some requests were cut off", NULL);
+}
+
+static const char *const S_levels[] = {"debug", "info", "warn", "error", "off", NULL};
+
+static fb_log_level S_level(const char *name) {
+  int level = 0;
+  while (S_levels[level] && strcmp(S_levels[level], name) != 0) level++;
+  return (fb_log_level)level;
+}
+
+static int S_run(fb_cli *cli) {
+  S_serve serve = {.cli = cli,
+                   .log = {.level = S_level(fb_cli_text(cli, "log-level", "info")),
+                           .format = cli->json ? FB_LOG_JSON : FB_LOG_TEXT,
+                           .clock = fb_clock_system(),
+                           .sink = S_line}};
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
+  pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before threads are made, which inherit it */
+  fb_buf_init(&serve.tokens, NULL, 0);
+  int code = S_tokens(&serve);
+  if (code == FB_EXIT_OK) code = S_start(&serve);
+  if (code == FB_EXIT_OK) code = S_load(&serve);
+  if (code == FB_EXIT_OK) {
+    S_tell(&serve);
+    S_wait(&serve, &signals);
+    S_end(&serve, &signals);
+  }
+  fb_server_free(serve.server);
+  fb_buf_release(&serve.tokens);
+  return code;
+}
+
+static const fb_option S_options[] = {
+    {'l', "listen", FB_OPTION_TEXT, "ADDRESS",
+     "Where to listen: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; `127.0.0.1:8080` if not given; "
+     "port 0 "
+     "takes a free one",
+     NULL, "FLYBALL_LISTEN", false},
+    {'r', "rules", FB_OPTION_FILE, "[NAME=]FILE",
+     "A rulebook to keep as a ruleset; its name is that of the file if none is given", NULL, NULL,
+     true},
+    {0, "tokens", FB_OPTION_FILE, "FILE",
+     "Who may do what: lines of a role (`viewer`, `operator`, `admin`), a name, and the SHA-256 of "
+     "the "
+     "token",
+     NULL, "FLYBALL_TOKENS", false},
+    {0, "tls-certificate", FB_OPTION_FILE, "FILE", "Certificate chain, PEM", NULL, NULL, false},
+    {0, "tls-key", FB_OPTION_FILE, "FILE", "Its key, PEM", NULL, NULL, false},
+    {0, "threads", FB_OPTION_NUMBER, "N", "Threads that answer; as many as processors if not given",
+     NULL, NULL, false},
+    {0, "max-body", FB_OPTION_NUMBER, "BYTES", "Longest JSON or YAML body; 16 MiB if not given",
+     NULL, NULL, false},
+    {0, "max-facts", FB_OPTION_NUMBER, "N", "Most facts of an evaluation or a session", NULL, NULL,
+     false},
+    {0, "max-firings", FB_OPTION_NUMBER, "N", "Most firings of an evaluation", NULL, NULL, false},
+    {0, "max-time", FB_OPTION_DURATION, "TIME", "Longest evaluation; `10s` if not given", NULL,
+     NULL, false},
+    {0, "max-sessions", FB_OPTION_NUMBER, "N", "Most sessions held; 1,000 if not given", NULL, NULL,
+     false},
+    {0, "max-busy", FB_OPTION_NUMBER, "N",
+     "Most requests at work at once; more are told to come again", NULL, NULL, false},
+    {0, "rate", FB_OPTION_NUMBER, "N",
+     "Most requests a second of one client; no limit if not given", NULL, NULL, false},
+    {0, "session-idle", FB_OPTION_DURATION, "TIME",
+     "Forget a session that nobody asked for in so long, when there is no room; `1h` if not given",
+     NULL, NULL, false},
+    {0, "grace", FB_OPTION_DURATION, "TIME",
+     "At the end, wait for what is under way; `10s` if not given", NULL, NULL, false},
+    {0, "log-level", FB_OPTION_CHOICE, "LEVEL",
+     "What to tell on stderr: `debug` has a line a request, `info` (if not given) and `warn` only "
+     "those "
+     "that failed",
+     S_levels, "FLYBALL_LOG_LEVEL", false},
+    {0}};
+
+const fb_command fb_command_serve = {
+    .name = "serve",
+    .summary = "Answer over HTTP",
+    .usage = "[OPTION]…",
+    .description =
+        "Keeps rulesets and sessions and decides upon facts that come over HTTP, as JSON or "
+        "NDJSON. "
+        "`GET /healthz`, `/readyz` and `/metrics` are for those who watch it; the requests are in "
+        "the "
+        "reference of the server.\n\n"
+        "Without `--tokens` everybody who reaches it may do everything: then it listens only where "
+        "no "
+        "other machine reaches it.\n\n"
+        "SIGTERM and SIGINT let it answer what is under way and end; SIGHUP reads the rulebooks of "
+        "`--rules` again, and one that does not load leaves the one before in its place.",
+    .options = S_options,
+    .examples =
+        (const fb_example[]){{"flyball serve -r shop.yaml", "decide as shop.yaml has it"},
+                             {"flyball serve -l unix:/run/flyball.sock -r prices=rules/prices.yaml",
+                              "on a Unix socket, under a name"},
+                             {0}},
+    .run = S_run,
+};

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sessions that clients hold. One request at a time works on one of them; the others wait, on workers. */
+#include "server/held.h"
+
+#include "server/evaluate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct fb_holder {
+  char id[33];
+  fb_holder *next; /* in its bucket */
+  uint32_t users;  /* under the table's lock */
+  bool gone;
+  int64_t used;
+  fb_ruleset_version *version;
+  char ruleset[FB_RULESET_NAME];
+  pthread_mutex_t lock; /* of the seat */
+  fb_seat *seat;
+};
+
+enum { BUCKETS = 1024 };
+
+struct fb_held {
+  fb_server *server;
+  pthread_mutex_t lock;
+  fb_holder *buckets[BUCKETS];
+  uint32_t count;
+};
+
+fb_status fb_held_new(fb_server *server, fb_held **ret_held) {
+  fb_held *held = calloc(1, sizeof *held);
+  if (!held) return FB_E_NOMEM;
+  held->server = server;
+  pthread_mutex_init(&held->lock, NULL);
+  *ret_held = held;
+  return FB_OK;
+}
+
+static void S_free(fb_holder *holder) {
+  fb_seat_free(holder->seat);
+  fb_ruleset_version_drop(holder->version);
+  pthread_mutex_destroy(&holder->lock);
+  free(holder);
+}
+
+void fb_held_free(fb_held *held) {
+  if (!held) return;
+  for (size_t i = 0; i < BUCKETS; i++) {
+    for (fb_holder *holder = held->buckets[i], *next; holder; holder = next) {
+      next = holder->next;
+      S_free(holder);
+    }
+  }
+  pthread_mutex_destroy(&held->lock);
+  free(held);
+}
+
+uint32_t fb_held_count(fb_held *held) {
+  pthread_mutex_lock(&held->lock);
+  uint32_t count = held->count;
+  pthread_mutex_unlock(&held->lock);
+  return count;
+}
+
+/* ── The table ── */
+
+static fb_holder **S_at(fb_held *held, fb_slice id) {
+  fb_holder **at = &held->buckets[fb_hash_bytes(id.ptr, id.len, held->server->seed) % BUCKETS];
+  while (*at && !fb_slice_equal(fb_slice_of((*at)->id), id)) at = &(*at)->next;
+  return at;
+}
+
+/* Out of the table; freed by who uses it last. Under the table's lock. */
+static fb_holder *S_take_out(fb_held *held, fb_holder **at) {
+  fb_holder *holder = *at;
+  *at = holder->next;
+  holder->gone = true;
+  held->count--;
+  return holder->users ? NULL : holder;
+}
+
+/* Forgets those that nobody asked for in a long time. Under the table's lock. */
+static void S_forget(fb_held *held, int64_t now) {
+  for (size_t i = 0; i < BUCKETS; i++) {
+    for (fb_holder **at = &held->buckets[i]; *at;) {
+      if ((*at)->users || now - (*at)->used < held->server->options.session_idle)
+        at = &(*at)->next;
+      else
+        S_free(S_take_out(held, at));
+    }
+  }
+}
+
+static fb_holder *S_hold(fb_request *request) {
+  fb_held *held = request->server->held;
+  pthread_mutex_lock(&held->lock);
+  fb_holder *holder = *S_at(held, request->parameters[0]);
+  if (holder) {
+    holder->users++;
+    holder->used = request->start;
+  }
+  pthread_mutex_unlock(&held->lock);
+  if (!holder) {
+    fb_reply_fail(request, 0, FB_E_SERVER_UNKNOWN, "there is no such session");
+    return NULL;
+  }
+  pthread_mutex_lock(&holder->lock);
+  return holder;
+}
+
+static void S_leave(fb_request *request, fb_holder *holder) {
+  fb_held *held = request->server->held;
+  pthread_mutex_unlock(&holder->lock);
+  pthread_mutex_lock(&held->lock);
+  bool last = --holder->users == 0 && holder->gone;
+  pthread_mutex_unlock(&held->lock);
+  if (last) S_free(holder);
+}
+
+/* ── Making ── */
+
+static fb_holder *S_new(fb_request *request, fb_ruleset_version *version, fb_slice ruleset) {
+  fb_holder *holder = calloc(1, sizeof *holder);
+  if (!holder) return NULL;
+  pthread_mutex_init(&holder->lock, NULL);
+  holder->version = version;
+  fb_ruleset_version_hold(version);
+  holder->used = request->start;
+  memcpy(holder->ruleset, ruleset.ptr,
+         ruleset.len < FB_RULESET_NAME ? ruleset.len : FB_RULESET_NAME - 1);
+  snprintf(holder->id, sizeof holder->id, "%016llx%016llx",
+           (unsigned long long)fb_random_seed_system(),
+           (unsigned long long)fb_random_seed_system());
+  holder->seat = fb_seat_take(request->server, version, false);
+  if (holder->seat) return holder;
+  S_free(holder);
+  return NULL;
+}
+
+static bool S_add(fb_request *request, fb_holder *holder) {
+  fb_held *held = request->server->held;
+  pthread_mutex_lock(&held->lock);
+  if (held->count >= request->server->options.max_sessions) S_forget(held, request->start);
+  bool room = held->count < request->server->options.max_sessions;
+  if (room) {
+    *S_at(held, fb_slice_of(holder->id)) = holder;
+    held->count++;
+  }
+  pthread_mutex_unlock(&held->lock);
+  if (!room)
+    fb_reply_fail(request, 503, FB_E_SERVER_BUSY, "there are as many sessions as there may be");
+  return room;
+}
+
+static void S_describe(const fb_holder *holder, fb_buf *out) {
+  fb_session_stats stats = fb_session_statistics(holder->seat->session);
+  fb_buf_printf(out, "\"id\":\"%s\",\"ruleset\":\"%s\",\"version\":%u", holder->id, holder->ruleset,
+                holder->version->number);
+  fb_buf_printf(out, ",\"facts\":%llu,\"waiting\":%llu,\"firings\":%llu,\"memory\":%llu",
+                (unsigned long long)stats.facts, (unsigned long long)stats.agenda,
+                (unsigned long long)stats.firings, (unsigned long long)stats.memory);
+}
+
+static fb_answered S_reply(fb_request *request, unsigned code, const fb_holder *holder) {
+  fb_buf out;
+  fb_buf_init(&out, NULL, 0);
+  fb_buf_text(&out, "{\"type\":\"flyball.session.v1\",");
+  S_describe(holder, &out);
+  fb_buf_text(&out, "}\n");
+  return fb_reply_json(request, code, &out);
+}
+
+fb_answered fb_held_make(fb_request *request) {
+  static const char *const names[] = {"ruleset", "version"};
+  static const uint32_t kinds[] = {FB_KIND_BIT(FB_STRING), FB_KIND_BIT(FB_INT)};
+  const fb_value *given[2];
+  fb_value body;
+  if (!fb_evaluate_read(request, &body) ||
+      !fb_evaluate_keys(request, &body, names, kinds, 2, given))
+    return FB_ANSWERED;
+  if (!given[0]) return fb_reply_fail(request, 0, FB_E_SERVER_REQUEST, "`ruleset` is missing");
+  fb_slice ruleset = fb_value_text(*given[0]);
+  fb_ruleset_version *version =
+      fb_evaluate_ruleset(request, ruleset, given[1] ? (uint64_t)given[1]->as.i : 0);
+  if (!version) return FB_ANSWERED;
+  fb_holder *holder = S_new(request, version, ruleset);
+  fb_ruleset_version_drop(version);
+  if (!holder) return fb_reply_fail(request, 0, FB_E_NOMEM, "no memory for a session");
+  fb_reply_header(request, MHD_HTTP_HEADER_LOCATION,
+                  fb_arena_printf(&request->arena, "/v1/sessions/%s", holder->id));
+  S_reply(request, 201, holder);
+  if (!S_add(request, holder)) S_free(holder);
+  return FB_ANSWERED;
+}
+
+/* ── Reading ── */
+
+fb_answered fb_held_list(fb_request *request) {
+  fb_held *held = request->server->held;
+  const char *comma = "";
+  fb_buf out;
+  fb_buf_init(&out, NULL, 0);
+  fb_buf_text(&out, "{\"type\":\"flyball.sessions.v1\",\"sessions\":[");
+  pthread_mutex_lock(&held->lock);
+  for (size_t i = 0; i < BUCKETS; i++) {
+    for (const fb_holder *holder = held->buckets[i]; holder; holder = holder->next) {
+      fb_buf_printf(&out, "%s{\"id\":\"%s\",\"ruleset\":\"%s\",\"version\":%u}", comma, holder->id,
+                    holder->ruleset, holder->version->number);
+      comma = ",";
+    }
+  }
+  pthread_mutex_unlock(&held->lock);
+  fb_buf_text(&out, "]}\n");
+  return fb_reply_json(request, 200, &out);
+}
+
+fb_answered fb_held_show(fb_request *request) {
+  fb_holder *holder = S_hold(request);
+  if (!holder) return FB_ANSWERED;
+  S_reply(request, 200, holder);
+  S_leave(request, holder);
+  return FB_ANSWERED;
+}
+
+fb_answered fb_held_delete(fb_request *request) {
+  fb_held *held = request->server->held;
+  fb_holder *free_now = NULL;
+  pthread_mutex_lock(&held->lock);
+  fb_holder **at = S_at(held, request->parameters[0]);
+  bool found = *at != NULL;
+  if (found) free_now = S_take_out(held, at);
+  pthread_mutex_unlock(&held->lock);
+  if (!found) return fb_reply_fail(request, 0, FB_E_SERVER_UNKNOWN, "there is no such session");
+  if (free_now) S_free(free_now);
+  return fb_reply_empty(request, 204);
+}
+
+typedef struct S_query {
+  fb_buf out;
+  fb_arena arena;
+  uint64_t left;
+  bool more;
+} S_query;
+
+static void S_fact(fb_buf *out, fb_fact_id id, fb_slice type, const fb_map *fields) {
+  fb_buf_printf(out, "{\"fact\":\"%llu\",\"type\":", (unsigned long long)id);
+  fb_json_write_text(out, type, FB_JSON_COMPACT);
+  fb_buf_text(out, ",\"fields\":");
+  fb_json_write(out, fb_map_value(fields), FB_JSON_COMPACT);
+  fb_buf_char(out, '}');
+}
+
+static fb_status S_found(void *context, fb_session *session, fb_fact_id id, fb_value fact) {
+  S_query *query = context;
+  fb_map *fields;
+  (void)session;
+  if (!query->left) {
+    query->more = true;
+    return FB_DONE;
+  }
+  query->left--;
+  fb_status status = fb_fact_map(fact.as.facts, fact.len, &query->arena, &fields);
+  if (status != FB_OK) return status;
+  if (query->out.ptr[query->out.len - 1] != '[') fb_buf_char(&query->out, ',');
+  S_fact(&query->out, id, fb_facts_type(fact.as.facts)->name, fields);
+  fb_arena_reset(&query->arena);
+  return FB_OK;
+}
+
+/* ?type=TYPE&where=CEL&limit=N */
+fb_answered fb_held_query(fb_request *request) {
+  const char *type = fb_request_query(request, "type"), *where = fb_request_query(request, "where"),
+             *limit = fb_request_query(request, "limit");
+  S_query query = {.left = limit ? strtoull(limit, NULL, 10) : 1000};
+  fb_errors errors;
+  fb_holder *holder = S_hold(request);
+  if (!holder) return FB_ANSWERED;
+  fb_buf_init(&query.out, NULL, 0);
+  fb_arena_init(&query.arena, NULL, 0);
+  fb_errors_init(&errors, NULL, 0);
+  fb_buf_text(&query.out, "{\"type\":\"flyball.facts.v1\",\"facts\":[");
+  fb_status status =
+      query.out.failed
+          ? FB_E_NOMEM
+          : fb_session_query(holder->seat->session, fb_slice_of(type ? type : ""),
+                             fb_slice_of(where ? where : ""), S_found, &query, &errors);
+  S_leave(request, holder);
+  fb_buf_printf(&query.out, "],\"more\":%s}\n", query.more ? "true" : "false");
+  if (status == FB_OK || status == FB_DONE) {
+    fb_reply_json(request, 200, &query.out);
+  } else if (errors.count) {
+    fb_reply_problems(request, 422, &errors);
+  } else {
+    fb_reply_fail(request, 0, status, "the facts cannot be listed");
+  }
+  fb_buf_release(&query.out);
+  fb_arena_release(&query.arena);
+  fb_errors_release(&errors);
+  return FB_ANSWERED;
+}
+
+/* ── Changes ── */
+
+typedef struct S_change {
+  fb_request *request;
+  fb_holder *holder;
+  fb_verdict verdict;
+  fb_buf ids; /* of what was asserted */
+  uint64_t firings;
+} S_change;
+
+/* False: it is answered. */
+static bool S_begin(S_change *change, fb_request *request) {
+  const char *explain = fb_request_query(request, "explain");
+  *change = (S_change){.request = request, .holder = S_hold(request)};
+  if (!change->holder) return false;
+  fb_verdict_init(&change->verdict, request, false);
+  change->verdict.explain = explain && !strcmp(explain, "true");
+  change->holder->seat->verdict = &change->verdict;
+  fb_buf_init(&change->ids, NULL, 0);
+  return true;
+}
+
+static void S_write(S_change *change) {
+  fb_buf out;
+  fb_buf_init(&out, NULL, 0);
+  fb_buf_text(&out, "{\"type\":\"flyball.change.v1\",\"facts\":[");
+  fb_buf_add(&out, change->ids.ptr, change->ids.len);
+  fb_buf_char(&out, ']');
+  fb_verdict_write(&change->verdict, &out);
+  fb_buf_printf(&out, ",\"firings\":%llu}\n", (unsigned long long)change->firings);
+  out.failed |= change->ids.failed;
+  fb_reply_json(change->request, 200, &out);
+}
+
+static fb_answered S_end(S_change *change, fb_status status, const fb_error *failure) {
+  fb_request *request = change->request;
+  fb_server *server = request->server;
+  const char *fire = fb_request_query(request, "fire");
+  fb_error err = *failure;
+  if (status == FB_OK && !(fire && !strcmp(fire, "false"))) {
+    fb_session_set_deadline(change->holder->seat->session,
+                            fb_server_now(server) + server->options.max_time);
+    status = fb_session_fire(change->holder->seat->session, &change->firings, &err);
+  }
+  if (status == FB_OK)
+    S_write(change);
+  else
+    fb_reply_problem(request, 0, &err);
+  fb_counter_add(server->facts, change->verdict.facts);
+  fb_counter_add(server->decisions, change->verdict.decision_count);
+  fb_counter_add(server->firings, change->firings);
+  change->holder->seat->verdict = NULL;
+  S_leave(request, change->holder);
+  fb_verdict_release(&change->verdict);
+  fb_buf_release(&change->ids);
+  return FB_ANSWERED;
+}
+
+/* One id a fact, in order; null for one that was refused, which is listed among the errors. */
+static fb_status S_assert(S_change *change, fb_value fact, uint32_t number, fb_error *err) {
+  fb_fact_id id;
+  fb_status status = fb_seat_assert(change->holder->seat, fact, &id, err);
+  if (change->ids.len) fb_buf_char(&change->ids, ',');
+  if (status == FB_OK) {
+    change->verdict.facts++;
+    fb_buf_printf(&change->ids, "\"%llu\"", (unsigned long long)id);
+  } else if (status != FB_E_NOMEM && status != FB_E_RULE_LIMIT) {
+    fb_buf_text(&change->ids, "null");
+    fb_error_prefix(err, "fact %u", number);
+    fb_verdict_error(&change->verdict, err);
+    status = FB_OK;
+  }
+  return status;
+}
+
+fb_answered fb_held_assert(fb_request *request) {
+  S_change change;
+  fb_value body;
+  fb_error err = {0};
+  fb_status status = FB_OK;
+  if (!fb_evaluate_read(request, &body)) return FB_ANSWERED;
+  if (body.kind != FB_MAP && body.kind != FB_LIST)
+    return fb_reply_fail(request, 0, FB_E_SERVER_REQUEST, "the body is a fact or a list of facts");
+  if (!S_begin(&change, request)) return FB_ANSWERED;
+  uint32_t count = body.kind == FB_MAP ? 1 : body.as.list->len;
+  for (uint32_t i = 0; i < count && status == FB_OK; i++)
+    status = S_assert(&change, body.kind == FB_MAP ? body : body.as.list->items[i], i, &err);
+  return S_end(&change, status, &err);
+}
+
+/* 0, which no fact has, for what is no number. */
+static fb_fact_id S_id(const fb_request *request) {
+  fb_slice text = request->parameters[1];
+  fb_fact_id id = 0;
+  for (size_t i = 0; i < text.len; i++) {
+    if (text.ptr[i] < '0' || text.ptr[i] > '9' || id > UINT64_MAX / 10 - 1) return 0;
+    id = id * 10 + (fb_fact_id)(text.ptr[i] - '0');
+  }
+  return id;
+}
+
+fb_answered fb_held_modify(fb_request *request) {
+  S_change change;
+  fb_value body;
+  fb_error err = {0};
+  if (!fb_evaluate_read(request, &body)) return FB_ANSWERED;
+  if (body.kind != FB_MAP)
+    return fb_reply_fail(request, 0, FB_E_SERVER_REQUEST,
+                         "the body is an object with the fields to set");
+  if (!S_begin(&change, request)) return FB_ANSWERED;
+  fb_status status =
+      fb_session_modify(change.holder->seat->session, S_id(request), body.as.map, &err);
+  return S_end(&change, status, &err);
+}
+
+fb_answered fb_held_retract(fb_request *request) {
+  S_change change;
+  fb_error err = {0};
+  if (!S_begin(&change, request)) return FB_ANSWERED;
+  fb_status status = fb_session_retract(change.holder->seat->session, S_id(request), &err);
+  return S_end(&change, status, &err);
+}

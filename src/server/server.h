@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the server's files share.
+ *
+ *   route     a method and a path with what answers it
+ *   request   one exchange, from its first header to the last byte of the answer
+ *   spool     bytes of a body: in memory, from SPOOL_MEMORY on in an unlinked file
+ *   job       what must not hold up a thread that answers others; runs on one of the workers
+ *   ruleset   a name with its versions, each immutable and counted by who uses it
+ */
+#ifndef FB_SERVER_H
+#define FB_SERVER_H
+
+#include <flyball/guard.h>
+#include <flyball/server.h>
+#include <flyball/store.h>
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* ── Spool ── */
+
+typedef struct fb_spool {
+  const char *folder; /* NULL: all stays in memory */
+  uint64_t size, max;
+  char *bytes; /* malloc'ed, as what is handed to libmicrohttpd must be */
+  size_t cap;
+  int fd; /* -1: all is in `bytes` */
+} fb_spool;
+
+void fb_spool_init(fb_spool *spool, const char *folder, uint64_t max);
+void fb_spool_release(fb_spool *spool);
+/* FB_E_LIMIT beyond `max`, FB_E_IO, FB_E_NOMEM. */
+fb_status fb_spool_add(fb_spool *spool, const void *bytes, size_t size);
+/* All of it, while it is in memory. */
+static inline fb_slice fb_spool_slice(const fb_spool *spool) {
+  return (fb_slice){spool->bytes ? spool->bytes : "", (size_t)spool->size};
+}
+/* To read it from its beginning. `memory` lives as long as the source. */
+fb_source fb_spool_source(fb_spool *spool, fb_memory_source *memory);
+
+/* ── Jobs: workers for what takes long ── */
+
+typedef struct fb_job fb_job;
+struct fb_job {
+  fb_job *next;
+  void (*run)(fb_job *job);
+};
+typedef struct fb_jobs fb_jobs;
+
+fb_status fb_jobs_new(uint32_t threads, fb_jobs **ret_jobs);
+/* Waits for what is queued. */
+void fb_jobs_free(fb_jobs *jobs);
+void fb_jobs_add(fb_jobs *jobs, fb_job *job);
+
+/* ── Requests ── */
+
+typedef struct fb_request fb_request;
+
+typedef enum fb_answered {
+  FB_ANSWERED,
+  FB_ANSWER_LATER /* route->later is to go on with it on a worker */
+} fb_answered;
+
+typedef struct fb_route {
+  const char *method, *path; /* "/v1/rulesets/{name}"; a parameter is one segment */
+  fb_role role;
+  bool streams; /* its body may be long: options.max_stream holds, not max_body */
+  bool slow;    /* always answered on a worker, by `answer` */
+  fb_answered (*answer)(fb_request *request);
+  void (*later)(fb_request *request);
+} fb_route;
+
+enum { FB_ROUTE_PARAMETERS = 3, FB_REQUEST_ID = 64, FB_CLASSES = 6 };
+
+typedef struct fb_reply {
+  unsigned code;
+  const char *type; /* content type; static */
+  fb_spool body;
+  struct {
+    const char *name, *value; /* value: static or in the request's arena */
+  } headers[6];
+  uint32_t header_count;
+} fb_reply;
+
+typedef struct fb_token fb_token;
+typedef struct fb_ruleset_version fb_ruleset_version;
+
+struct fb_request {
+  fb_server *server;
+  struct MHD_Connection *connection;
+  const fb_route *route; /* NULL: none fits */
+  const char *method;
+  fb_slice parameters[FB_ROUTE_PARAMETERS]; /* of the path, percent-decoded */
+  fb_arena arena;
+  fb_spool body;
+  fb_reply reply;
+  fb_job job;
+  bool begun, suspended, done;
+  char id[FB_REQUEST_ID];
+  char trace[33], parent[17]; /* W3C trace context; "": none came */
+  fb_slice who;               /* the token's name, else the address; in the arena */
+  fb_role role;
+  int64_t start;
+  bool counted; /* among those at work */
+  void *state;  /* of the route, from `answer` to `later` */
+};
+
+/* Query parameter; NULL: not given. */
+const char *fb_request_query(const fb_request *request, const char *name);
+const char *fb_request_header(const fb_request *request, const char *name);
+/* The body's media type is that, whatever its parameters. */
+bool fb_request_is(const fb_request *request, const char *type);
+
+void fb_reply_header(fb_request *request, const char *name, const char *value);
+/* The whole answer. A buffer that failed becomes 500. The buffer's memory is taken over. */
+fb_answered fb_reply_json(fb_request *request, unsigned code, fb_buf *body);
+fb_answered fb_reply_empty(fb_request *request, unsigned code);
+/* problem.c: RFC 9457. */
+fb_answered fb_reply_problem(fb_request *request, unsigned code, const fb_error *err);
+fb_answered fb_reply_problems(fb_request *request, unsigned code, const fb_errors *errors);
+/* Code and words for a request that is wrong in itself. */
+fb_answered fb_reply_fail(fb_request *request, unsigned code, fb_status status, const char *format,
+                          ...) FB_PRINTF(4, 5);
+/* The HTTP status that goes with a failure. */
+unsigned fb_problem_code(fb_status status);
+
+/* ── Routes ── */
+
+extern const fb_route fb_routes[];
+extern const size_t fb_route_count;
+/* NULL: none. *ret_allowed then has the methods that the path knows, "" when it is unknown. */
+const fb_route *fb_route_find(const char *method, const char *path, fb_request *request,
+                              char ret_allowed[64]);
+
+/* ── Tokens ── */
+
+typedef struct fb_tokens {
+  fb_token *items;
+  size_t count;
+} fb_tokens;
+
+fb_status fb_tokens_read(fb_slice text, fb_tokens *tokens, fb_error *err);
+void fb_tokens_release(fb_tokens *tokens);
+/* Without tokens everybody is an admin. `header`: "Bearer …", NULL: none. */
+fb_role fb_tokens_role(const fb_tokens *tokens, const char *header, fb_slice *ret_name);
+
+/* ── Rulesets ── */
+
+struct fb_ruleset_version {
+  _Atomic uint32_t users;
+  uint32_t number;
+  char hash[2 * FB_DIGEST_SIZE + 1]; /* of the text */
+  char *text;
+  size_t length;
+  int64_t made; /* wall nanoseconds */
+  fb_ruleset *set;
+  bool stateless; /* its rules admit it */
+  pthread_mutex_t lock;
+  struct fb_seat
+      *seats[2]; /* that wait for the next request: those that hold facts, and stateless ones */
+  uint32_t seat_counts[2];
+};
+
+typedef struct fb_rulesets fb_rulesets;
+
+enum { FB_RULESET_VERSIONS = 16, FB_RULESET_NAME = 128 };
+
+fb_status fb_rulesets_new(uint32_t max, fb_rulesets **ret_rulesets);
+void fb_rulesets_free(fb_rulesets *rulesets);
+/* Loads the text; nothing is changed if it does not load. `match`: the hash that must be the current one ("*": any,
+ * NULL: whatever there is); FB_E_SERVER_MATCH when it is not. *ret_version is held. *ret_new: there was no such name. */
+fb_status fb_rulesets_put(fb_rulesets *rulesets, fb_slice name, fb_slice text, const char *file,
+                          const char *match, fb_ruleset_version **ret_version, bool *ret_new,
+                          fb_errors *errors);
+/* Held until fb_ruleset_version_drop; number 0: the newest. NULL: there is none. */
+fb_ruleset_version *fb_rulesets_get(fb_rulesets *rulesets, fb_slice name, uint32_t number);
+fb_status fb_rulesets_delete(fb_rulesets *rulesets, fb_slice name);
+/* One that has no name. */
+fb_status fb_ruleset_version_new(fb_slice text, const char *file, fb_ruleset_version **ret_version,
+                                 fb_errors *errors);
+void fb_ruleset_version_hold(fb_ruleset_version *version);
+void fb_ruleset_version_drop(fb_ruleset_version *version);
+/* Calls fn for each name, in order, with its newest version and how many versions it has. */
+void fb_rulesets_each(fb_rulesets *rulesets,
+                      void (*fn)(void *context, fb_slice name, const fb_ruleset_version *newest,
+                                 uint32_t versions),
+                      void *context);
+uint32_t fb_rulesets_count(fb_rulesets *rulesets);
+
+/* Rulebooks that came within requests, by their text: the last ones are kept. */
+typedef struct fb_recent fb_recent;
+fb_status fb_recent_new(fb_recent **ret_recent);
+void fb_recent_free(fb_recent *recent);
+/* As fb_ruleset_version_new, held. */
+fb_status fb_recent_get(fb_recent *recent, fb_slice text, const char *file,
+                        fb_ruleset_version **ret_version, fb_errors *errors);
+
+/* ── Seats: sessions that are used again and again ── */
+
+typedef struct fb_seat fb_seat;
+struct fb_seat {
+  fb_seat *next;
+  fb_session *session;
+  fb_zones *zones;
+  bool stateless;
+  uint64_t uses;
+  struct fb_verdict *verdict; /* of who has it now */
+};
+
+/* What comes of an evaluation; decisions are written as they come. */
+typedef struct fb_verdict {
+  fb_request *request;
+  bool explain,
+      lines; /* lines: NDJSON into the reply; else the members of one JSON object, in three buffers */
+  fb_buf decisions, logs, errors;
+  uint64_t facts, decision_count, error_count, refused;
+  fb_arena arena;   /* of one decision */
+  fb_status failed; /* of the reply's spool */
+} fb_verdict;
+
+void fb_verdict_init(fb_verdict *verdict, fb_request *request, bool lines);
+void fb_verdict_release(fb_verdict *verdict);
+/* A fact that is none, or does not fit; or what a rule failed with. */
+void fb_verdict_error(fb_verdict *verdict, const fb_error *err);
+/* The members "decisions", "logs", "errors", each with a comma before it. */
+void fb_verdict_write(fb_verdict *verdict, fb_buf *out);
+
+/* Of the version, reset; with the server's limits. NULL: no memory. */
+fb_seat *fb_seat_take(fb_server *server, fb_ruleset_version *version, bool stateless);
+/* Given back it waits for the next request, unless it has grown too much. */
+void fb_seat_give(fb_ruleset_version *version, fb_seat *seat);
+void fb_seat_free(fb_seat *seat);
+void fb_seats_free(fb_ruleset_version *version);
+/* An object with `type` and fields. The error has no place yet. */
+fb_status fb_seat_assert(fb_seat *seat, fb_value fact, fb_fact_id *ret_id, fb_error *err);
+
+/* ── Sessions ── */
+
+typedef struct fb_holder fb_holder;
+typedef struct fb_held fb_held;
+fb_status fb_held_new(fb_server *server, fb_held **ret_held);
+void fb_held_free(fb_held *held);
+uint32_t fb_held_count(fb_held *held);
+
+/* ── Server ── */
+
+struct fb_server {
+  const fb_allocator *allocator;
+  fb_arena arena; /* of the options */
+  fb_server_options options;
+  const fb_clock *clock;
+  struct MHD_Daemon *daemon;
+  char url[160];
+  char socket_path[108]; /* "": TCP */
+  bool local;
+  fb_tokens tokens;
+  fb_jobs *jobs;
+  fb_rulesets *rulesets;
+  fb_recent *recent;
+  fb_held *held;
+  fb_rate_keys *rates; /* NULL: no limit */
+  fb_metrics *metrics, *own_metrics;
+  struct {
+    fb_counter *requests[FB_CLASSES]; /* by hundreds of the code */
+    fb_histogram *seconds;
+  } * counts; /* by route, and one more for what has none */
+  fb_counter *decisions, *facts, *firings;
+  fb_gauge *busy_gauge, *rulesets_gauge, *sessions_gauge;
+  _Atomic uint32_t busy;
+  _Atomic bool draining;
+  uint64_t seed; /* of ids and hash tables */
+  _Atomic uint64_t serial;
+};
+
+int64_t fb_server_now(const fb_server *server);
+
+/* request.c: libmicrohttpd's callbacks. */
+enum MHD_Result fb_request_access(void *server, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *bytes,
+                                  size_t *size, void **state);
+void fb_request_completed(void *context, struct MHD_Connection *connection, void **state,
+                          enum MHD_RequestTerminationCode how);
+
+#endif

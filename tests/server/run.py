@@ -1,0 +1,552 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The server as its clients see it: tests/server/run.py FLYBALL. Prints TAP."""
+import hashlib
+import http.client
+import json
+import os
+import random
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+FLYBALL = sys.argv[1]
+SHOP = """
+facts:
+  order:    {id: string, customer: string, amount: double}
+  customer: {id: string, tier: string}
+rules:
+  - name: big order from a bronze customer
+    when:
+      - order as o: o.amount > 10000.0
+      - customer as c: c.id == o.customer && c.tier == "bronze"
+      - not review as r: r.order == o.id
+    then:
+      - assert: review
+        with: {order: "${{ o.id }}", why: big order}
+      - emit: hold
+        with: {order: "${{ o.id }}", amount: "${{ o.amount }}"}
+"""
+FLAT = """
+rules:
+  - name: large
+    when:
+      - order as o: o.amount > 100.0
+    then:
+      - emit: large
+        with: {id: "${{ o.id }}"}
+"""
+COUNT = """
+rules:
+  - name: count
+    when:
+      - counter as c: c.n < c.end
+    then:
+      - modify: c
+        with: {n: "${{ c.n + 1 }}"}
+  - name: done
+    when:
+      - counter as c: c.n == c.end
+    then:
+      - emit: done
+        with: {n: "${{ c.n }}"}
+"""
+FACTS = [{"type": "order", "id": "o1", "customer": "c1", "amount": 25000},
+         {"type": "customer", "id": "c1", "tier": "bronze"}]
+passed = failed = 0
+JSON = {"Content-Type": "application/json"}
+LINES = {"Content-Type": "application/x-ndjson"}
+
+
+class Server:
+    """`flyball serve` in a folder of its own, on a free port or the given address."""
+
+    def __init__(self, *options, listen="127.0.0.1:0", files=(), wrap=()):
+        self.folder = tempfile.TemporaryDirectory()
+        self.files = dict(files)
+        for name, text in self.files.items():
+            with open(self.path(name), "w", encoding="utf-8") as file:
+                file.write(text)
+        self.errors = open(self.path("stderr"), "w+", encoding="utf-8")
+        self.process = subprocess.Popen(
+            [*wrap, FLYBALL, "serve", "--json", "-l", listen, *[option.replace("@", self.folder.name + "/") for option in options]],
+            stdout=subprocess.PIPE, stderr=self.errors, text=True)
+        line = self.process.stdout.readline()
+        self.url = json.loads(line)["url"] if line else None
+        match = re.match(r"https?://\[?([^\]]*)\]?:(\d+)$", self.url or "")
+        self.host, self.port = (match.group(1), int(match.group(2))) if match else (None, None)
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def connect(self, timeout=30):
+        return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+
+    def ask(self, method, path, body=None, headers=None, connection=None):
+        """Status, headers, body: an object if it is JSON."""
+        connection = connection or self.connect()
+        data = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
+        sent = dict(JSON) if isinstance(body, (dict, list)) else {}
+        sent.update(headers or {})
+        connection.request(method, path, body=data, headers=sent)
+        answer = connection.getresponse()
+        text = answer.read()
+        kind = answer.headers.get("Content-Type", "")
+        return answer.status, answer.headers, json.loads(text) if text and kind.endswith("json") and "x-nd" not in kind else text
+
+    def evaluate(self, body, **more):
+        return self.ask("POST", "/v1/evaluate", body, **more)
+
+    def grown(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as file:
+            return int(re.search(r"VmHWM:\s+(\d+)", file.read()).group(1))
+
+    def end(self, number=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(timeout=60)
+        self.process.stdout.close()
+        self.errors.seek(0)
+        self.told = self.errors.read()
+        self.errors.close()
+        self.folder.cleanup()
+        return code
+
+
+def check(name, good, detail=""):
+    global passed, failed
+    passed, failed = passed + bool(good), failed + (not good)
+    print(f"{'ok' if good else 'not ok'} {passed + failed} - {name}", flush=True)
+    if not good and detail != "":
+        print("\n".join(f"# {line}" for line in str(detail)[:2000].split("\n")))
+
+
+def same(name, got, want):
+    check(name, got == want, f"got  {got!r}\nwant {want!r}")
+
+
+# ── One request ──
+
+def health(server):
+    same("healthz", server.ask("GET", "/healthz")[2]["status"], "ok")
+    same("readyz", server.ask("GET", "/readyz")[2], {"status": "ready", "rulesets": 3})
+    code, headers, _ = server.ask("HEAD", "/healthz")
+    check("HEAD has no body", code == 200 and int(headers["Content-Length"]) > 0)
+    code, headers, body = server.ask("GET", "/healthz", headers={"X-Request-Id": "mine-7"})
+    same("the client's id comes back", headers["X-Request-Id"], "mine-7")
+    _, headers, _ = server.ask("GET", "/healthz", headers={"X-Request-Id": "bad id"})
+    check("an id that is no id does not", re.fullmatch("[0-9a-f]{16}", headers["X-Request-Id"]), headers["X-Request-Id"])
+    code, headers, body = server.ask("GET", "/nothing")
+    check("nothing at a path", code == 404 and body["code"] == "FB1704", body)
+    same("problems are application/problem+json", headers["Content-Type"], "application/problem+json")
+    code, headers, body = server.ask("PATCH", "/v1/rulesets/shop")
+    check("a method that a path does not take", code == 405 and headers["Allow"] == "GET, PUT, DELETE", headers["Allow"])
+
+
+def evaluating(server):
+    code, _, body = server.evaluate({"ruleset": "shop", "facts": FACTS})
+    check("a decision", code == 200 and body["decisions"] == [
+        {"decision": "hold", "fields": {"order": "o1", "amount": 25000.0}, "rule": "big order from a bronze customer",
+         "line": 14, "firing": 1}], body)
+    same("counts", {key: body["stats"][key] for key in ("facts", "refused", "firings", "decisions", "errors")},
+         {"facts": 2, "refused": 0, "firings": 1, "decisions": 1, "errors": 0})
+    again = server.evaluate({"ruleset": "shop", "facts": FACTS})[2]
+    same("nothing is left of the request before", again["decisions"], body["decisions"])
+    body = server.evaluate({"ruleset": "shop", "facts": FACTS, "explain": True})[2]
+    same("why", body["decisions"][0]["why"]["bindings"]["c"]["fields"], {"id": "c1", "tier": "bronze"})
+    body = server.evaluate({"ruleset": "shop", "facts": [*FACTS, {"typ": 1}, {"type": "order", "amont": 1}, 7]})[2]
+    check("facts that are none are told, the others decide", body["stats"]["refused"] == 3 and len(body["decisions"]) == 1 and
+          [error["code"] for error in body["errors"]] == ["FB2202", "FB2302", "FB2202"], body)
+    same("no facts", server.evaluate({"ruleset": "shop", "facts": []})[2]["decisions"], [])
+
+
+def inline(server):
+    book = {"rules": [{"name": "x", "when": ["a"], "then": [{"emit": "y"}]}]}
+    body = server.evaluate({"rulebook": book, "facts": [{"type": "a"}]})[2]
+    same("a rulebook as an object", [d["decision"] for d in body["decisions"]], ["y"])
+    body = server.evaluate({"rulebook": FLAT, "facts": [{"type": "order", "id": 1, "amount": 200.0}]})[2]
+    same("a rulebook as YAML", [d["fields"] for d in body["decisions"]], [{"id": 1}])
+    text = '{"facts": [], "rulebook": {"rules": [\n {"name": "x", "whe": [], "then": []}]}}'
+    code, _, body = server.evaluate(text.encode(), headers=JSON)
+    check("all its errors, where they are", code == 422 and len(body["errors"]) > 1 and body["line"] == 2 and
+          body["hint"] == "did you mean `when`?", body)
+    for _ in range(200):  # more than are kept
+        book["rules"][0]["name"] = f"n{random.random()}"
+        code, _, body = server.evaluate({"rulebook": book, "facts": [{"type": "a"}]})
+    check("many rulebooks", code == 200 and len(body["decisions"]) == 1, body)
+
+
+def refusing(server):
+    cases = [
+        ("unknown ruleset", {"ruleset": "no", "facts": []}, 404, "FB1704"),
+        ("unknown version", {"ruleset": "shop", "version": 9, "facts": []}, 404, "FB1704"),
+        ("unknown key", {"ruleset": "shop", "fact": []}, 400, "FB1703"),
+        ("no facts", {"ruleset": "shop"}, 400, "FB1703"),
+        ("facts that are no list", {"ruleset": "shop", "facts": {}}, 400, "FB1703"),
+        ("both rulebook and ruleset", {"ruleset": "shop", "rulebook": "", "facts": []}, 400, "FB1703"),
+        ("a list", [], 400, "FB1703"),
+        ("an empty rulebook", {"rulebook": "", "facts": []}, 422, "FB2112"),
+    ]
+    for name, body, want, number in cases:
+        code, _, problem = server.evaluate(body)
+        check(name, code == want and problem["code"] == number and problem["status"] == want, problem)
+    code, _, problem = server.evaluate(b'{"ruleset":', headers=JSON)
+    check("broken JSON", code == 400 and problem["line"] == 1 and problem["column"] == 12, problem)
+    code, _, problem = server.evaluate(b"{}", headers={"Content-Type": "text/plain"})
+    check("another type", code == 415, problem)
+    code, _, problem = server.evaluate(b"[" * 100000, headers=JSON)
+    check("too deep", code == 400 and problem["code"] == "FB2005", problem)
+
+
+# ── Long ones ──
+
+def late(server):
+    body = {"ruleset": "count", "facts": [{"type": "counter", "n": 0, "end": 200000}]}
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(server.evaluate(body)[2]))
+    thread.start()
+    time.sleep(0.01)
+    begun = time.monotonic()
+    quick = [server.ask("GET", "/healthz")[0] for _ in range(20)]
+    spent = time.monotonic() - begun
+    thread.join()
+    check("a long evaluation goes on on a worker", answers[0]["stats"]["firings"] == 200001 and
+          answers[0]["decisions"][0]["fields"] == {"n": 200000}, answers[0].get("stats", answers[0]))
+    check("and others are answered meanwhile", quick == [200] * 20, spent)
+    body["facts"][0]["end"] = 10**9
+    code, _, problem = server.evaluate(body)
+    check("an evaluation without end is ended", code == 422 and problem["code"] == "FB4012", problem)
+    check("and the next is a fresh one", server.evaluate({"ruleset": "count", "facts": []})[2]["stats"]["firings"] == 0)
+
+
+def streaming(server):
+    one = server.ask("POST", "/v1/evaluate?ruleset=flat", b'{"type":"order","id":1,"amount":101.5}\n', LINES)
+    lines = [json.loads(line) for line in one[2].splitlines()]
+    check("lines in, lines out", [line["type"] for line in lines] == ["flyball.decision.v1", "flyball.evaluation.v1"] and
+          lines[0]["fields"] == {"id": 1}, one)
+    count = 300000
+    data = b"".join(b'{"type":"order","id":%d,"amount":%d.5}\n' % (i, i % 200) for i in range(count))
+    before = server.grown()
+    code, _, text = server.ask("POST", "/v1/evaluate?ruleset=flat", data, LINES)
+    lines = text.splitlines()
+    end = json.loads(lines[-1])
+    check("many lines", code == 200 and len(lines) == count // 2 + 1 and end["stats"]["facts"] == count and
+          end["stats"]["decisions"] == count // 2, end)
+    check("are not held in memory", server.grown() - before < 64 * 1024, f"{server.grown() - before} KiB more")
+    same("in order of arrival", [json.loads(line)["fields"]["id"] for line in (lines[0], lines[99])], [100, 199])
+
+    def pieces():
+        for i in range(100):
+            yield data[i * 1000:(i + 1) * 1000]
+    code, _, text = server.ask("POST", "/v1/evaluate?ruleset=flat", pieces(), LINES)
+    check("in pieces, the last line cut off", code == 200 and json.loads(text.splitlines()[-1])["stats"]["refused"] <= 1, text[-200:])
+    code, _, text = server.ask("POST", "/v1/evaluate?ruleset=shop",
+                               b"\n".join(json.dumps(fact).encode() for fact in FACTS) + b"\n{bad\n", LINES)
+    lines = [json.loads(line) for line in text.splitlines()]
+    check("with joins, and a line that is none", [line["type"].split(".")[1] for line in lines] == ["error", "decision", "evaluation"] and
+          lines[0]["line"] == 3, lines)
+    code, _, problem = server.ask("POST", "/v1/evaluate", b"", LINES)
+    check("no ruleset named", code == 400, problem)
+    code, _, text = server.ask("POST", "/v1/evaluate?ruleset=flat&fact_type=order", b'{"id":1,"amount":500}\n', LINES)
+    check("a type for facts that tell none", code == 200 and len(text.splitlines()) == 2, text)
+
+
+def limits():
+    server = Server("-r", "@count.yaml", "--max-body", "1000", "--max-firings", "100", "--max-facts", "3",
+                    files={"count.yaml": COUNT})
+    code, _, problem = server.evaluate({"ruleset": "count", "facts": [{"type": "counter", "n": 0, "end": 101}]})
+    check("most firings", code == 422 and problem["code"] == "FB4012", problem)
+    code, _, problem = server.evaluate({"ruleset": "count", "facts": [{"type": "a"}] * 4})
+    check("most facts", code == 422 and problem["code"] == "FB4012", problem)
+    code, _, problem = server.evaluate({"ruleset": "count", "facts": ["x" * 2000]})
+    check("a body that says it is too long", code == 413 and problem["code"] == "FB1707", problem)
+    code, _, problem = server.evaluate((b" " * 100 for _ in range(20)), headers=JSON)
+    check("one that turns out to be", code == 413, problem)
+    same("it ends", server.end(), 0)
+
+
+# ── Rulesets ──
+
+def rulesets(server):
+    code, headers, body = server.ask("PUT", "/v1/rulesets/prices", FLAT.encode())
+    check("a new one", code == 201 and body["version"] == 1 and headers["ETag"] == f'"{body["hash"]}"', body)
+    same("its hash is that of its text", body["hash"], hashlib.sha256(FLAT.encode()).hexdigest())
+    tag = headers["ETag"]
+    code, _, body = server.ask("PUT", "/v1/rulesets/prices", FLAT.encode())
+    check("the same again is the same version", code == 200 and body["version"] == 1, body)
+    code, _, body = server.ask("PUT", "/v1/rulesets/prices", FLAT.replace("100.0", "200.0").encode(), {"If-Match": tag})
+    check("another text is another version", code == 200 and body["version"] == 2, body)
+    code, _, body = server.ask("PUT", "/v1/rulesets/prices", SHOP.encode(), {"If-Match": tag})
+    check("not over somebody else's change", code == 412 and body["code"] == "FB1713", body)
+    code, _, body = server.ask("PUT", "/v1/rulesets/none", SHOP.encode(), {"If-Match": "*"})
+    check("not where there is none", code == 412, body)
+    fact = {"type": "order", "id": 1, "amount": 150.0}
+    count = [len(server.evaluate({"ruleset": "prices", "facts": [fact], **more})[2]["decisions"])
+             for more in ({}, {"version": 1}, {"version": 2})]
+    same("versions decide on their own", count, [0, 1, 0])
+    code, headers, body = server.ask("GET", "/v1/rulesets/prices")
+    check("its text comes back", body["source"] == FLAT.replace("100.0", "200.0") and body["members"][0]["name"] == "large", body)
+    code, _, body = server.ask("GET", "/v1/rulesets/prices?version=1", headers={"Accept": "application/yaml"})
+    same("an old one as it was sent", body, FLAT.encode())
+    code, _, _ = server.ask("GET", "/v1/rulesets/prices", headers={"If-None-Match": headers["ETag"]})
+    same("unchanged", code, 304)
+    code, _, body = server.ask("PUT", "/v1/rulesets/prices", b"rules: [{name: x}]")
+    check("one that does not load changes nothing", code == 422 and server.ask("GET", "/v1/rulesets/prices")[2]["version"] == 2, body)
+    code, _, body = server.ask("PUT", "/v1/rulesets/a%20b", FLAT.encode())
+    check("a name that is none", code == 400, body)
+    names = [entry["name"] for entry in server.ask("GET", "/v1/rulesets")[2]["rulesets"]]
+    same("listed in order", names, sorted(names))
+    same("gone", [server.ask("DELETE", "/v1/rulesets/prices")[0] for _ in range(2)], [204, 404])
+
+
+def swapping(server):
+    """Decisions are of one version or of the other, while it is replaced all the time."""
+    books = [FLAT.replace("emit: large", f"emit: v{i}") for i in range(2)]
+    stop, wrong, done = threading.Event(), [], [0]
+
+    def clients():
+        connection = server.connect()
+        while not stop.is_set():
+            code, _, body = server.evaluate({"ruleset": "swap", "facts": [{"type": "order", "id": 1, "amount": 500.0}] * 3},
+                                            connection=connection)
+            kinds = {d["decision"] for d in body.get("decisions", [])}
+            done[0] += 1
+            if code != 200 or len(body["decisions"]) != 3 or len(kinds) != 1:
+                wrong.append(body)
+    server.ask("PUT", "/v1/rulesets/swap", books[0].encode())
+    threads = [threading.Thread(target=clients) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for i in range(100):
+        server.ask("PUT", "/v1/rulesets/swap", books[i % 2].encode())
+    stop.set()
+    for thread in threads:
+        thread.join()
+    check("replaced under load", not wrong and done[0] > 0, wrong[:1])
+
+
+# ── Sessions ──
+
+def sessions(server):
+    code, headers, body = server.ask("POST", "/v1/sessions", {"ruleset": "shop"})
+    at = headers["Location"]
+    check("made", code == 201 and at == f"/v1/sessions/{body['id']}" and body["facts"] == 0, body)
+    code, _, body = server.ask("POST", f"{at}/facts", [{**FACTS[0], "amount": 5}, FACTS[1], {"type": "order", "x": 1}])
+    check("facts with their ids", code == 200 and body["facts"] == ["1", "2", None] and body["errors"][0]["code"] == "FB2302", body)
+    code, _, body = server.ask("PATCH", f"{at}/facts/1?explain=true", {"amount": 20000})
+    check("modified, and decided", [d["decision"] for d in body["decisions"]] == ["hold"] and "why" in body["decisions"][0], body)
+    body = server.ask("GET", f"{at}/facts?type=review&where=fact.order%20%3D%3D%20%22o1%22")[2]
+    same("what the rules made", body["facts"], [{"fact": "3", "type": "review", "fields": {"order": "o1", "why": "big order"}}])
+    same("so many at most", server.ask("GET", f"{at}/facts?limit=2")[2]["more"], True)
+    code, _, body = server.ask("GET", f"{at}/facts?where=fact.")
+    check("a condition that is none", code == 422, body)
+    body = server.ask("DELETE", f"{at}/facts/3")[2]
+    same("retracted: the rule fires again", [d["decision"] for d in body["decisions"]], ["hold"])
+    for path in ("99", "x", "0", "99999999999999999999999"):
+        check(f"no fact {path}", server.ask("DELETE", f"{at}/facts/{path}")[0] == 404)
+    body = server.ask("POST", f"{at}/facts?fire=false", {"type": "order", "id": "o2", "customer": "c1", "amount": 90000})[2]
+    same("not fired yet", (len(body["decisions"]), server.ask("GET", at)[2]["waiting"]), (0, 1))
+    body = server.ask("POST", f"{at}/facts", [])[2]
+    same("fired with the next change", len(body["decisions"]), 1)
+    server.ask("DELETE", "/v1/rulesets/temporary")
+    check("listed", any(entry["id"] in at for entry in server.ask("GET", "/v1/sessions")[2]["sessions"]))
+    same("gone", [server.ask("DELETE", at)[0], server.ask("GET", at)[0]], [204, 404])
+
+
+def session_threads(server):
+    at = server.ask("POST", "/v1/sessions", {"ruleset": "shop"})[1]["Location"]
+
+    def work(number):
+        connection = server.connect()
+        for i in range(50):
+            server.ask("POST", f"{at}/facts", {"type": "order", "id": f"{number}-{i}", "amount": 1}, connection=connection)
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    same("six clients on one session", server.ask("GET", at)[2]["facts"], 300)
+    server.ask("DELETE", at)
+
+
+# ── Who may, and how much ──
+
+def roles():
+    tokens = "".join(f"{role} {role[:3]} {hashlib.sha256(role.encode()).hexdigest()}\n" for role in ("viewer", "operator", "admin"))
+    server = Server("-r", "@shop.yaml", "--tokens", "@tokens", listen="0.0.0.0:0", files={"shop.yaml": SHOP, "tokens": "# who\n\n" + tokens})
+    server.host = "127.0.0.1"
+    asks = [("GET", "/v1/rulesets", None), ("POST", "/v1/evaluate", {"ruleset": "shop", "facts": []}),
+            ("PUT", "/v1/rulesets/x", FLAT.encode())]
+    got = {who: [server.ask(*ask, headers={"Authorization": f"Bearer {who}"} if who else {})[0] for ask in asks]
+           for who in ("", "wrong", "viewer", "operator", "admin")}
+    same("roles", got, {"": [401] * 3, "wrong": [401] * 3, "viewer": [200, 403, 403], "operator": [200, 200, 403],
+                        "admin": [200, 200, 201]})
+    same("health needs no token", server.ask("GET", "/healthz")[0], 200)
+    same("what is asked for", server.ask("GET", "/metrics")[1]["WWW-Authenticate"], "Bearer")
+    same("it ends", server.end(), 0)
+    for name, options, listen, code, text in (
+            ("public without tokens", (), "0.0.0.0:0", 4, "FB1701"),
+            ("tokens that are none", ("--tokens", "@tokens"), "127.0.0.1:0", 2, "line 1 of the tokens"),
+            ("an address that is none", (), "here", 2, "FB1702"),
+            ("a rulebook that does not load", ("-r", "@tokens"), "127.0.0.1:0", 3, "FB2")):
+        server = Server(*options, listen=listen, files={"tokens": "boss me 12"})
+        got = server.end()
+        check(name, got == code and text in server.told, f"{got}: {server.told}")
+
+
+def rates():
+    server = Server("--rate", "5", files={})
+    codes = [server.ask("GET", "/v1/rulesets") for _ in range(20)]
+    late = [headers["Retry-After"] for code, headers, _ in codes if code == 429]
+    check("so many a second", 8 <= len(late) <= 12 and set(late) == {"1"}, [code for code, _, _ in codes])
+    same("health can always be asked", server.ask("GET", "/healthz")[0], 200)
+    server.end()
+    server = Server("--max-busy", "1", "--max-time", "3s", "-r", "@count.yaml", files={"count.yaml": COUNT})
+    thread = threading.Thread(target=server.evaluate, args=({"ruleset": "count", "facts": [{"type": "counter", "n": 0, "end": 10**9}]},))
+    thread.start()
+    time.sleep(0.3)
+    code, headers, problem = server.ask("GET", "/v1/rulesets")
+    check("so many at once", code == 503 and headers["Retry-After"] == "1" and problem["code"] == "FB1711", problem)
+    thread.join()
+    same("and then again", server.ask("GET", "/v1/rulesets")[0], 200)
+    server.end()
+
+
+# ── Ways in ──
+
+class LocalConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost")
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+
+def ways():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "s")
+        server = Server("-r", "@shop.yaml", listen=f"unix:{path}", files={"shop.yaml": SHOP})
+        body = server.evaluate({"ruleset": "shop", "facts": FACTS}, connection=LocalConnection(path))[2]
+        same("a Unix socket", len(body["decisions"]), 1)
+        second = Server(listen=f"unix:{path}")
+        check("that is taken", second.end() == 4 and "FB1701" in second.told, second.told)
+        server.process.kill()
+        server.end()
+        server = Server(listen=f"unix:{path}")
+        same("one left behind is replaced", server.ask("GET", "/healthz", connection=LocalConnection(path))[0], 200)
+        server.end()
+        check("its file goes with it", not os.path.exists(path))
+    server = Server(listen="[::1]:0")
+    if server.url:
+        same("IPv6", server.ask("GET", "/healthz")[0], 200)
+    server.end()
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = os.path.join(folder, "key"), os.path.join(folder, "cert")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
+                        "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+        server = Server("--tls-key", key, "--tls-certificate", certificate)
+        context = ssl.create_default_context(cafile=certificate)
+        connection = http.client.HTTPSConnection(server.host, server.port, context=context)
+        same("TLS", server.ask("GET", "/healthz", connection=connection)[0], 200)
+        server.end()
+        server = Server("--tls-key", key)
+        same("a key without a certificate", server.end(), 2)
+
+
+def telling():
+    server = Server("--log-level", "debug", "-r", "@shop.yaml", files={"shop.yaml": SHOP})
+    server.evaluate({"ruleset": "shop", "facts": FACTS}, headers={
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "X-Request-Id": "r1"})
+    text = server.ask("GET", "/metrics")[2].decode()
+    check("requests are counted", 'flyball_http_requests_total{method="POST",route="/v1/evaluate",status="2xx"} 1' in text and
+          "flyball_decisions_total 1" in text, text)
+    kind = server.ask("GET", "/metrics", headers={"Accept": "application/openmetrics-text"})[1]["Content-Type"]
+    check("OpenMetrics", kind.startswith("application/openmetrics-text"), kind)
+    server.end()
+    line = next((json.loads(line) for line in server.told.splitlines() if '"r1"' in line), {})
+    check("a line a request, with its trace", line.get("trace") == "0af7651916cd43dd8448eb211c80319c" and line.get("status") == "200",
+          server.told)
+
+
+def ending():
+    server = Server("-r", "@count.yaml", "--max-time", "20s", files={"count.yaml": COUNT})
+    answers = []
+    body = {"ruleset": "count", "facts": [{"type": "counter", "n": 0, "end": 400000}]}
+    thread = threading.Thread(target=lambda: answers.append(server.evaluate(body)))
+    thread.start()
+    time.sleep(0.1)
+    server.process.send_signal(signal.SIGTERM)
+    thread.join()
+    check("what is under way is answered", answers and answers[0][0] == 200 and answers[0][2]["stats"]["firings"] == 400001, answers)
+    same("then it ends", (server.process.wait(timeout=30), server.end()), (0, 0))
+    server = Server("-r", "@book.yaml", files={"book.yaml": FLAT})
+    fact = {"ruleset": "book", "facts": [{"type": "order", "id": 1, "amount": 150.0}]}
+    counts = [len(server.evaluate(fact)[2]["decisions"])]
+    for text in (FLAT.replace("100.0", "200.0"), "rules: 7"):
+        with open(server.path("book.yaml"), "w", encoding="utf-8") as file:
+            file.write(text)
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        counts.append(len(server.evaluate(fact)[2]["decisions"]))
+    same("SIGHUP reads the rulebooks again; a broken one changes nothing", counts, [1, 0, 0])
+    server.end()
+
+
+def hostile(server):
+    """Nothing that comes over the wire may end it, or hold up others."""
+    draw = random.Random(7)
+    good = b"POST /v1/evaluate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 30\r\n\r\n" + b'{"ruleset":"shop","facts":[]} '
+    kept = []
+    for _ in range(300):
+        data = bytearray(good)
+        for _ in range(draw.randrange(1, 8)):
+            at = draw.randrange(len(data))
+            how = draw.randrange(3)
+            if how == 0:
+                data[at] = draw.randrange(256)
+            elif how == 1:
+                del data[at:at + draw.randrange(20)]
+            else:
+                data[at:at] = bytes(draw.randrange(256) for _ in range(draw.randrange(20)))
+        try:
+            link = socket.create_connection((server.host, server.port), timeout=5)
+            link.sendall(bytes(data))
+            if draw.randrange(2):
+                link.close()  # in the middle
+            else:
+                kept.append(link)  # stalls
+        except OSError:
+            pass
+    same("after garbage, cuts and stalls", server.evaluate({"ruleset": "shop", "facts": FACTS})[0], 200)
+    for link in kept:
+        link.close()
+    link = socket.create_connection((server.host, server.port), timeout=5)
+    link.sendall(b"POST /v1/evaluate?ruleset=flat HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 5000)
+    link.close()
+    same("a body that breaks off", server.ask("GET", "/healthz")[0], 200)
+    code, _, _ = server.ask("GET", "/" + "a" * 20000)
+    check("a path without end", code in (404, 414, 431), code)
+    check("it runs on", server.process.poll() is None)
+
+
+def main():
+    server = Server("-r", "@shop.yaml", "-r", "flat=@flat.yaml", "-r", "@count.yaml", "--max-time", "8s",
+                    files={"shop.yaml": SHOP, "flat.yaml": FLAT, "count.yaml": COUNT})
+    for part in (health, evaluating, inline, refusing, late, streaming, rulesets, swapping, sessions, session_threads, hostile):
+        part(server)
+    same("it ends", server.end(), 0)
+    for part in (limits, roles, rates, ways, telling, ending):
+        part()
+    print(f"1..{passed + failed}")
+    return failed != 0
+
+
+sys.exit(main())
