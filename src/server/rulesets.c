@@ -48,7 +48,8 @@ fb_status fb_ruleset_version_new(fb_slice text, const char *file, fb_ruleset_ver
     free(version);
     fb_error err;
     fb_fail(&err, FB_E_NOMEM, "out of memory");
-    return fb_errors_add(errors, &err);
+    fb_errors_add(errors, &err);
+    return FB_E_NOMEM;
   }
   memcpy(version->text, text.ptr, text.len);
   version->text[text.len] = 0;
