@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Templates: text with ${{ expression }} in it, and documents full of such texts. */
+#include "cel/template.h"
+
 #include "cel/ast.h"
 #include "cel/lex.h"
 #include "cel/program.h"
@@ -307,6 +309,24 @@ void fb_template_free(fb_template *t) {
 
 bool fb_template_is_constant(const fb_template *t) {
   return t->root.kind == S_CONST;
+}
+
+bool fb_template_constant(const fb_template *t, fb_value *ret_value) {
+  if (t->root.kind != S_CONST) return false;
+  *ret_value = t->root.value;
+  return true;
+}
+
+bool fb_template_field(const fb_template *t, uint32_t *ret_slot, uint32_t *ret_field) {
+  const fb_cel_program *program = t->root.kind == S_EXPR ? t->root.program : NULL;
+  if (!program || program->code_count != 2) return false;
+  const fb_cel_ins *read = &program->code[0], *done = &program->code[1];
+  if (read->op != FB_OP_FIELD || done->op != FB_OP_RETURN || done->b != read->a) return false;
+  if ((read->b & ~(FB_OPERAND_MAX - 1)) != FB_OPERAND_SLOT || program->accesses[read->d].field < 0)
+    return false;
+  *ret_slot = read->b & (FB_OPERAND_MAX - 1);
+  *ret_field = (uint32_t)program->accesses[read->d].field;
+  return true;
 }
 
 const fb_cel_type *fb_template_type(const fb_template *t) {

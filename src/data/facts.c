@@ -103,7 +103,7 @@ static fb_status S_widen(fb_facts *facts, fb_chunk *chunk, uint32_t count) {
 }
 
 /* Columns of a small table start small; those of later chunks are made whole at once. */
-static fb_status S_grow_column(fb_facts *facts, fb_chunk *chunk, fb_column *column, uint32_t at) {
+fb_status fb_facts_grow_column(fb_facts *facts, fb_chunk *chunk, fb_column *column, uint32_t at) {
   uint32_t rows = chunk == facts->chunks ? FIRST_ROWS : FB_CHUNK_ROWS;
   while (rows <= at) rows *= GROWTH;
   if (rows > FB_CHUNK_ROWS) rows = FB_CHUNK_ROWS;
@@ -163,7 +163,7 @@ fb_status fb_facts_column_for(fb_facts *facts, fb_chunk *chunk, uint32_t field, 
     else
       status = S_promote(facts, column);
   }
-  if (!status && at >= column->rows) status = S_grow_column(facts, chunk, column, at);
+  if (!status && at >= column->rows) status = fb_facts_grow_column(facts, chunk, column, at);
   if (!status && at > column->dense) status = fb_facts_need_bits(facts, column);
   if (!status) *ret_column = column;
   return status;
@@ -246,8 +246,7 @@ fb_status fb_facts_put(fb_facts *facts, uint32_t row, uint32_t field, fb_value v
   return FB_OK;
 }
 
-/* The value as the table keeps it: text as a symbol, compounds copied. */
-static fb_status S_own(fb_facts *facts, fb_value *value) {
+fb_status fb_facts_own(fb_facts *facts, fb_value *value) {
   switch (value->kind) {
     case FB_STRING: {
       fb_symbols *symbols = facts->symbols;
@@ -284,7 +283,7 @@ fb_status fb_facts_set(fb_facts *facts, uint32_t row, uint32_t field, fb_value v
                    (int)facts->type->name.len, facts->type->name.ptr, field);
   if (!fb_field_convert(facts->type->fields[field].type, &value))
     return fb_field_refuse(facts->type, field, value, err);
-  fb_status status = S_own(facts, &value);
+  fb_status status = fb_facts_own(facts, &value);
   if (!status) status = fb_facts_put(facts, row, field, value);
   return S_fail_memory(status, err);
 }
@@ -314,50 +313,6 @@ fb_status fb_facts_add_map(fb_facts *facts, const fb_map *map, uint32_t *ret_row
     fb_arena_rewind(&facts->arena, mark);
   } else {
     *ret_row = row;
-  }
-  return status;
-}
-
-/* A cell that needs neither another kind of column nor more room. */
-static bool S_copy_cell(fb_chunk *chunk, uint32_t to, uint32_t field, const fb_column *from,
-                        uint32_t at) {
-  fb_column *column = field < chunk->column_count ? &chunk->columns[field] : NULL;
-  if (!column || column->kind != from->kind || to >= column->rows || to != column->dense)
-    return false;
-  switch (from->kind) {
-    case FB_BOOL: ((uint8_t *)column->cells)[to] = ((const uint8_t *)from->cells)[at]; break;
-    case FB_STRING: ((fb_symbol *)column->cells)[to] = ((const fb_symbol *)from->cells)[at]; break;
-    case FB_INT:
-    case FB_UINT:
-    case FB_DOUBLE: ((uint64_t *)column->cells)[to] = ((const uint64_t *)from->cells)[at]; break;
-    default: return false;
-  }
-  column->dense++;
-  return true;
-}
-
-fb_status fb_facts_add_row(fb_facts *facts, const fb_facts *from, uint32_t row, uint32_t *ret_row) {
-  if (facts->type != from->type || facts->symbols != from->symbols || row >= from->count)
-    return FB_E_INTERNAL;
-  uint32_t to;
-  fb_arena_mark mark = fb_arena_save(&facts->arena);
-  fb_status status = fb_facts_add(facts, &to);
-  if (status) return status;
-  uint32_t count = from->chunks[row / FB_CHUNK_ROWS].column_count, at = row % FB_CHUNK_ROWS;
-  for (uint32_t field = 0; field < count && !status; field++) {
-    const fb_column *column = &from->chunks[row / FB_CHUNK_ROWS].columns[field];
-    if (!fb_column_has(column, at)) continue;
-    if (S_copy_cell(&facts->chunks[to / FB_CHUNK_ROWS], to % FB_CHUNK_ROWS, field, column, at))
-      continue;
-    fb_value value = fb_column_value(column, from->symbols, at);
-    status = S_own(facts, &value);
-    if (!status) status = fb_facts_put(facts, to, field, value);
-  }
-  if (status) {
-    fb_facts_drop_last(facts);
-    fb_arena_rewind(&facts->arena, mark);
-  } else {
-    *ret_row = to;
   }
   return status;
 }

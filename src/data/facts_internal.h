@@ -58,6 +58,8 @@ fb_status fb_facts_last_chunk(fb_facts *facts, fb_chunk **ret_chunk);
  * the chunk's other columns when it adds one. */
 fb_status fb_facts_column_for(fb_facts *facts, fb_chunk *chunk, uint32_t field, uint8_t kind,
                               uint32_t at, fb_column **ret_column);
+/* Gives the column room for row `at`. */
+fb_status fb_facts_grow_column(fb_facts *facts, fb_chunk *chunk, fb_column *column, uint32_t at);
 /* Gives the column the bits of `present`. */
 fb_status fb_facts_need_bits(fb_facts *facts, fb_column *column);
 /* Marks the cells of rows [from, from + rows) present; fb_facts_column_for was called for `from`. */
@@ -65,6 +67,13 @@ void fb_facts_mark(fb_column *column, uint32_t from, uint32_t rows);
 /* fb_facts_set without checks and conversion: strings must be symbols of the table's, compounds must lie
  * in facts->arena; FB_ABSENT removes. */
 fb_status fb_facts_put(fb_facts *facts, uint32_t row, uint32_t field, fb_value value);
+/* The value as the table keeps it: text as a symbol, compounds copied. */
+fb_status fb_facts_own(fb_facts *facts, fb_value *value);
+/* Adds rows first … first + count - 1 of a table of the same type and symbols: whole columns where they can be. On
+ * failure none is added. */
+fb_status fb_facts_add_rows(fb_facts *facts, const fb_facts *from, uint32_t first, uint32_t count);
+/* Undoes adding, back to `count` rows. */
+void fb_facts_drop_to(fb_facts *facts, uint32_t count);
 /* Counts `rows` more rows, whose cells are in the last chunk already. */
 void fb_facts_commit(fb_facts *facts, uint32_t rows);
 /* Gives back, now and then, lists, maps and bytes that no cell has any more. Pointers to others move. FB_E_NOMEM: it did not,

@@ -324,6 +324,53 @@ static void test_rows_are_copied_whole(void **state) {
   S_end(&w);
 }
 
+static void S_same_rows(const fb_facts *a, uint32_t at, const fb_facts *b, uint32_t from,
+                        uint32_t rows) {
+  for (uint32_t i = 0; i < rows; i++)
+    for (uint32_t f = 0; f < fb_facts_type(a)->field_count; f++) {
+      fb_value x = fb_facts_get(a, at + i, f), y = fb_facts_get(b, from + i, f);
+      assert_int_equal(x.kind, y.kind);
+      if (x.kind != FB_ABSENT) assert_int_equal(fb_value_order(x, y), 0);
+    }
+}
+
+/* Parts of tables with gaps, and fields of several kinds, onto the end of others. */
+static void test_many_rows_are_copied_as_one_by_one(void **state) {
+  (void)state;
+  fb_random random;
+  fb_random_seed(&random, 5);
+  for (int round = 0; round < 40; round++) {
+    world w = S_world();
+    fb_facts *from = S_open(&w, "t"), *to = S_open(&w, "t");
+    uint32_t rows = 1 + (uint32_t)fb_random_below(&random, 9000), row, at = 0;
+    uint32_t fields[3] = {S_field(from, "a"), S_field(from, "b"), S_field(from, "c")};
+    for (uint32_t i = 0; i < rows; i++) {
+      assert_int_equal(fb_facts_add(from, &row), FB_OK);
+      for (int f = 0; f < 3; f++) {
+        if (round % 3 && fb_random_below(&random, 1000) == 0) continue;
+        fb_value value = f == 0 ? fb_int(i) : f == 1 ? S_text(i % 7 ? "x" : "y") : fb_bool(i % 2);
+        if (round % 5 == 4 && fb_random_below(&random, 1000) == 0) value = fb_double(0.5);
+        assert_int_equal(fb_facts_set(from, row, fields[f], value, NULL), FB_OK);
+      }
+    }
+    for (int part = 0; part < 4; part++) {
+      uint32_t first = (uint32_t)fb_random_below(&random, rows),
+               count = (uint32_t)fb_random_below(&random, rows - first + 1);
+      assert_int_equal(fb_facts_add_rows(to, from, first, count), FB_OK);
+      assert_int_equal(fb_facts_count(to), at + count);
+      S_same_rows(to, at, from, first, count);
+      at += count;
+    }
+    assert_int_equal(fb_facts_add_rows(to, from, rows, 1), FB_E_INTERNAL);
+    fb_facts_drop_to(to, at / 2);
+    assert_int_equal(fb_facts_add_rows(to, from, 0, rows), FB_OK);
+    S_same_rows(to, at / 2, from, 0, rows);
+    fb_facts_free(from);
+    fb_facts_free(to);
+    S_end(&w);
+  }
+}
+
 /* Input cannot make a type grow without end. */
 static void test_open_types_are_bounded(void **state) {
   (void)state;
@@ -365,7 +412,8 @@ static bool S_torture_run(const fb_allocator *allocator) {
   }
   if (facts) assert_int_equal(fb_facts_count(facts), rows);
   through = through && !fb_facts_set(facts, 20, 0, fb_absent(), NULL) &&
-            !fb_facts_add_row(copy, facts, 3, &row);
+            !fb_facts_add_row(copy, facts, 3, &row) && !fb_facts_add_rows(copy, facts, 5, 30);
+  if (copy && !through) assert_true(fb_facts_count(copy) <= 1);
   fb_facts_free(facts);
   fb_facts_free(copy);
   fb_schema_free(schema);
@@ -440,6 +488,7 @@ int main(void) {
       cmocka_unit_test(test_columns_agree_with_a_plain_array),
       cmocka_unit_test(test_a_refused_map_leaves_nothing),
       cmocka_unit_test(test_rows_are_copied_whole),
+      cmocka_unit_test(test_many_rows_are_copied_as_one_by_one),
       cmocka_unit_test(test_open_types_are_bounded),
       cmocka_unit_test(test_overwritten_lists_are_given_back),
       cmocka_unit_test(test_every_allocation_may_fail),
