@@ -81,6 +81,21 @@ typedef enum fb_strategy {
 FB_API const char *fb_strategy_name(fb_strategy strategy);
 FB_API bool fb_strategy_parse(fb_slice name, fb_strategy *ret_strategy);
 
+/* What an `emit:` of the rulebook says of itself. Texts belong to the ruleset. */
+typedef struct fb_emit_info {
+  fb_slice type; /* what stands after `emit:` */
+  fb_slice rule;
+  uint32_t rule_number;
+  uint32_t line; /* of the emit in the rulebook */
+  uint32_t field_count;
+  const fb_slice *fields; /* names of `with`, in the order written */
+} fb_emit_info;
+
+/* All `emit:` of the rules, numbered from 0: what records of decisions are read with. A rule with `any` has each of
+ * its own once for every choice of branches. */
+FB_API size_t fb_ruleset_emit_count(const fb_ruleset *ruleset);
+FB_API fb_emit_info fb_ruleset_emit(const fb_ruleset *ruleset, size_t number);
+
 /* ── Session ─────────────────────────────────────────────────────────────────────────────────── */
 
 typedef struct fb_session fb_session;
@@ -99,6 +114,17 @@ typedef struct fb_decision {
   uint64_t firing; /* from 1 within the session */
 } fb_decision;
 
+/* The same without names and maps, for those who want many of them: its `emit` leads to fb_ruleset_emit, which tells
+ * the rest. 32 bytes. */
+typedef struct fb_decision_record {
+  fb_fact_id
+      fact; /* of the rule's first condition; 0: it has none. Stateless: 1 + the row of the table that came in */
+  uint64_t firing;        /* from 1 within the session */
+  const fb_value *values; /* of `with`, in the order of fb_emit_info.fields */
+  uint32_t emit;          /* number */
+  uint32_t rule_number;
+} fb_decision_record;
+
 /* Where a session's output goes. A callback may read the session (facts, why) but not change it. Each
  * may be NULL. */
 typedef struct fb_session_output {
@@ -112,6 +138,12 @@ typedef struct fb_session_output {
   /* After each firing. */
   void (*fired)(void *context, fb_session *session, uint32_t rule_number, uint64_t firing);
   void *context;
+  /* If it is set it gets all decisions instead, in the same order, up to 256 at a time: at the latest before facts
+   * change, before another function of these is called, and before the call returns that made them fire. An array of
+   * records and what their values point to is good during the call only. fb_session_why needs `decision`. A code
+   * other than FB_OK ends fb_session_fire after the firings of these records. */
+  fb_status (*decisions)(void *context, fb_session *session, const fb_decision_record *records,
+                         size_t count);
 } fb_session_output;
 
 typedef struct fb_session_options {

@@ -340,6 +340,17 @@ static fb_status S_settle_queued(fb_session *session) {
   return FB_OK;
 }
 
+void fb_agenda_drop_tick(fb_session *session, uint64_t tick) {
+  for (size_t i = 0; i < session->set->salience_count; i++) {
+    fb_agenda_level *level = &session->agenda.levels[i];
+    while (level->count && level->items[level->count - 1].use != FB_RULE_NONE &&
+           level->items[level->count - 1].tick == tick) {
+      level->count--;
+      session->agenda.live--;
+    }
+  }
+}
+
 fb_status fb_agenda_settle(fb_session *session) {
   fb_agenda *agenda = &session->agenda;
   if (session->queued) return S_settle_queued(session);

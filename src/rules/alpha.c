@@ -8,6 +8,7 @@
 void fb_session_report(fb_session *session, uint32_t rule, const fb_rule_place *place,
                        fb_error *err) {
   if (err->code == FB_E_CEL_NO_KEY) return;
+  fb_emit_flush(session); /* in the order in which it all came about */
   session->stats.errors++;
   session->rule_stats[rule].errors++;
   uint64_t max = session->options.max_errors ? session->options.max_errors : 100;
@@ -94,7 +95,7 @@ static bool S_compare(const fb_rule_test *test, fb_value value, bool *ret_failed
   return fb_test_values(test->op, value, c, ret_failed);
 }
 
-static bool S_direct(fb_session *session, const fb_rule_test *test, fb_value value,
+bool fb_alpha_direct(fb_session *session, const fb_rule_test *test, fb_value value,
                      bool *ret_failed) {
   if (value.kind == FB_ABSENT) return test->op == FB_RULE_LACKS;
   switch (test->op) {
@@ -112,9 +113,9 @@ static bool S_direct(fb_session *session, const fb_rule_test *test, fb_value val
 
 /* The failure of one test is no error if another test excludes the fact: `&&` in CEL is so. */
 bool fb_alpha_test(fb_session *session, uint32_t candidate, uint32_t place) {
-  const fb_rule_alpha *alpha = &session->set->alphas[candidate & ~FB_RULE_WHOLE];
+  const fb_rule_alpha *alpha = &session->set->alphas[candidate & FB_RULE_ALPHA];
   bool whole = candidate & FB_RULE_WHOLE;
-  if (!whole && !alpha->open_count) return true;
+  if ((candidate & FB_RULE_SURE) || (!whole && !alpha->open_count)) return true;
   const fb_fact *fact = &session->facts[place];
   const fb_facts *facts = session->memories[fact->type].facts;
   const fb_rule_test *failed_test = NULL;
@@ -130,7 +131,7 @@ bool fb_alpha_test(fb_session *session, uint32_t candidate, uint32_t place) {
       if (failed && !failed_test) err = here;
     } else {
       fb_value value = fb_facts_cell(facts, fact->row, test->field);
-      holds = S_direct(session, test, value, &failed);
+      holds = fb_alpha_direct(session, test, value, &failed);
       if (failed && !failed_test)
         fb_fail(&err, FB_E_CEL_NO_OVERLOAD, "no such overload: the field is %s here",
                 fb_kind_name(value.kind));
@@ -144,19 +145,13 @@ bool fb_alpha_test(fb_session *session, uint32_t candidate, uint32_t place) {
 
 /* ── Sieves ── */
 
-typedef struct S_sifter {
-  const fb_session *session;
-  const fb_facts *facts;
-  uint32_t row, count;
-  uint32_t *found;
-} S_sifter;
-
-static inline void S_take(S_sifter *sifter, const uint32_t *alphas, uint32_t count, uint32_t mark) {
+static inline void S_take(fb_sifter *sifter, const uint32_t *alphas, uint32_t count,
+                          uint32_t mark) {
   for (uint32_t i = 0; i < count; i++) sifter->found[sifter->count++] = alphas[i] | mark;
 }
 
 /* The number of constants below the value, twice; one more if it is one of them. */
-static uint32_t S_segment(const fb_rule_ranges *ranges, fb_value value) {
+uint32_t fb_sifter_segment(const fb_rule_ranges *ranges, fb_value value) {
   uint32_t low = 0, count = ranges->constant_count;
 #define S_SEARCH(constants, x)                                                  \
   do {                                                                          \
@@ -179,14 +174,14 @@ static uint32_t S_segment(const fb_rule_ranges *ranges, fb_value value) {
   return 2 * low;
 }
 
-static void S_sift_ranges(S_sifter *sifter, const fb_rule_ranges *ranges) {
+void fb_sifter_ranges(fb_sifter *sifter, const fb_rule_ranges *ranges) {
   fb_value value = fb_facts_cell(sifter->facts, sifter->row, ranges->field);
   if (value.kind == FB_ABSENT) return;
   if (FB_UNLIKELY(fb_rule_class(value) != ranges->class_)) {
     S_take(sifter, ranges->all, ranges->all_count, FB_RULE_WHOLE);
     return;
   }
-  uint32_t at = S_segment(ranges, value);
+  uint32_t at = fb_sifter_segment(ranges, value);
   if (!ranges->flat) at += ranges->segments;
   do {
     S_take(sifter, ranges->items + ranges->starts[at], ranges->starts[at + 1] - ranges->starts[at],
@@ -195,30 +190,30 @@ static void S_sift_ranges(S_sifter *sifter, const fb_rule_ranges *ranges) {
   } while (!ranges->flat && at);
 }
 
-static const fb_rule_sieve *S_bucket(const S_sifter *sifter, const fb_rule_dispatch *dispatch) {
+uint32_t fb_sifter_child(const fb_sifter *sifter, const fb_rule_dispatch *dispatch) {
   fb_value value = fb_facts_cell(sifter->facts, sifter->row, dispatch->field);
   fb_rule_key key = fb_rule_key_of(value, sifter->session->symbols);
-  if (key.tag == FB_KEY_NONE) return NULL;
+  if (key.tag == FB_KEY_NONE) return 0;
   uint32_t at = (uint32_t)fb_rule_key_hash(key) & dispatch->mask;
   for (; dispatch->buckets[at].key.tag != FB_KEY_NONE; at = (at + 1) & dispatch->mask)
-    if (fb_rule_key_equal(dispatch->buckets[at].key, key)) return dispatch->buckets[at].sieve;
-  return NULL;
+    if (fb_rule_key_equal(dispatch->buckets[at].key, key)) return dispatch->buckets[at].child;
+  return 0;
 }
 
 /* Recursion is bounded by the depth that the planner gives sieves. */
-static void S_sift(S_sifter *sifter, const fb_rule_sieve *sieve) {
+void fb_sifter_sift(fb_sifter *sifter, const fb_rule_sieve *sieve) {
   S_take(sifter, sieve->alphas, sieve->alpha_count, 0);
-  for (uint32_t i = 0; i < sieve->range_count; i++) S_sift_ranges(sifter, &sieve->ranges[i]);
+  for (uint32_t i = 0; i < sieve->range_count; i++) fb_sifter_ranges(sifter, &sieve->ranges[i]);
   for (uint32_t i = 0; i < sieve->dispatch_count; i++) {
-    const fb_rule_sieve *next = S_bucket(sifter, &sieve->dispatches[i]);
-    if (next) S_sift(sifter, next);
+    uint32_t child = fb_sifter_child(sifter, &sieve->dispatches[i]);
+    if (child) fb_sifter_sift(sifter, sieve->dispatches[i].children[child]);
   }
 }
 
 uint32_t fb_alpha_candidates(fb_session *session, uint32_t type, uint32_t row) {
   if (type >= session->set->type_count || !session->set->types[type].sieve) return 0;
-  S_sifter sifter = {session, session->memories[type].facts, row, 0, session->candidates};
-  S_sift(&sifter, session->set->types[type].sieve);
+  fb_sifter sifter = {session, session->memories[type].facts, row, 0, session->candidates};
+  fb_sifter_sift(&sifter, session->set->types[type].sieve);
   return sifter.count;
 }
 

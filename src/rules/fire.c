@@ -94,16 +94,13 @@ static void S_unprepare(fb_session *session, const fb_rule *rule, uint32_t done)
 
 /* ── Effects ── */
 
-static fb_status S_hand_out(fb_session *session, const fb_rule *rule, const fb_rule_action *action,
-                            const fb_value *values) {
+static fb_status S_log(fb_session *session, const fb_rule *rule, const fb_rule_action *action,
+                       const fb_value *values) {
   const fb_session_output *output = &session->options.output;
-  bool emit = action->kind == FB_THEN_EMIT;
-  if (emit) session->stats.decisions++;
-  if (emit ? !output->decision : !output->log) return FB_OK;
+  if (!output->log) return FB_OK;
   fb_map *fields = fb_map_new(&session->firing_arena, action->field_count + 1);
   if (!fields) return FB_E_NOMEM;
-  if (!emit &&
-      !fb_map_put(fields, &session->firing_arena, fb_string(FB_SLICE("message")), *values++, NULL))
+  if (!fb_map_put(fields, &session->firing_arena, fb_string(FB_SLICE("message")), *values++, NULL))
     return FB_E_NOMEM;
   for (uint32_t f = 0; f < action->field_count; f++)
     if (!fb_map_put(fields, &session->firing_arena, fb_string(action->fields[f].name), values[f],
@@ -115,20 +112,21 @@ static fb_status S_hand_out(fb_session *session, const fb_rule *rule, const fb_r
                           .rule_number = rule->book,
                           .line = action->node->line,
                           .firing = session->firing};
-  if (emit) return output->decision(output->context, session, &decision);
   output->log(output->context, session, &decision);
   return FB_OK;
 }
 
-static fb_status S_hand_out_all(fb_session *session, const fb_rule *rule) {
+static fb_status S_hand_out_all(fb_session *session, const fb_rule *rule, const fb_fact_id *ids) {
   const fb_value *values = session->values;
   fb_status first = FB_OK;
   for (uint32_t i = 0; i < rule->action_count; i++) {
     const fb_rule_action *action = &rule->actions[i];
-    if (action->kind == FB_THEN_EMIT || action->kind == FB_THEN_LOG) {
-      fb_status status = S_hand_out(session, rule, action, values);
-      if (first == FB_OK) first = status;
-    }
+    fb_status status = FB_OK;
+    if (action->kind == FB_THEN_EMIT)
+      status = fb_emit_hand_out(session, action, rule->positive_count ? ids[0] : 0, values);
+    else if (action->kind == FB_THEN_LOG)
+      status = S_log(session, rule, action, values);
+    if (first == FB_OK) first = status;
     values += action->field_count + (action->message != NULL);
   }
   return first;
@@ -224,7 +222,7 @@ static fb_status S_fire_rule(fb_session *session, const fb_rule *rule, const uin
     fb_session_report(session, rule->number, &place, err);
     return FB_OK;
   }
-  fb_status told = S_hand_out_all(session, rule);
+  fb_status told = S_hand_out_all(session, rule, ids);
   status = S_act_all(session, rule, ids, err);
   if (status == FB_OK && told != FB_OK)
     return fb_fail(err, told, "what received a decision failed");
@@ -336,11 +334,17 @@ fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *
       fb_agenda_unpop(session, due.item);
       break;
     }
+    bool plain = !activation && due.rule->plain && session->emitter.fast;
+    if (!plain && (status = fb_emit_take(session, err)) != FB_OK) {
+      fb_agenda_unpop(session, due.item);
+      break;
+    }
     if (activation && due.rule->logical)
       fb_logical_keep(session, activation);
     else if (activation)
       fb_agenda_unlink(session, activation);
-    status = fb_fire_rule(session, due.rule, due.places, err);
+    status = plain ? fb_emit_fire(session, due.rule, due.places[0], err)
+                   : fb_fire_rule(session, due.rule, due.places, err);
     if (activation && due.rule->logical)
       fb_logical_end(session, activation);
     else if (activation)
@@ -350,6 +354,7 @@ fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *
     else
       fired++;
   }
+  fb_status told = fb_emit_take(session, status == FB_OK ? err : NULL);
   fb_agenda_trim(session);
-  return status;
+  return status == FB_OK ? told : status;
 }

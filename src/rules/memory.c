@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Working memory: rows by type, places by number. */
+#include "data/facts_internal.h"
 #include "rules/session.h"
 
 enum {
@@ -165,6 +166,56 @@ void fb_memory_unplace(fb_session *session, uint32_t place) {
   fact->generation++;
   fact->type = session->free_place;
   session->free_place = place;
+}
+
+/* ── Many at a time ── */
+
+/* Serials that rise by one, as places do. */
+static bool S_set_serials(fb_session *session, uint32_t place, uint32_t count, uint64_t serial) {
+  while (count) {
+    uint32_t part = FB_ASIDE_PLACES - place % FB_ASIDE_PLACES;
+    if (part > count) part = count;
+    const fb_aside *aside = &session->asides[place / FB_ASIDE_PLACES];
+    bool one_by_one = aside->serials || (aside->begun && place + aside->ahead != serial);
+    for (uint32_t i = 0; i < (one_by_one ? part : 1); i++)
+      if (!fb_memory_set_serial(session, place + i, serial + i)) return false;
+    place += part;
+    serial += part;
+    count -= part;
+  }
+  return true;
+}
+
+fb_status fb_memory_add_rows(fb_session *session, fb_memory *memory, const fb_facts *from,
+                             uint32_t first, uint32_t count, uint32_t *ret_place) {
+  uint32_t row = fb_facts_count(memory->facts), place = session->fact_count;
+  if (count > UINT32_MAX - place) return FB_E_LIMIT;
+  if (!S_grow(session, (void **)&memory->places, &memory->place_cap, (uint64_t)row + count,
+              sizeof *memory->places) ||
+      !fb_memory_room(session, (uint64_t)place + count) ||
+      !S_set_serials(session, place, count, session->tick + 1))
+    return FB_E_NOMEM;
+  fb_status status = fb_facts_add_rows(memory->facts, from, first, count);
+  if (status != FB_OK) return status;
+  uint32_t type = fb_facts_type(from)->id;
+  for (uint32_t i = 0; i < count; i++) {
+    session->facts[place + i] = (fb_fact){.row = row + i, .type = type};
+    memory->places[row + i] = place + i;
+  }
+  session->fact_count += count;
+  memory->live += count;
+  session->stats.facts += count;
+  if (session->stats.facts > session->stats.facts_peak)
+    session->stats.facts_peak = session->stats.facts;
+  *ret_place = place;
+  return FB_OK;
+}
+
+void fb_memory_drop_rows(fb_session *session, fb_memory *memory, uint32_t count) {
+  fb_facts_drop_to(memory->facts, fb_facts_count(memory->facts) - count);
+  session->fact_count -= count;
+  memory->live -= count;
+  session->stats.facts -= count;
 }
 
 uint32_t fb_memory_find(const fb_session *session, fb_fact_id id) {

@@ -396,7 +396,7 @@ static bool S_plan_types(fb_ruleset *set) {
 
 fb_status fb_rule_plan(fb_ruleset *set) {
   if (!S_plan_types(set) || !S_plan_alphas(set) || !S_plan_walks(set) || !S_plan_ports(set) ||
-      !fb_rule_plan_sieves(set) || !S_plan_levels(set))
+      !fb_rule_plan_sieves(set) || !S_plan_levels(set) || !fb_rule_plan_emits(set))
     return FB_E_NOMEM;
   return FB_OK;
 }

@@ -218,7 +218,23 @@ typedef struct fb_rule_action {
   const fb_node *node;
   fb_rule_field *fields;
   uint32_t field_count;
+  uint32_t emit; /* EMIT: its number in the ruleset */
 } fb_rule_action;
+
+/* How a firing comes by a value that it emits. */
+typedef enum fb_emit_kind { FB_EMIT_CONST, FB_EMIT_FIELD, FB_EMIT_TEMPLATE } fb_emit_kind;
+
+typedef struct fb_emit_value {
+  uint8_t kind;
+  uint32_t field; /* FIELD: of the fact; of plain rules only */
+  fb_value value; /* CONST */
+  const fb_template *template_;
+} fb_emit_value;
+
+typedef struct fb_rule_emit {
+  fb_emit_info info;
+  const fb_emit_value *values; /* by field */
+} fb_rule_emit;
 
 typedef struct fb_rule {
   fb_rule_info info;
@@ -248,6 +264,8 @@ typedef struct fb_rule {
   fb_rule_action *actions;
   uint32_t action_count;
   uint32_t value_count; /* templates that a firing evaluates */
+  bool plain;           /* one condition, and it only emits: fires by emit.c */
+  uint32_t first_emit;  /* of those of its actions that emit */
 } fb_rule;
 
 static inline bool fb_slot_is_fact(const fb_rule *rule, uint32_t slot) {
@@ -296,14 +314,23 @@ typedef struct fb_rule_sieve fb_rule_sieve;
 /* Open addressing. */
 typedef struct fb_rule_bucket {
   fb_rule_key key; /* tag NONE: empty */
-  fb_rule_sieve *sieve;
+  uint32_t child;
 } fb_rule_bucket;
 
-/* By equality of a field with constants. */
+/* By equality of a field with constants. The tables serve whole columns. */
 typedef struct fb_rule_dispatch {
   uint32_t field;
   uint32_t mask; /* buckets - 1 */
   fb_rule_bucket *buckets;
+  fb_rule_sieve **children; /* from 1 */
+  uint32_t child_count;
+  const uint32_t
+      *symbols; /* child by symbol - first_symbol, 0: none; NULL: they are too far apart */
+  int64_t first_symbol;
+  uint32_t symbol_count;
+  const uint32_t *ints; /* the same of ints */
+  int64_t first_int;
+  uint32_t int_count;
 } fb_rule_dispatch;
 
 /* By order of a field to constants of one class (numbers, texts, timestamps, durations). The constants c0 < c1 < …
@@ -316,8 +343,10 @@ typedef struct fb_rule_ranges {
   bool flat;
   uint32_t constant_count, segments;
   const fb_value *constants;
-  const int64_t *ints;    /* the same if all are int, else NULL */
-  const double *doubles;  /* the same if all are double, else NULL */
+  const int64_t *ints;   /* the same if all are int, else NULL */
+  const double *doubles; /* the same if all are double, else NULL */
+  const uint32_t
+      *near; /* segment by int - ints[0], for those up to the last; NULL: ints are too far apart */
   const uint32_t *starts; /* by segment or node: its part of `items` */
   const uint32_t *items;
   const uint32_t
@@ -334,12 +363,16 @@ struct fb_rule_sieve {
   uint32_t range_count;
 };
 
-/* Set in what fb_alpha_candidates finds: nothing is settled, all tests are to be made. */
+/* Set in candidates. WHOLE: nothing is settled, all tests are to be made. SURE: no test is left. */
 #define FB_RULE_WHOLE (UINT32_C(1) << 31)
+#define FB_RULE_SURE (UINT32_C(1) << 30)
+#define FB_RULE_ALPHA (FB_RULE_SURE - 1) /* the bits of its number */
+#define FB_SIEVE_DEPTH 8
 
 typedef struct fb_rule_type {
   fb_rule_sieve *sieve; /* NULL: no alpha wants the type */
   bool stored;          /* one of its alphas is */
+  bool flat; /* only lazy rules with one condition want its facts: many may come in at once */
   uint32_t field_count;
 } fb_rule_type;
 
@@ -372,6 +405,8 @@ struct fb_ruleset {
   uint32_t use_count;
   fb_rule_port *ports;
   uint32_t port_count, port_cap;
+  fb_rule_emit *emits; /* as the rules have them */
+  uint32_t emit_count;
   fb_rule_type *types; /* by type id */
   uint32_t type_count;
   fb_cel_program **programs; /* owned */
@@ -446,6 +481,8 @@ static inline uint8_t fb_rule_class(fb_value value) {
     default: return FB_ABSENT;
   }
 }
+/* emit.c: what is emitted, and how. */
+bool fb_rule_plan_emits(fb_ruleset *set);
 /* plan.c: alphas, indexes, walks, sieves. FB_E_NOMEM or FB_OK. */
 fb_status fb_rule_plan(fb_ruleset *set);
 #endif

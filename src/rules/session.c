@@ -2,6 +2,8 @@
  * Sessions: making them, facts in and out. */
 #include "rules/session.h"
 
+#include "data/kernel.h"
+
 /* ── Making and freeing ── */
 
 static void *S_count(void *context, void *ptr, size_t old_size, size_t size) {
@@ -68,6 +70,7 @@ static fb_status S_init_state(fb_session *session) {
       fb_alloc_zero(allocator, (set->rule_count + 1) * sizeof *session->rule_stats);
   session->values = fb_alloc_zero(allocator, S_most_values(set) * sizeof *session->values);
   session->rows = fb_alloc_zero(allocator, S_most_values(set) * sizeof *session->rows);
+  session->kernels = fb_kernels_best();
   fb_logical_init(session);
   session->firing_rule = FB_RULE_NONE;
   session->now = fb_absent();
@@ -77,6 +80,7 @@ static fb_status S_init_state(fb_session *session) {
       !session->rows)
     return FB_E_NOMEM;
   for (int i = 0; i < FB_RULE_MAX_SLOTS; i++) session->slots[i] = fb_absent();
+  if (fb_emit_init(session) != FB_OK) return FB_E_NOMEM;
   return fb_agenda_init(session);
 }
 
@@ -105,6 +109,8 @@ static void S_free_memories(fb_session *session) {
 static void S_release_state(fb_session *session) {
   const fb_ruleset *set = session->set;
   const fb_allocator *allocator = &session->allocator;
+  fb_emit_release(session);
+  fb_sift_release(session);
   fb_agenda_release(session);
   fb_logical_release(session);
   S_free_memories(session);
@@ -392,7 +398,13 @@ fb_status fb_session_assert_rows(fb_session *session, const fb_facts *facts, uin
     return fb_stateless_rows(session, memory, facts, first, count, ret_done, err);
   }
   for (uint32_t i = 0; i < count; i++) {
-    uint32_t row, place;
+    uint32_t row, place, many = 0;
+    status = fb_flat_assert(session, memory, facts, first + i, count - i, ids ? ids + i : NULL,
+                            &many, err);
+    i += many;
+    if (ret_done) *ret_done = i;
+    if (status != FB_OK) return status;
+    if (i == count) break;
     status = S_copy_row(session, memory, facts, first + i, &row);
     if (status != FB_OK) return fb_fail(err, status, "no memory for another fact");
     status = fb_session_insert_row(session, type->id, row, &place, err);

@@ -200,6 +200,17 @@ typedef struct fb_agenda {
   fb_pool pools[FB_RULE_SLOTS]; /* by number of facts */
 } fb_agenda;
 
+enum { FB_EMIT_RECORDS = 256, FB_EMIT_VALUES = 1024 };
+
+/* Decisions that wait to be handed out; see emit.c. */
+typedef struct fb_emitter {
+  fb_decision_record *records;
+  fb_value *values;
+  uint32_t count, value_count;
+  fb_status told; /* what the caller returned, until it is taken */
+  bool fast;      /* nobody wants to know of single firings */
+} fb_emitter;
+
 struct fb_session {
   const fb_allocator *base;
   fb_allocator allocator; /* counts `held` and passes on to base */
@@ -224,10 +235,13 @@ struct fb_session {
   bool partial; /* this change is a modify: it concerns conditions that read a changed field */
   uint32_t *candidates; /* alphas; room for all */
   uint32_t *matched;
+  const struct fb_kernels *kernels; /* for sift.c */
+  struct fb_sifting *sifting;       /* room for sift.c; NULL: not needed yet */
   uint32_t *due;         /* rules of one fact, of a stateless session; room for all uses */
   fb_symbols_mark texts; /* those of the ruleset and the schema end here */
   fb_agenda agenda;
   fb_truth truth;
+  fb_emitter emitter;
   uint32_t *stash; /* tuples a `not` may set free: rule, then its places */
   size_t stash_count, stash_cap;
   fb_value slots[FB_RULE_MAX_SLOTS]; /* what expressions see */
@@ -294,6 +308,12 @@ void fb_memory_release(fb_session *session);
 /* Gives the row a place. */
 fb_status fb_memory_place(fb_session *session, uint32_t type, uint32_t row, uint32_t *ret_place);
 void fb_memory_unplace(fb_session *session, uint32_t place);
+/* Facts of rows of another table, at new rows and new places, with the ticks after the last one as their serials; no row and
+ * no place is free. On failure none is made. */
+fb_status fb_memory_add_rows(fb_session *session, fb_memory *memory, const fb_facts *from,
+                             uint32_t first, uint32_t count, uint32_t *ret_place);
+/* Undoes that for the last ones. */
+void fb_memory_drop_rows(fb_session *session, fb_memory *memory, uint32_t count);
 /* 0 when there is no such fact. */
 uint32_t fb_memory_find(const fb_session *session, fb_fact_id id);
 
@@ -314,9 +334,27 @@ fb_link **fb_slot_links(fb_session *session, const fb_rule *rule, uint32_t slot,
 int fb_slot_order(const fb_session *session, const fb_rule *rule, uint32_t slot, uint32_t a,
                   uint32_t b);
 
+/* Leads one row through a sieve. */
+typedef struct fb_sifter {
+  const fb_session *session;
+  const fb_facts *facts;
+  uint32_t row, count;
+  uint32_t *found; /* room for all alphas of the type */
+} fb_sifter;
+
 /* alpha.c: which facts satisfy a condition's tests, and by which values they are found. */
 /* Fills session->candidates with the alphas that the sieve leads the row to; FB_RULE_WHOLE may be set in them. */
 uint32_t fb_alpha_candidates(fb_session *session, uint32_t type, uint32_t row);
+/* The same in parts. */
+void fb_sifter_sift(fb_sifter *sifter, const fb_rule_sieve *sieve);
+void fb_sifter_ranges(fb_sifter *sifter, const fb_rule_ranges *ranges);
+/* 0: none. */
+uint32_t fb_sifter_child(const fb_sifter *sifter, const fb_rule_dispatch *dispatch);
+/* The number of constants below the value, twice; one more if it is one of them. */
+uint32_t fb_sifter_segment(const fb_rule_ranges *ranges, fb_value value);
+/* A test that is no program. */
+bool fb_alpha_direct(fb_session *session, const fb_rule_test *test, fb_value value,
+                     bool *ret_failed);
 /* The tests of a candidate that the sieve has not settled. */
 bool fb_alpha_test(fb_session *session, uint32_t candidate, uint32_t place);
 bool fb_alpha_insert(fb_session *session, uint32_t alpha, uint32_t row);
@@ -325,6 +363,23 @@ static inline bool fb_alpha_has(const fb_session *session, uint32_t alpha, uint3
   const fb_alpha_memory *memory = &session->alphas[alpha];
   return row / 64 < memory->words && (memory->bits[row / 64] >> row % 64 & 1);
 }
+
+/* sift.c: the same for many rows. */
+typedef struct fb_sift_hit {
+  uint32_t row; /* of those sifted, from 0 */
+  uint32_t candidate;
+} fb_sift_hit;
+
+typedef struct fb_sift {
+  fb_sift_hit *hits; /* in the order of rows; of each as fb_alpha_candidates has them */
+  uint32_t *starts;  /* by row, and one more: its first hit */
+} fb_sift;
+
+/* Finds the candidates of rows first … of a table of the type; *count may become less. What is found is good until the
+ * next call. */
+fb_status fb_sift_rows(fb_session *session, uint32_t type, const fb_facts *facts, uint32_t first,
+                       uint32_t *count, fb_sift *ret);
+void fb_sift_release(fb_session *session);
 
 /* index.c */
 /* Both do nothing as long as the index is not made. */
@@ -401,6 +456,8 @@ fb_status fb_agenda_wait(fb_session *session, const fb_rule *rule, uint32_t use,
  * the first. */
 fb_status fb_agenda_push_place(fb_session *session, const fb_rule *rule, uint32_t use,
                                uint32_t place, uint64_t tick);
+/* Takes off again what was pushed with this tick, the last one. */
+void fb_agenda_drop_tick(fb_session *session, uint64_t tick);
 /* The first, taken off; false when there is none. */
 bool fb_agenda_pop(fb_session *session, fb_waiting *ret_item);
 /* Puts back what was just popped. There is room. */
@@ -461,6 +518,25 @@ fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const uint32_t 
 /* FB_E_RULE_LIMIT when the rule may not fire any more after `fired` firings. */
 fb_status fb_fire_limits(const fb_session *session, const fb_rule *rule, uint64_t fired,
                          uint64_t max, fb_error *err);
+
+/* flat.c: facts of a type that is flat, many at a time. *ret_done (nullable) is raised by those that are held; there may be
+ * fewer than `count`, and none: those after them are to be asserted one by one. */
+fb_status fb_flat_assert(fb_session *session, fb_memory *memory, const fb_facts *facts,
+                         uint32_t first, uint32_t count, fb_fact_id *ids, uint32_t *ret_done,
+                         fb_error *err);
+
+/* emit.c */
+fb_status fb_emit_init(fb_session *session);
+void fb_emit_release(fb_session *session);
+/* Hands out what waits. */
+void fb_emit_flush(fb_session *session);
+/* The same, and tells whether the caller failed since it was last asked. */
+fb_status fb_emit_take(fb_session *session, fb_error *err);
+/* A decision of the firing that is under way. */
+fb_status fb_emit_hand_out(fb_session *session, const fb_rule_action *action, fb_fact_id fact,
+                           const fb_value *values);
+/* Fires a plain rule, if emitter.fast. Decisions may wait afterwards. */
+fb_status fb_emit_fire(fb_session *session, const fb_rule *rule, uint32_t place, fb_error *err);
 
 /* stateless.c: decides upon rows of a table over the session's schema. */
 fb_status fb_stateless_rows(fb_session *session, fb_memory *memory, const fb_facts *facts,

@@ -8,9 +8,10 @@
 #include <stdlib.h>
 
 enum {
-  FEW = 2,       /* so many alphas are tested one by one */
-  MAX_DEPTH = 8, /* of a sieve */
-  FLAT = 8       /* entries an alpha may have in the lists of segments */
+  FEW = 2,  /* so many alphas are tested one by one */
+  FLAT = 8, /* entries an alpha may have in the lists of segments */
+  NEAR =
+      4096 /* span of keys that get a table, if it has not many times more places than there are keys */
 };
 
 typedef enum S_way { S_NONE, S_EQUAL, S_ORDER } S_way;
@@ -102,6 +103,38 @@ static void S_choose(const fb_rule_alpha *alpha, const uint32_t *counts, S_entry
 
 /* ── Equality ── */
 
+/* May ints of this span have a table? */
+static bool S_are_near(int64_t first, int64_t last, uint32_t count) {
+  uint64_t span = (uint64_t)last - (uint64_t)first;
+  return span < NEAR && span / 32 <= count;
+}
+
+/* The table of keys with the tag, whose bits are numbers that rise; NULL in *ret_table if they are too far apart. */
+static bool S_table_keys(fb_ruleset *set, const S_entry *entries, uint32_t count, uint32_t tag,
+                         const uint32_t **ret_table, int64_t *ret_first, uint32_t *ret_size) {
+  int64_t first = INT64_MAX, last = INT64_MIN;
+  uint32_t keys = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    int64_t key = (int64_t)entries[i].key.bits;
+    if (entries[i].key.tag != tag) continue;
+    keys++;
+    if (key < first) first = key;
+    if (key > last) last = key;
+  }
+  if (!keys || !S_are_near(first, last, keys)) return true;
+  uint32_t size = (uint32_t)((uint64_t)last - (uint64_t)first) + 1;
+  uint32_t *table = fb_arena_zero(&set->arena, size * sizeof *table);
+  if (!table) return false;
+  for (uint32_t i = 0, child = 0; i < count; i++) {
+    child += !i || !S_same_key(&entries[i], &entries[i - 1]);
+    if (entries[i].key.tag == tag) table[entries[i].key.bits - (uint64_t)first] = child;
+  }
+  *ret_table = table;
+  *ret_first = first;
+  *ret_size = size;
+  return true;
+}
+
 static bool S_part_equal(fb_ruleset *set, S_entry *entries, uint32_t count, uint32_t depth,
                          fb_rule_dispatch *dispatch) {
   uint32_t keys = 1, cap = 4;
@@ -109,17 +142,25 @@ static bool S_part_equal(fb_ruleset *set, S_entry *entries, uint32_t count, uint
   while (cap < keys * 2) cap *= 2;
   *dispatch = (fb_rule_dispatch){.field = entries[0].field, .mask = cap - 1};
   dispatch->buckets = fb_arena_zero(&set->arena, cap * sizeof *dispatch->buckets);
-  if (!dispatch->buckets) return false;
+  dispatch->children = fb_arena_alloc(&set->arena, (keys + 1) * sizeof *dispatch->children);
+  if (!dispatch->buckets || !dispatch->children ||
+      !S_table_keys(set, entries, count, FB_KEY_SYMBOL, &dispatch->symbols, &dispatch->first_symbol,
+                    &dispatch->symbol_count) ||
+      !S_table_keys(set, entries, count, FB_KEY_INT, &dispatch->ints, &dispatch->first_int,
+                    &dispatch->int_count))
+    return false;
   for (uint32_t i = 0; i < count; i++) S_settle(&set->alphas[entries[i].alpha], entries[i].test);
+  uint32_t child = 0;
   for (uint32_t from = 0, to; from < count; from = to) {
     fb_rule_key key = entries[from].key;
     for (to = from + 1; to < count && S_same_key(&entries[to], &entries[from]);) to++;
     uint32_t at = (uint32_t)fb_rule_key_hash(key) & dispatch->mask;
     while (dispatch->buckets[at].key.tag != FB_KEY_NONE) at = (at + 1) & dispatch->mask;
     fb_rule_bucket *bucket = &dispatch->buckets[at];
-    bucket->key = key;
-    bucket->sieve = S_sieve(set, entries + from, to - from, depth + 1);
-    if (!bucket->sieve) return false;
+    *bucket = (fb_rule_bucket){key, ++child};
+    dispatch->children[child] = S_sieve(set, entries + from, to - from, depth + 1);
+    if (!dispatch->children[child]) return false;
+    dispatch->child_count = child;
   }
   return true;
 }
@@ -181,6 +222,21 @@ static bool S_take_constants(fb_ruleset *set, const S_entry *entries, uint32_t c
     ranges->ints = (const int64_t *)(void *)plain;
   else
     ranges->doubles = (const double *)(void *)plain;
+  return true;
+}
+
+static bool S_table_near(fb_ruleset *set, fb_rule_ranges *ranges) {
+  uint32_t count = ranges->constant_count;
+  if (!ranges->ints || !S_are_near(ranges->ints[0], ranges->ints[count - 1], count)) return true;
+  uint32_t size = (uint32_t)(ranges->ints[count - 1] - ranges->ints[0]) + 1;
+  uint32_t *near = fb_arena_alloc(&set->arena, size * sizeof *near);
+  if (!near) return false;
+  for (uint32_t i = 0, at = 0; i < size; i++) {
+    bool hit = ranges->ints[at] == ranges->ints[0] + (int64_t)i;
+    near[i] = 2 * at + hit;
+    at += hit;
+  }
+  ranges->near = near;
   return true;
 }
 
@@ -256,7 +312,7 @@ static bool S_hang(fb_ruleset *set, const S_entry *entries, uint32_t count,
 static bool S_part_order(fb_ruleset *set, S_entry *entries, uint32_t count,
                          fb_rule_ranges *ranges) {
   *ranges = (fb_rule_ranges){.field = entries[0].field, .class_ = entries[0].class_};
-  if (!S_take_constants(set, entries, count, ranges)) return false;
+  if (!S_take_constants(set, entries, count, ranges) || !S_table_near(set, ranges)) return false;
   for (uint32_t i = 0; i < count; i++) S_take_interval(set, ranges, &entries[i]);
   return S_hang(set, entries, count, ranges);
 }
@@ -297,12 +353,12 @@ static bool S_choose_all(fb_ruleset *set, S_entry *entries, uint32_t count) {
   return good;
 }
 
-/* Recursion is bounded by MAX_DEPTH. */
+/* Recursion is bounded by FB_SIEVE_DEPTH. */
 static fb_rule_sieve *S_sieve(fb_ruleset *set, S_entry *entries, uint32_t count, uint32_t depth) {
   fb_rule_sieve *sieve = fb_arena_zero(&set->arena, sizeof *sieve);
   if (!sieve || !(sieve->alphas = fb_arena_alloc(&set->arena, count * sizeof *sieve->alphas)))
     return NULL;
-  if (count <= FEW || depth >= MAX_DEPTH) {
+  if (count <= FEW || depth >= FB_SIEVE_DEPTH) {
     for (uint32_t i = 0; i < count; i++) sieve->alphas[sieve->alpha_count++] = entries[i].alpha;
     return sieve;
   }
@@ -316,14 +372,25 @@ static fb_rule_sieve *S_sieve(fb_ruleset *set, S_entry *entries, uint32_t count,
   return sieve;
 }
 
+static bool S_is_flat(const fb_ruleset *set, const fb_rule_alpha *alpha) {
+  if (alpha->stored) return false;
+  for (uint32_t u = 0; u < alpha->use_count; u++) {
+    const fb_rule *rule = &set->rules[set->uses[alpha->uses[u]].rule];
+    if (!rule->lazy || rule->condition_count != 1) return false;
+  }
+  return true;
+}
+
 bool fb_rule_plan_sieves(fb_ruleset *set) {
   S_entry *entries = fb_alloc_zero(set->allocator, (set->alpha_count + 1) * sizeof *entries);
   uint32_t *starts = fb_alloc_zero(set->allocator, (set->type_count + 2) * sizeof *starts);
   bool good = entries && starts;
+  for (uint32_t t = 0; t < set->type_count; t++) set->types[t].flat = true;
   for (uint32_t a = 0; a < set->alpha_count && good; a++) {
     fb_rule_alpha *alpha = &set->alphas[a];
     alpha->open_count = alpha->test_count;
     set->types[alpha->type].stored |= alpha->stored;
+    set->types[alpha->type].flat &= S_is_flat(set, alpha);
     starts[alpha->type + 2]++;
   }
   for (uint32_t t = 1; t < set->type_count && good; t++) starts[t + 1] += starts[t];

@@ -9,6 +9,7 @@
 
 enum {
   PLACE = 1,
+  FEW = 8,             /* rows that go one by one */
   TEXTS_MAX = 16 << 20 /* bytes of texts of facts gone by, before they are forgotten */
 };
 
@@ -60,36 +61,47 @@ static int S_order(const void *pa, const void *pb, void *context) {
   return a->number < b->number ? -1 : a->number > b->number;
 }
 
-/* The rules for which the fact at PLACE will do, in order, in session->due. */
-static uint32_t S_due(fb_session *session) {
+/* Adds the rules for which the fact at PLACE will do. */
+static uint32_t S_take(fb_session *session, uint32_t candidate, uint32_t due) {
   const fb_ruleset *set = session->set;
-  const fb_fact *fact = &session->facts[PLACE];
-  uint32_t count = fb_alpha_candidates(session, fact->type, fact->row), due = 0;
-  for (uint32_t i = 0; i < count; i++) {
-    uint32_t number = session->candidates[i] & ~FB_RULE_WHOLE;
-    if (!fb_alpha_test(session, session->candidates[i], PLACE)) continue;
-    for (uint32_t u = 0; u < set->alphas[number].use_count; u++)
-      session->due[due++] = set->uses[set->alphas[number].uses[u]].rule;
-  }
-  if (due > 1) qsort_r(session->due, due, sizeof *session->due, S_order, (void *)set);
+  const fb_rule_alpha *alpha = &set->alphas[candidate & FB_RULE_ALPHA];
+  if (!fb_alpha_test(session, candidate, PLACE)) return due;
+  for (uint32_t u = 0; u < alpha->use_count; u++)
+    session->due[due++] = set->uses[alpha->uses[u]].rule;
   return due;
 }
 
-static fb_status S_decide(fb_session *session, fb_error *err) {
-  fb_error local;
-  if (!err) err = &local;
-  uint32_t due = S_due(session);
+static void S_sort(fb_session *session, uint32_t count) {
+  uint32_t *due = session->due;
+  const void *set = session->set;
+  if (count > 16) {
+    qsort_r(due, count, sizeof *due, S_order, (void *)set);
+    return;
+  }
+  for (uint32_t i = 1; i < count; i++) {
+    uint32_t rule = due[i], at = i;
+    for (; at && S_order(&due[at - 1], &rule, (void *)set) > 0; at--) due[at] = due[at - 1];
+    due[at] = rule;
+  }
+}
+
+/* Fires the rules in session->due. */
+static fb_status S_decide(fb_session *session, uint32_t due, fb_error *err) {
   fb_status status = FB_OK;
+  uint64_t max = session->options.max_firings;
+  S_sort(session, due);
   session->stats.activations += due;
   for (uint32_t i = 0; i < due; i++) session->rule_stats[session->due[i]].activations++;
   for (uint32_t i = 0; i < due && status == FB_OK; i++) {
     const fb_rule *rule = &session->set->rules[session->due[i]];
     uint32_t place = PLACE;
-    uint64_t max = session->options.max_firings;
     status = fb_fire_limits(session, rule, session->firing, max ? max : UINT64_MAX, err);
-    if (status == FB_OK) status = fb_fire_rule(session, rule, &place, err);
+    if (status != FB_OK) break;
+    if (rule->plain && session->emitter.fast)
+      status = fb_emit_fire(session, rule, place, err);
+    else if ((status = fb_emit_take(session, err)) == FB_OK)
+      status = fb_fire_rule(session, rule, &place, err);
   }
-  fb_arena_reset(&session->scratch);
   return status;
 }
 
@@ -98,22 +110,61 @@ static fb_status S_room(fb_session *session) {
   return fb_memory_room(session, PLACE + 1) ? FB_OK : FB_E_NOMEM;
 }
 
+/* Puts the row at PLACE. */
+static void S_stand(fb_session *session, uint32_t type, uint32_t row) {
+  session->facts[PLACE] = (fb_fact){.type = type, .row = row};
+  session->serial++;
+  session->stats.asserted++;
+}
+
+static fb_status S_one(fb_session *session, uint32_t type, uint32_t row, fb_error *err) {
+  S_stand(session, type, row);
+  uint32_t count = fb_alpha_candidates(session, type, row), due = 0;
+  for (uint32_t i = 0; i < count; i++) due = S_take(session, session->candidates[i], due);
+  return due ? S_decide(session, due, err) : FB_OK;
+}
+
+/* Rows of one chunk, *count at most. */
+static fb_status S_many(fb_session *session, uint32_t type, const fb_facts *facts, uint32_t first,
+                        uint32_t *count, fb_error *err) {
+  fb_sift sift;
+  fb_status status = fb_sift_rows(session, type, facts, first, count, &sift);
+  if (status != FB_OK) return fb_fail(err, status, "no memory to match facts");
+  for (uint32_t i = 0; i < *count && status == FB_OK; i++) {
+    uint32_t due = 0;
+    S_stand(session, type, first + i);
+    for (uint32_t h = sift.starts[i]; h < sift.starts[i + 1]; h++)
+      due = S_take(session, sift.hits[h].candidate, due);
+    if (due) status = S_decide(session, due, err);
+    if (status != FB_OK) *count = i + 1;
+  }
+  return status;
+}
+
 fb_status fb_stateless_rows(fb_session *session, fb_memory *memory, const fb_facts *facts,
                             uint32_t first, uint32_t count, uint32_t *ret_done, fb_error *err) {
-  uint32_t type = fb_facts_type(facts)->id;
+  uint32_t type = fb_facts_type(facts)->id, done = 0;
   fb_facts *own = memory->facts;
+  fb_error local;
+  if (!err) err = &local;
   fb_status status = S_room(session);
   if (status != FB_OK) return fb_fail(err, status, "no memory for another fact");
   memory->facts = (fb_facts *)facts; /* only read */
-  for (uint32_t i = 0; i < count && status == FB_OK; i++) {
-    session->facts[PLACE] = (fb_fact){.type = type, .row = first + i};
-    session->serial++;
-    session->stats.asserted++;
-    status = S_decide(session, err);
-    if (ret_done) *ret_done = i + 1;
+  while (done < count && status == FB_OK) {
+    uint32_t part = count - done;
+    if (part < FEW) {
+      status = S_one(session, type, first + done, err);
+      part = 1;
+    } else {
+      status = S_many(session, type, facts, first + done, &part, err);
+    }
+    done += part;
+    if (ret_done) *ret_done = done;
+    fb_arena_reset(&session->scratch);
   }
+  fb_status told = fb_emit_take(session, status == FB_OK ? err : NULL);
   memory->facts = own;
-  return status;
+  return status == FB_OK ? told : status;
 }
 
 void fb_session_forget_texts(fb_session *session) {

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Facts that nothing is joined with, many at a time: their columns are copied whole, all of a chunk go through the sieve
+ * together, and places wait on the agenda in the order in which they would have come one by one.
+ */
+#include "rules/session.h"
+
+#include <stdlib.h>
+
+enum { FEW = 8 /* so few facts are asserted one by one */ };
+
+static int S_falling(const void *pa, const void *pb) {
+  uint32_t a = *(const uint32_t *)pa, b = *(const uint32_t *)pb;
+  return a > b ? -1 : a < b;
+}
+
+/* Uses are numbered as their rules are. */
+static void S_sort(uint32_t *uses, uint32_t count) {
+  if (count > 24) {
+    qsort(uses, count, sizeof *uses, S_falling);
+    return;
+  }
+  for (uint32_t i = 1; i < count; i++) {
+    uint32_t use = uses[i], at = i;
+    for (; at && uses[at - 1] < use; at--) uses[at] = uses[at - 1];
+    uses[at] = use;
+  }
+}
+
+/* The uses of the fact, the last rule's first, in session->due. */
+static uint32_t S_uses(fb_session *session, uint32_t place, const fb_sift_hit *hits,
+                       uint32_t count) {
+  uint32_t due = 0;
+  bool sorted = true;
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t candidate = hits[i].candidate;
+    const fb_rule_alpha *alpha = &session->set->alphas[candidate & FB_RULE_ALPHA];
+    if (!fb_alpha_test(session, candidate, place)) continue;
+    for (uint32_t u = alpha->use_count; u--;) {
+      session->due[due] = alpha->uses[u];
+      sorted &= !due || session->due[due - 1] > alpha->uses[u];
+      due++;
+    }
+  }
+  if (!sorted) S_sort(session->due, due);
+  return due;
+}
+
+/* Lets the facts wait, from the one at `place` on; returns for how many there was memory. */
+static uint32_t S_wait(fb_session *session, uint32_t place, uint32_t count, const fb_sift *sift) {
+  const fb_ruleset *set = session->set;
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t start = sift->starts[i], hits = sift->starts[i + 1] - start;
+    session->tick++;
+    if (!hits) continue;
+    uint32_t due = S_uses(session, place + i, &sift->hits[start], hits);
+    for (uint32_t d = 0; d < due; d++) {
+      uint32_t use = session->due[d];
+      const fb_rule *rule = &set->rules[set->uses[use].rule];
+      if (fb_agenda_push_place(session, rule, use, place + i, session->tick) == FB_OK) continue;
+      fb_agenda_drop_tick(session, session->tick--);
+      return i;
+    }
+  }
+  return count;
+}
+
+static bool S_may(const fb_session *session, const fb_memory *memory, uint32_t type,
+                  uint32_t count) {
+  return count >= FEW && !session->queued && !memory->free_row && !session->free_place &&
+         !session->options.max_activations &&
+         (type >= session->set->type_count || session->set->types[type].flat);
+}
+
+fb_status fb_flat_assert(fb_session *session, fb_memory *memory, const fb_facts *facts,
+                         uint32_t first, uint32_t count, fb_fact_id *ids, uint32_t *ret_done,
+                         fb_error *err) {
+  uint64_t max = session->options.max_facts, held = session->stats.facts;
+  uint32_t type = fb_facts_type(facts)->id, place, done = 0;
+  if (max && held + count > max) count = held < max ? (uint32_t)(max - held) : 0;
+  if (!S_may(session, memory, type, count)) return FB_OK;
+  while (done < count) {
+    uint32_t part = count - done;
+    fb_sift sift;
+    fb_status status = fb_sift_rows(session, type, facts, first + done, &part, &sift);
+    if (status == FB_OK)
+      status = fb_memory_add_rows(session, memory, facts, first + done, part, &place);
+    if (status != FB_OK) return fb_fail(err, status, "no memory for another fact");
+    uint32_t held_now = S_wait(session, place, part, &sift);
+    session->serial = session->tick;
+    session->stats.asserted += held_now;
+    if (held_now < part) fb_memory_drop_rows(session, memory, part - held_now);
+    for (uint32_t i = 0; ids && i < held_now; i++) ids[done + i] = place + i;
+    done += held_now;
+    if (ret_done) *ret_done += held_now;
+    if (held_now < part) return fb_fail(err, FB_E_NOMEM, "out of memory while a fact was matched");
+  }
+  fb_arena_reset(&session->scratch);
+  return FB_OK;
+}
