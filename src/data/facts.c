@@ -91,7 +91,7 @@ fb_status fb_facts_last_chunk(fb_facts *facts, fb_chunk **ret_chunk) {
 static fb_status S_widen(fb_facts *facts, fb_chunk *chunk, uint32_t count) {
   size_t old_size = chunk->columns ? S_columns_size(chunk->column_count) : 0,
          size = S_columns_size(count);
-  if (size != old_size) {
+  if (!chunk->columns || size != old_size) {
     fb_column *columns = S_resize(facts, chunk->columns, old_size, size);
     if (!columns) return FB_E_NOMEM;
     chunk->columns = columns;

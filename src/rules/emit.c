@@ -100,7 +100,7 @@ void fb_emit_release(fb_session *session) {
 void fb_emit_flush(fb_session *session) {
   fb_emitter *emitter = &session->emitter;
   const fb_session_output *output = &session->options.output;
-  if (!emitter->count) return;
+  if (!emitter->count || !output->decisions) return;
   fb_status status = output->decisions(output->context, session, emitter->records, emitter->count);
   if (emitter->told == FB_OK) emitter->told = status;
   emitter->count = emitter->value_count = 0;
