@@ -154,6 +154,8 @@ typedef struct fb_arena {
   size_t chunk_size; /* of the next chunk; doubles up to 1 MiB */
   size_t held;       /* bytes taken from the allocator */
   size_t limit;      /* `held` may not pass this; 0: no limit */
+  size_t peak;       /* `held` at most */
+  size_t takes;      /* chunks taken from the allocator so far */
 } fb_arena;
 
 /* A point to go back to. */
@@ -190,6 +192,18 @@ static inline void *fb_arena_alloc(fb_arena *arena, size_t size) {
   return fb_arena_alloc_aligned(arena, size, 16);
 }
 
+typedef struct fb_arena_stats {
+  size_t takes;  /* chunks taken from the allocator so far */
+  size_t chunks; /* of them held now */
+  size_t held;   /* bytes of them */
+  size_t peak;   /* the same at most */
+  size_t used;   /* bytes handed out, with what alignment cost */
+  size_t waste;  /* held - used: heads of chunks, and ends that were too small for what came next */
+} fb_arena_stats;
+
+/* Goes through the chunks. */
+FB_API fb_arena_stats fb_arena_statistics(const fb_arena *arena);
+
 FB_API void *fb_arena_zero(fb_arena *arena, size_t size);
 FB_API void *fb_arena_copy(fb_arena *arena, const void *ptr, size_t size);
 /* A NUL-terminated copy; NULL when there is no memory. */
@@ -210,6 +224,17 @@ FB_API void fb_pool_init(fb_pool *pool, const fb_allocator *allocator, size_t bl
 FB_API void fb_pool_release(fb_pool *pool);
 FB_API void *fb_pool_get(fb_pool *pool); /* not zeroed; NULL when there is no memory */
 FB_API void fb_pool_put(fb_pool *pool, void *block);
+
+typedef struct fb_pool_stats {
+  size_t gets, reused; /* reused: those that got a block that was given back */
+  size_t live, peak;   /* blocks handed out now, and at most */
+  size_t free;         /* blocks given back that wait */
+  size_t takes;        /* calls of the allocator so far */
+  size_t held;         /* bytes taken from it */
+  size_t waste;        /* of them in no block, live or free */
+} fb_pool_stats;
+
+FB_API fb_pool_stats fb_pool_statistics(const fb_pool *pool);
 
 /* ── Buffer: text that grows, up to a maximum ────────────────────────────────────────────────── */
 

@@ -9,6 +9,7 @@ enum { DEFAULT_CHUNK = 4096, MAX_CHUNK = 1 << 20 };
 struct fb_arena_chunk {
   fb_arena_chunk *older;
   size_t size; /* of the whole block, this header included */
+  size_t left; /* at its end, when a newer one was begun */
 };
 
 /* The header is rounded up so that the first allocation is aligned to 16. */
@@ -110,6 +111,8 @@ void fb_arena_join(fb_arena *arena, fb_arena *other) {
   while (*oldest) oldest = &(*oldest)->older;
   *oldest = other->chunks;
   arena->held += other->held;
+  arena->takes += other->takes;
+  if (arena->held > arena->peak) arena->peak = arena->held;
   other->chunks = NULL;
   fb_arena_release(other);
 }
@@ -125,15 +128,29 @@ void *fb_arena_alloc_slow(fb_arena *arena, size_t size, size_t align) {
   }
   fb_arena_chunk *chunk = fb_alloc(arena->allocator, block);
   if (!chunk) return NULL;
-  *chunk = (fb_arena_chunk){arena->chunks, block};
+  if (arena->chunks) arena->chunks->left = (size_t)(arena->end - arena->next);
+  *chunk = (fb_arena_chunk){arena->chunks, block, 0};
   arena->chunks = chunk;
   arena->held += block;
+  arena->takes++;
+  if (arena->held > arena->peak) arena->peak = arena->held;
   if (arena->chunk_size < MAX_CHUNK) arena->chunk_size *= 2;
   uintptr_t start = (uintptr_t)chunk + HEADER;
   char *ptr = (char *)chunk + HEADER + (((start + align - 1) & ~(uintptr_t)(align - 1)) - start);
   arena->next = ptr + size;
   arena->end = (char *)chunk + block;
   return ptr;
+}
+
+fb_arena_stats fb_arena_statistics(const fb_arena *arena) {
+  fb_arena_stats stats = {.takes = arena->takes, .held = arena->held, .peak = arena->peak};
+  for (const fb_arena_chunk *chunk = arena->chunks; chunk; chunk = chunk->older) {
+    bool newest = chunk == arena->chunks;
+    stats.chunks++;
+    stats.waste += HEADER + (newest ? (size_t)(arena->end - arena->next) : chunk->left);
+  }
+  stats.used = stats.held - stats.waste;
+  return stats;
 }
 
 void *fb_arena_zero(fb_arena *arena, size_t size) {
@@ -198,4 +215,16 @@ void fb_pool_put(fb_pool *pool, void *block) {
   memcpy(block, &pool->free_list, sizeof(void *));
   pool->free_list = block;
   pool->live--;
+}
+
+fb_pool_stats fb_pool_statistics(const fb_pool *pool) {
+  size_t blocks = pool->gets - pool->reused;
+  return (fb_pool_stats){.gets = pool->gets,
+                         .reused = pool->reused,
+                         .live = pool->live,
+                         .peak = pool->peak,
+                         .free = blocks - pool->live,
+                         .takes = pool->arena.takes,
+                         .held = pool->arena.held,
+                         .waste = pool->arena.held - blocks * pool->block_size};
 }

@@ -27,6 +27,47 @@ static void test_arena_limit_holds(void **state) {
   fb_arena_release(&arena);
 }
 
+/* What the arena says of itself, counted from outside. */
+typedef struct fb_count_for_test {
+  size_t live, peak, takes;
+} fb_count_for_test;
+
+static void *S_count_resize(void *context, void *ptr, size_t old_size, size_t size) {
+  fb_count_for_test *counts = context;
+  counts->live += size - (ptr ? old_size : 0);
+  counts->takes += size != 0;
+  if (counts->live > counts->peak) counts->peak = counts->live;
+  return fb_resize(NULL, ptr, old_size, size);
+}
+
+static void test_arena_counts(void **state) {
+  (void)state;
+  fb_count_for_test counts = {0};
+  fb_allocator allocator = {S_count_resize, &counts};
+  fb_arena arena;
+  fb_random random;
+  fb_random_seed(&random, 7);
+  fb_arena_init(&arena, &allocator, 0);
+  for (int round = 0; round < 20; round++) {
+    fb_arena_mark mark = fb_arena_save(&arena);
+    size_t asked = fb_arena_statistics(&arena).used;
+    for (int i = 0; i < 50; i++) {
+      size_t size = fb_random_below(&random, i % 9 ? 300 : 9000);
+      assert_non_null(fb_arena_alloc_aligned(&arena, size, 1));
+      asked += size;
+      fb_arena_stats stats = fb_arena_statistics(&arena);
+      assert_int_equal(stats.used, asked);
+      assert_int_equal(stats.held, counts.live);
+      assert_int_equal(stats.peak, counts.peak);
+      assert_int_equal(stats.takes, counts.takes);
+      assert_int_equal(stats.used + stats.waste, stats.held);
+    }
+    if (round % 3 == 1) fb_arena_rewind(&arena, mark);
+  }
+  fb_arena_release(&arena);
+  assert_int_equal(counts.live, 0);
+}
+
 static void test_pool_counts(void **state) {
   (void)state;
   fb_pool pool;
@@ -38,6 +79,13 @@ static void test_pool_counts(void **state) {
   assert_int_equal(pool.reused, 1);
   fb_pool_put(&pool, b);
   assert_int_equal(pool.peak, 2);
+  fb_pool_stats stats = fb_pool_statistics(&pool);
+  assert_int_equal(stats.gets, 3);
+  assert_int_equal(stats.free, 1);
+  assert_int_equal(stats.live, 1);
+  assert_int_equal(stats.takes, 1);
+  assert_int_equal(stats.held, 4096);
+  assert_int_equal(stats.waste, 4096 - 2 * 24);
   fb_pool_release(&pool);
 }
 
@@ -257,6 +305,7 @@ int main(void) {
       cmocka_unit_test(test_arena_rewinds),
       cmocka_unit_test(test_arena_limit_holds),
       cmocka_unit_test(test_pool_counts),
+      cmocka_unit_test(test_arena_counts),
       cmocka_unit_test(test_buffer_stops_at_its_maximum),
       cmocka_unit_test(test_table_matches_a_plain_list),
       cmocka_unit_test(test_utf8_round_trip_and_refusals),
