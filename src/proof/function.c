@@ -5,20 +5,30 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { SAMPLES = 30, CLOCK_SAMPLES = 201 };
 #define SAMPLE_TIME INT64_C(5000000)
 #define MOST_ITERATIONS (UINT64_C(1) << 40)
 
+/* Processor time of this thread: what neighbours do not lengthen. */
+static int64_t S_cpu(const fb_bench_state *bench) {
+  struct timespec t;
+  if (!bench->cpu_clock || clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t)) return -1;
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 uint64_t fb_bench_begin(fb_bench_state *bench) {
   bench->loops++;
   if (bench->self) fb_self_begin(bench->self);
+  bench->cpu = S_cpu(bench);
   bench->start = bench->clock->mono(bench->clock->context);
   return bench->iterations;
 }
 
 bool fb_bench_end(fb_bench_state *bench) {
   bench->elapsed = bench->clock->mono(bench->clock->context) - bench->start;
+  if (bench->cpu >= 0) bench->cpu = S_cpu(bench) - bench->cpu;
   if (bench->self) {
     fb_reading reading = {0};
     fb_self_end(bench->self, &reading);
@@ -36,8 +46,8 @@ typedef struct S_case {
   size_t number; /* in the order found */
   char name[128];
   uint64_t iterations;
-  double *nanos, *instructions; /* samples, for one turn */
-  bool counted;                 /* instructions are known */
+  double *nanos, *cpu, *instructions; /* samples, for one turn */
+  bool counted;                       /* instructions are known */
 } S_case;
 
 typedef struct S_suite {
@@ -49,7 +59,8 @@ typedef struct S_suite {
   S_case *cases;
   uint32_t *order;
   size_t count;
-  double clock_cost; /* ns */
+  double clock_cost, cpu_cost; /* ns, of a begin and an end, by each clock */
+  bool cpu;                    /* processor time is known: the clock is the system's */
   void (*line)(void *context, fb_slice line);
   void *context;
 } S_suite;
@@ -60,6 +71,7 @@ static fb_status S_sample(S_suite *suite, S_case *one, fb_bench_state *ret, fb_e
   fb_bench_state bench = {.arg = one->arg,
                           .iterations = one->iterations,
                           .clock = suite->options.clock,
+                          .cpu_clock = suite->cpu,
                           .self = suite->counting ? &suite->self : NULL,
                           .instructions = -1};
   one->function->run(&bench);
@@ -78,18 +90,21 @@ static void S_nothing(fb_bench_state *bench) {
   }
 }
 
-/* The median of a begin and an end with one empty turn between them. */
-static double S_clock_cost(S_suite *suite) {
+/* The medians of a begin and an end with one empty turn between them. */
+static void S_clock_costs(S_suite *suite) {
   static const fb_bench_function nothing = {.name = "nothing", .run = S_nothing};
   S_case one = {.function = &nothing, .iterations = 1};
-  double samples[CLOCK_SAMPLES];
+  double samples[CLOCK_SAMPLES], cpu[CLOCK_SAMPLES];
   fb_bench_state bench = {0};
   for (size_t i = 0; i < CLOCK_SAMPLES; i++) {
     S_sample(suite, &one, &bench, NULL);
     samples[i] = (double)bench.elapsed;
+    cpu[i] = (double)bench.cpu;
   }
   fb_samples_sort(samples, CLOCK_SAMPLES);
-  return fb_samples_quantile(samples, CLOCK_SAMPLES, 0.5);
+  fb_samples_sort(cpu, CLOCK_SAMPLES);
+  suite->clock_cost = fb_samples_quantile(samples, CLOCK_SAMPLES, 0.5);
+  suite->cpu_cost = fb_samples_quantile(cpu, CLOCK_SAMPLES, 0.5);
 }
 
 /* The shortest of three: one that was interrupted would look as if fewer turns were enough. */
@@ -134,7 +149,7 @@ static void S_shuffle(S_suite *suite) {
 
 static fb_status S_measure(S_suite *suite, fb_error *err) {
   fb_status status = FB_OK;
-  suite->clock_cost = S_clock_cost(suite);
+  S_clock_costs(suite);
   for (size_t i = 0; i < suite->count && !status; i++)
     status = S_calibrate(suite, &suite->cases[i], err);
   for (uint32_t s = 0; s < suite->options.samples && !status; s++) {
@@ -144,7 +159,9 @@ static fb_status S_measure(S_suite *suite, fb_error *err) {
       fb_bench_state bench = {0};
       status = S_sample(suite, one, &bench, err);
       double nanos = ((double)bench.elapsed - suite->clock_cost) / (double)one->iterations;
+      double cpu = ((double)bench.cpu - suite->cpu_cost) / (double)one->iterations;
       one->nanos[s] = nanos > 0 ? nanos : 0;
+      one->cpu[s] = cpu > 0 ? cpu : 0;
       one->instructions[s] = bench.instructions / (double)one->iterations;
       if (bench.instructions < 0) one->counted = false;
     }
@@ -182,7 +199,7 @@ static fb_status S_judge(S_suite *suite, const double *samples, fb_buf *out, fb_
 }
 
 static fb_status S_line(S_suite *suite, const S_case *one, const char *metric, const char *unit,
-                        const double *samples, fb_error *err) {
+                        double clock_cost, const double *samples, fb_error *err) {
   fb_buf out;
   fb_buf_init(&out, suite->arena.allocator, 0);
   fb_buf_text(&out, "{\"type\":\"flyball.result.v1\",\"bench\":\"function\",\"workload\":");
@@ -190,7 +207,7 @@ static fb_status S_line(S_suite *suite, const S_case *one, const char *metric, c
   fb_buf_printf(&out, ",\"metric\":\"%s\",\"unit\":\"%s\",\"better\":\"less\"", metric, unit);
   fb_status status = S_judge(suite, samples, &out, err);
   fb_buf_printf(&out, ",\"iterations\":%llu", (unsigned long long)one->iterations);
-  S_number(&out, ",\"clock_cost\":", suite->clock_cost);
+  S_number(&out, ",\"clock_cost\":", clock_cost);
   fb_buf_text(&out, ",\"samples\":[");
   for (uint32_t i = 0; i < suite->options.samples; i++) S_number(&out, i ? "," : "", samples[i]);
   fb_buf_text(&out, "]}\n");
@@ -204,9 +221,11 @@ static fb_status S_report(S_suite *suite, fb_error *err) {
   fb_status status = FB_OK;
   for (size_t i = 0; i < suite->count && !status; i++) {
     const S_case *one = &suite->cases[i];
-    status = S_line(suite, one, "wall", "ns", one->nanos, err);
+    status = S_line(suite, one, "wall", "ns", suite->clock_cost, one->nanos, err);
+    if (!status && suite->cpu)
+      status = S_line(suite, one, "cpu", "ns", suite->cpu_cost, one->cpu, err);
     if (!status && one->counted)
-      status = S_line(suite, one, "instructions", "", one->instructions, err);
+      status = S_line(suite, one, "instructions", "", 0, one->instructions, err);
   }
   return status;
 }
@@ -224,10 +243,11 @@ static bool S_add(S_suite *suite, const fb_bench_function *function, bool with, 
   if (suite->options.filter && !strstr(one->name, suite->options.filter)) return true;
   size_t size = suite->options.samples * sizeof(double);
   one->nanos = fb_arena_zero(&suite->arena, size);
+  one->cpu = fb_arena_zero(&suite->arena, size);
   one->instructions = fb_arena_zero(&suite->arena, size);
   suite->order[suite->count] = (uint32_t)suite->count;
   suite->count++;
-  return one->nanos && one->instructions;
+  return one->nanos && one->cpu && one->instructions;
 }
 
 static int S_by_line(const void *a, const void *b) {
@@ -274,6 +294,7 @@ fb_status fb_bench_functions_run(const fb_bench_function *const *functions, size
   if (options) suite.options = *options;
   fb_bench_functions_options *o = &suite.options;
   if (!o->clock) o->clock = fb_clock_system();
+  suite.cpu = o->clock == fb_clock_system();
   if (!o->samples) o->samples = SAMPLES;
   if (!o->sample_time) o->sample_time = SAMPLE_TIME;
   fb_random_seed(&suite.random, o->seed ? o->seed : 1);
