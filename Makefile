@@ -55,6 +55,10 @@ bench-%:
 	@tools/setup bench
 	@tools/bench $*
 
+gate: setup all ## count instructions of a few programs beside those accepted (bench/gate)
+	@tools/setup gate
+	@tools/gate $(BUILD)
+
 lint: ## layers, style, banned functions, clang-format, clang-tidy
 	@tools/setup
 	@tools/lint
