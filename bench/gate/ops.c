@@ -85,7 +85,7 @@ int main(int argc, char **argv) {
   } all[] = {{"metrics", S_metrics}, {"guard", S_guard}, {"proof", S_proof}};
   for (size_t i = 0; argc == 3 && i < sizeof all / sizeof *all; i++)
     if (!strcmp(argv[1], all[i].name)) {
-      all[i].run(atol(argv[2]));
+      all[i].run(strtol(argv[2], NULL, 10));
       return 0;
     }
   fprintf(stderr, "usage: ops metrics|guard|proof TIMES\n");

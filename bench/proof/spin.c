@@ -5,6 +5,6 @@
 #include <stdlib.h>
 
 int main(int argc, char **argv) {
-  uint64_t x = work_hash(1, argc > 1 ? atoi(argv[1]) : 0);
+  uint64_t x = work_hash(1, argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0);
   return x == 0;
 }
