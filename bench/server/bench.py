@@ -75,7 +75,7 @@ def stream(port, folder, pid):
     for _ in range(ROUNDS):
         with open(path, "rb") as file:
             begun = time.monotonic()
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300, blocksize=1 << 20)
             connection.request("POST", "/v1/evaluate?ruleset=ten", file,
                                {"Content-Type": "application/x-ndjson", "Content-Length": str(os.path.getsize(path))})
             answer, last, decisions = connection.getresponse(), b"", 0

@@ -283,6 +283,7 @@ static fb_status S_read_lines(S_work *work, fb_error *err) {
 static void S_write_end(S_work *work, fb_status status, const fb_error *err) {
   fb_request *request = work->request;
   fb_buf out;
+  if (status == FB_OK) status = fb_verdict_flush(&work->verdict);
   if (status == FB_OK) status = work->verdict.failed;
   if (status != FB_OK) {
     fb_reply_problem(request, 0, err);

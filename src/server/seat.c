@@ -11,7 +11,8 @@ enum {
   MOST_MEMORY = 32 << 20, /* bytes that a reset session still holds */
   MOST_TYPES = 512,       /* learned ones included */
   MOST_USES = 1000000,
-  MOST_ERRORS = 100 /* told; further ones are counted */
+  FLUSH_FROM = 64 << 10, /* bytes of lines that are put into the reply at once */
+  MOST_ERRORS = 100      /* told; further ones are counted */
 };
 
 /* ── Verdicts ── */
@@ -44,22 +45,29 @@ void fb_verdict_write(fb_verdict *verdict, fb_buf *out) {
   S_list(out, "errors", &verdict->errors);
 }
 
-/* Begins an item; in lines it tells its type. */
-static void S_begin(fb_verdict *verdict, fb_buf *out, const char *type) {
+/* Begins an item and returns where it goes: lines of all kinds go into one buffer, and tell their type. */
+static fb_buf *S_begin(fb_verdict *verdict, fb_buf *out, const char *type) {
+  if (verdict->lines) out = &verdict->decisions;
   if (verdict->lines)
     fb_buf_printf(out, "{\"type\":\"flyball.%s.v1\",", type);
   else
     fb_buf_text(out, out->len ? ",{" : "{");
+  return out;
 }
 
-static fb_status S_end(fb_verdict *verdict, fb_buf *out) {
-  fb_buf_text(out, verdict->lines ? "}\n" : "}");
-  if (!verdict->lines) return out->failed ? FB_E_NOMEM : FB_OK;
+fb_status fb_verdict_flush(fb_verdict *verdict) {
+  fb_buf *out = &verdict->decisions;
   fb_status status = out->failed ? FB_E_NOMEM : FB_OK;
   if (status == FB_OK) status = fb_spool_add(&verdict->request->reply.body, out->ptr, out->len);
   if (verdict->failed == FB_OK) verdict->failed = status;
   fb_buf_clear(out);
   return status;
+}
+
+static fb_status S_end(fb_verdict *verdict, fb_buf *out) {
+  fb_buf_text(out, verdict->lines ? "}\n" : "}");
+  if (verdict->lines && (out->failed || out->len >= FLUSH_FROM)) return fb_verdict_flush(verdict);
+  return out->failed ? FB_E_NOMEM : FB_OK;
 }
 
 static void S_member(fb_buf *out, const char *name, fb_slice text) {
@@ -69,8 +77,7 @@ static void S_member(fb_buf *out, const char *name, fb_slice text) {
 
 static fb_status S_decision(void *context, fb_session *session, const fb_decision *decision) {
   fb_verdict *verdict = ((fb_seat *)context)->verdict;
-  fb_buf *out = &verdict->decisions;
-  S_begin(verdict, out, "decision");
+  fb_buf *out = S_begin(verdict, &verdict->decisions, "decision");
   S_member(out, "decision", decision->type);
   fb_buf_text(out, ",\"fields\":");
   fb_json_write(out, fb_map_value(decision->fields), FB_JSON_COMPACT);
@@ -93,17 +100,16 @@ static fb_status S_decision(void *context, fb_session *session, const fb_decisio
 static void S_log(void *context, fb_session *session, const fb_decision *line) {
   fb_verdict *verdict = ((fb_seat *)context)->verdict;
   (void)session;
-  S_begin(verdict, &verdict->logs, "log");
-  S_member(&verdict->logs, "rule", line->rule);
-  fb_buf_text(&verdict->logs, ",\"fields\":");
-  fb_json_write(&verdict->logs, fb_map_value(line->fields), FB_JSON_COMPACT);
-  S_end(verdict, &verdict->logs);
+  fb_buf *out = S_begin(verdict, &verdict->logs, "log");
+  S_member(out, "rule", line->rule);
+  fb_buf_text(out, ",\"fields\":");
+  fb_json_write(out, fb_map_value(line->fields), FB_JSON_COMPACT);
+  S_end(verdict, out);
 }
 
 void fb_verdict_error(fb_verdict *verdict, const fb_error *err) {
-  fb_buf *out = &verdict->errors;
   if (verdict->error_count++ >= MOST_ERRORS) return;
-  S_begin(verdict, out, "error");
+  fb_buf *out = S_begin(verdict, &verdict->errors, "error");
   fb_buf_printf(out, "\"code\":\"FB%04d\",", (int)err->code);
   S_member(out, "detail", fb_slice_of(err->text));
   if (err->hint[0]) {

@@ -11,7 +11,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, MOST_CONNECTIONS = 10000, IDLE_SECONDS = 60, POLL_NANOS = 5000000 };
+enum {
+  BACKLOG = 1024,
+  MOST_CONNECTIONS = 10000,
+  IDLE_SECONDS = 60,
+  CONNECTION_MEMORY = 128 << 10,
+  POLL_NANOS = 5000000
+};
 
 /* ── Options ── */
 
@@ -300,10 +306,11 @@ static fb_status S_start(fb_server *server, int fd, fb_error *err) {
   if (!key) tls[0].option = MHD_OPTION_END;
   server->daemon = MHD_start_daemon(
       flags, 0, NULL, NULL, fb_request_access, server, MHD_OPTION_EXTERNAL_LOGGER, S_quiet, NULL,
-      MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, server->options.threads,
-      MHD_OPTION_CONNECTION_LIMIT, (unsigned)MOST_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-      (unsigned)IDLE_SECONDS, MHD_OPTION_NOTIFY_COMPLETED, fb_request_completed, server,
-      MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_LISTEN_SOCKET, fd,
+      MHD_OPTION_THREAD_POOL_SIZE, server->options.threads, MHD_OPTION_CONNECTION_LIMIT,
+      (unsigned)MOST_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+      MHD_OPTION_NOTIFY_COMPLETED, fb_request_completed, server, MHD_OPTION_ARRAY, tls,
+      MHD_OPTION_END);
   if (server->daemon) return FB_OK;
   return fb_fail(err, FB_E_SERVER_BIND,
                  key ? "the server does not start: are certificate and key good?"

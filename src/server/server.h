@@ -213,7 +213,7 @@ struct fb_seat {
 typedef struct fb_verdict {
   fb_request *request;
   bool explain,
-      lines; /* lines: NDJSON into the reply; else the members of one JSON object, in three buffers */
+      lines; /* lines: NDJSON into the reply, by way of `decisions`; else the items of three lists */
   fb_buf decisions, logs, errors;
   uint64_t facts, decision_count, error_count, refused;
   fb_arena arena;   /* of one decision */
@@ -224,6 +224,8 @@ void fb_verdict_init(fb_verdict *verdict, fb_request *request, bool lines);
 void fb_verdict_release(fb_verdict *verdict);
 /* A fact that is none, or does not fit; or what a rule failed with. */
 void fb_verdict_error(fb_verdict *verdict, const fb_error *err);
+/* Of lines: puts what was written so far into the reply. */
+fb_status fb_verdict_flush(fb_verdict *verdict);
 /* The members "decisions", "logs", "errors", each with a comma before it. */
 void fb_verdict_write(fb_verdict *verdict, fb_buf *out);
 
