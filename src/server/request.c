@@ -79,8 +79,15 @@ static struct MHD_Response *S_response(fb_reply *reply) {
   return response;
 }
 
+/* The work is done, whether or not the client has read what came of it. */
+static void S_leave(fb_request *request) {
+  if (request->counted) atomic_fetch_sub(&request->server->busy, 1);
+  request->counted = false;
+}
+
 static enum MHD_Result S_send(fb_request *request) {
   fb_reply *reply = &request->reply;
+  S_leave(request);
   struct MHD_Response *response = S_response(reply);
   if (!response) return MHD_NO;
   if (reply->type) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->type);
@@ -229,6 +236,7 @@ static fb_request *S_new(fb_server *server, struct MHD_Connection *connection, c
   fb_request *request = calloc(1, sizeof *request);
   if (!request) return NULL;
   request->server = server;
+  atomic_fetch_add(&server->open, 1);
   request->connection = connection;
   request->method = method;
   request->start = fb_server_now(server);
@@ -324,7 +332,8 @@ void fb_request_completed(void *context, struct MHD_Connection *connection, void
   if (class_ < FB_CLASSES) fb_counter_add(server->counts[route].requests[class_], 1);
   fb_histogram_record(server->counts[route].seconds, (double)nanos / 1e9);
   S_log(request, nanos);
-  if (request->counted) atomic_fetch_sub(&server->busy, 1);
+  S_leave(request);
+  atomic_fetch_sub(&server->open, 1);
   fb_spool_release(&request->body);
   fb_spool_release(&request->reply.body);
   fb_arena_release(&request->arena);

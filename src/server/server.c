@@ -373,8 +373,8 @@ bool fb_server_drain(fb_server *server, int64_t grace) {
   int64_t end = fb_server_now(server) + grace;
   struct timespec pause = {0, POLL_NANOS};
   server->draining = true;
-  while (server->busy && fb_server_now(server) < end) nanosleep(&pause, NULL);
-  return !server->busy;
+  while (server->open && fb_server_now(server) < end) nanosleep(&pause, NULL);
+  return !server->open;
 }
 
 /* Jobs end before the daemon, which waits for all connections that are suspended. */

@@ -270,7 +270,8 @@ struct fb_server {
   } * counts; /* by route, and one more for what has none */
   fb_counter *decisions, *facts, *firings;
   fb_gauge *busy_gauge, *rulesets_gauge, *sessions_gauge;
-  _Atomic uint32_t busy;
+  _Atomic uint32_t busy; /* requests at work */
+  _Atomic uint32_t open; /* and those whose answers are on their way */
   _Atomic bool draining;
   uint64_t seed; /* of ids and hash tables */
   _Atomic uint64_t serial;
