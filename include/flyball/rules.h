@@ -148,13 +148,16 @@ typedef struct fb_session_output {
 
 typedef struct fb_session_options {
   uint64_t
-      max_firings; /* of one fb_session_fire; 0: 10 million more than the agenda holds at its start. Stateless:
-                    * of all facts since the session was made or reset; 0: no limit */
-  uint64_t max_facts;       /* held at once; 0: no limit but memory (and 2^32 - 2) */
-  uint64_t max_activations; /* waiting at once; 0: no limit but memory */
+      max_firings; /* of one fb_session_fire; 0: 10 million, not counting those of matches that were there at its
+                    * start. Stateless: of all facts since the session was made or reset; 0: no limit */
+  uint64_t max_facts; /* held at once; 0: no limit but memory (and 2^32 - 2) */
   uint64_t
-      max_candidates; /* facts looked at in joins by one change; 0: no limit. An assert that passes it is
-                             * taken back; a modify or retract leaves a session that has to be reset */
+      max_activations; /* waiting at once, facts that wait for their matches to be looked for among them; 0:
+                             * no limit but memory */
+  uint64_t
+      max_candidates; /* facts looked at in joins by one change, and for one match when its turn comes; 0: no limit.
+                       * In firing nothing is lost, and the search goes on with the next fire. An assert that passes it
+                       * is taken back; a modify or retract leaves a session that has to be reset */
   uint64_t max_errors;   /* handed to `error`; further ones are only counted; 0: 100 */
   uint64_t max_steps;    /* of one expression; 0: 10 million */
   const fb_clock *clock; /* for `deadline` and the times of the statistics; NULL: neither */
@@ -278,7 +281,9 @@ FB_API fb_status fb_session_why(fb_session *session, const fb_decision *decision
 /* ── Statistics ──────────────────────────────────────────────────────────────────────────────── */
 
 typedef struct fb_rule_stats {
-  uint64_t activations; /* made */
+  uint64_t
+      activations; /* made: for a rule of several conditions, matches that came to fire or that a `not` or
+                         * `exists` let come true; what never had its turn was not looked for */
   uint64_t firings;
   uint64_t errors; /* in its conditions and actions */
   int64_t nanos;   /* spent in its actions and what they changed; 0 without a clock */
@@ -288,9 +293,9 @@ typedef struct fb_session_stats {
   uint64_t facts, facts_peak; /* held now, and at most */
   uint64_t asserted, modified, retracted;
   uint64_t activations, firings, decisions, errors;
-  uint64_t agenda;     /* activations waiting */
+  uint64_t agenda; /* waiting: activations, and facts whose matches are still to be looked for */
   uint64_t candidates; /* facts looked at in joins */
-  uint64_t memory;     /* bytes held by facts, indexes, activations */
+  uint64_t memory;     /* bytes held by facts, indexes, what waits */
 } fb_session_stats;
 
 FB_API fb_session_stats fb_session_statistics(const fb_session *session);

@@ -10,31 +10,52 @@
 enum { TRIM_FROM = 1 << 16 /* activations that had room on an agenda, empty now */ };
 
 static void S_init_pools(fb_session *session) {
-  for (uint32_t i = 0; i < FB_RULE_SLOTS; i++)
-    fb_pool_init(&session->agenda.pools[i], &session->allocator,
+  fb_agenda *agenda = &session->agenda;
+  for (uint32_t i = 0; i < FB_RULE_SLOTS; i++) {
+    fb_pool_init(&agenda->pools[i], &session->allocator,
                  sizeof(fb_activation) + i * sizeof(fb_link) + fb_queue_extra(session, i));
+    fb_pool_init(&agenda->walks[i], &session->allocator,
+                 sizeof(fb_walk) + i * sizeof(fb_walk_level));
+  }
+}
+
+static void S_release_pools(fb_session *session) {
+  for (uint32_t i = 0; i < FB_RULE_SLOTS; i++) {
+    fb_pool_release(&session->agenda.pools[i]);
+    fb_pool_release(&session->agenda.walks[i]);
+  }
 }
 
 fb_status fb_agenda_init(fb_session *session) {
   fb_agenda *agenda = &session->agenda;
   size_t count = session->set->salience_count;
   agenda->levels = fb_alloc_zero(&session->allocator, (count + 1) * sizeof *agenda->levels);
-  if (!agenda->levels) return FB_E_NOMEM;
+  agenda->mends =
+      fb_alloc_zero(&session->allocator, (session->set->rule_count + 1) * sizeof *agenda->mends);
+  if (!agenda->levels || !agenda->mends) return FB_E_NOMEM;
   S_init_pools(session);
   return session->queued ? fb_queue_init(session) : FB_OK;
 }
 
 void fb_agenda_release(fb_session *session) {
   fb_agenda *agenda = &session->agenda;
+  fb_mends_release(session);
   if (!agenda->levels) return;
-  for (size_t i = 0; i < session->set->salience_count; i++)
+  for (size_t i = 0; i < session->set->salience_count; i++) {
+    for (size_t k = 0; k < agenda->levels[i].count; k++) {
+      const fb_waiting *item = &agenda->levels[i].items[k];
+      if (fb_waiting_walks(item))
+        fb_free(&session->allocator, item->walk->found,
+                item->walk->found_cap * sizeof *item->walk->found);
+    }
     fb_free(&session->allocator, agenda->levels[i].items,
             agenda->levels[i].cap * sizeof(fb_waiting));
+  }
   fb_free(&session->allocator, agenda->levels,
           (session->set->salience_count + 1) * sizeof *agenda->levels);
   fb_free(&session->allocator, agenda->fresh, agenda->fresh_cap * sizeof *agenda->fresh);
   fb_free(&session->allocator, agenda->buckets, agenda->bucket_count * sizeof *agenda->buckets);
-  for (uint32_t i = 0; i < FB_RULE_SLOTS; i++) fb_pool_release(&agenda->pools[i]);
+  S_release_pools(session);
   fb_queue_release(session);
   *agenda = (fb_agenda){0};
 }
@@ -165,33 +186,41 @@ static fb_status S_fresh_room(fb_session *session) {
 }
 
 static void S_count(fb_session *session, const fb_rule *rule) {
-  session->agenda.live++;
   session->stats.activations++;
   session->rule_stats[rule->number].activations++;
 }
 
+fb_activation *fb_agenda_new(fb_session *session, const fb_rule *rule) {
+  uint32_t count = rule->positive_count;
+  if ((rule->hashed && !S_hash_room(session)) || !S_link_room(session, rule)) return NULL;
+  fb_activation *activation = fb_pool_get(&session->agenda.pools[count]);
+  if (!activation) return NULL;
+  *activation =
+      (fb_activation){.tick = session->tick, .rule = rule->number, .count = (uint16_t)count};
+  for (uint32_t i = 0; i < count; i++) S_link(session, activation, i, session->places[i]);
+  return activation;
+}
+
 fb_status fb_agenda_add(fb_session *session, const fb_rule *rule) {
   fb_agenda *agenda = &session->agenda;
-  uint32_t count = rule->positive_count;
   if (rule->hashed) {
     fb_activation *stale = fb_agenda_find(session, rule);
     if (stale && (stale->fired || stale->tick == session->tick)) return FB_OK;
     if (stale) fb_agenda_kill(session, stale);
-    if (!S_hash_room(session)) return FB_E_NOMEM;
   }
-  if (S_is_loop(session, rule)) return FB_OK;
-  fb_status status = S_fresh_room(session);
+  fb_status status = FB_OK;
+  if (rule->lazy && !session->queued)
+    status = fb_mends_note(session, rule, session->places, session->tick);
+  if (status != FB_OK || S_is_loop(session, rule)) return status;
+  status = S_fresh_room(session);
   if (status != FB_OK) return status;
-  if (!S_link_room(session, rule)) return FB_E_NOMEM;
-  fb_activation *activation = fb_pool_get(&agenda->pools[count]);
+  fb_activation *activation = fb_agenda_new(session, rule);
   if (!activation) return FB_E_NOMEM;
-  *activation =
-      (fb_activation){.tick = session->tick, .rule = rule->number, .count = (uint16_t)count};
-  for (uint32_t i = 0; i < count; i++) S_link(session, activation, i, session->places[i]);
   if (rule->hashed) S_hash_in(session, activation);
   if (session->queued) fb_queue_rank(session, activation);
   agenda->fresh[agenda->fresh_count++] =
       (fb_waiting){.activation = activation, .use = FB_RULE_NONE};
+  agenda->live++;
   S_count(session, rule);
   return FB_OK;
 }
@@ -230,14 +259,17 @@ fb_status fb_agenda_wait(fb_session *session, const fb_rule *rule, uint32_t use,
   fb_status status = S_fresh_room(session);
   if (status != FB_OK) return status;
   agenda->fresh[agenda->fresh_count++] = (fb_waiting){{session->tick}, use, place};
-  S_count(session, rule);
+  agenda->live++;
+  fb_lazy_count(session, rule, 1);
+  if (rule->single) S_count(session, rule);
   return FB_OK;
 }
 
 /* ── Order ── */
 
 static uint32_t S_rule_of(const fb_session *session, const fb_waiting *item) {
-  return item->use == FB_RULE_NONE ? item->activation->rule : session->set->uses[item->use].rule;
+  return item->use == FB_RULE_NONE ? item->activation->rule
+                                   : session->set->uses[fb_waiting_use(item)].rule;
 }
 
 /* Which of two of one tick fires first: negative: a. */
@@ -276,10 +308,12 @@ static void S_sweep(fb_session *session, fb_agenda_level *level) {
   for (size_t i = 0; i < level->count; i++) {
     fb_waiting *item = &level->items[i];
     if (item->use != FB_RULE_NONE) {
-      if (fb_lazy_stands(session, item))
+      if (fb_lazy_stands(session, item)) {
         level->items[kept++] = *item;
-      else
+      } else {
+        fb_lazy_release(session, item);
         session->agenda.live--;
+      }
     } else if (item->activation->dead) {
       fb_agenda_free(session, item->activation);
     } else {
@@ -319,7 +353,9 @@ static bool S_push(fb_session *session, uint32_t number, fb_waiting item) {
 fb_status fb_agenda_push_place(fb_session *session, const fb_rule *rule, uint32_t use,
                                uint32_t place, uint64_t tick) {
   if (!S_push(session, rule->level, (fb_waiting){{tick}, use, place})) return FB_E_NOMEM;
-  S_count(session, rule);
+  session->agenda.live++;
+  fb_lazy_count(session, rule, 1);
+  if (rule->single) S_count(session, rule);
   return FB_OK;
 }
 
@@ -344,8 +380,8 @@ void fb_agenda_drop_tick(fb_session *session, uint64_t tick) {
   for (size_t i = 0; i < session->set->salience_count; i++) {
     fb_agenda_level *level = &session->agenda.levels[i];
     while (level->count && level->items[level->count - 1].use != FB_RULE_NONE &&
-           level->items[level->count - 1].tick == tick) {
-      level->count--;
+           fb_waiting_tick(&level->items[level->count - 1]) == tick) {
+      fb_lazy_release(session, &level->items[--level->count]);
       session->agenda.live--;
     }
   }
@@ -370,7 +406,10 @@ void fb_agenda_unsettle(fb_session *session) {
     const fb_waiting *item = &agenda->fresh[--agenda->fresh_count];
     fb_activation *activation = item->activation;
     agenda->live--;
-    if (item->use != FB_RULE_NONE) continue;
+    if (item->use != FB_RULE_NONE) {
+      fb_lazy_release(session, item);
+      continue;
+    }
     fb_agenda_unlink(session, activation);
     if (session->set->rules[activation->rule].hashed) S_unhash(session, activation);
     fb_agenda_free(session, activation);
@@ -406,27 +445,33 @@ static bool S_pop_queued(fb_session *session, fb_waiting *ret_item) {
   return true;
 }
 
-bool fb_agenda_pop(fb_session *session, fb_waiting *ret_item) {
+fb_agenda_level *fb_agenda_top(fb_session *session) {
   fb_agenda *agenda = &session->agenda;
-  if (session->queued) return S_pop_queued(session, ret_item);
   for (; agenda->top < session->set->salience_count; agenda->top++) {
     fb_agenda_level *level = &agenda->levels[agenda->top];
-    while (level->count) {
-      fb_waiting item = level->items[--level->count];
-      if (item.use == FB_RULE_NONE && item.activation->dead) {
-        level->dead--;
-        fb_agenda_free(session, item.activation);
-        continue;
-      }
-      agenda->live--;
-      if (item.use == FB_RULE_NONE && session->set->rules[item.activation->rule].hashed)
-        S_unhash(session, item.activation);
-      *ret_item = item;
-      return true;
+    for (; level->count; level->count--) {
+      const fb_waiting *item = &level->items[level->count - 1];
+      if (item->use != FB_RULE_NONE || !item->activation->dead) return level;
+      level->dead--;
+      fb_agenda_free(session, item->activation);
     }
   }
   agenda->doubtful = false;
-  return false;
+  return NULL;
+}
+
+bool fb_agenda_pop(fb_session *session, fb_waiting *ret_item) {
+  if (session->queued) return S_pop_queued(session, ret_item);
+  fb_agenda_level *level = fb_agenda_top(session);
+  if (!level) return false;
+  fb_waiting item = level->items[--level->count];
+  session->agenda.live--;
+  if (item.use != FB_RULE_NONE)
+    fb_lazy_count(session, &session->set->rules[S_rule_of(session, &item)], -1);
+  else if (session->set->rules[item.activation->rule].hashed)
+    S_unhash(session, item.activation);
+  *ret_item = item;
+  return true;
 }
 
 void fb_agenda_unpop(fb_session *session, fb_waiting item) {
@@ -439,7 +484,10 @@ void fb_agenda_unpop(fb_session *session, fb_waiting item) {
   else
     level->items[level->count++] = item;
   if (rule->level < agenda->top) agenda->top = rule->level;
-  if (item.use == FB_RULE_NONE) fb_agenda_keep(session, item.activation);
+  if (item.use == FB_RULE_NONE)
+    fb_agenda_keep(session, item.activation);
+  else
+    fb_lazy_count(session, rule, 1);
 }
 
 void fb_agenda_keep(fb_session *session, fb_activation *activation) {
@@ -469,6 +517,6 @@ void fb_agenda_trim(fb_session *session) {
     fb_free(&session->allocator, level->items, level->cap * sizeof *level->items);
     *level = (fb_agenda_level){0};
   }
-  for (uint32_t i = 0; i < FB_RULE_SLOTS; i++) fb_pool_release(&agenda->pools[i]);
+  S_release_pools(session);
   S_init_pools(session);
 }

@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+#define FIRINGS_MAX 10000000
+
 /* ── Values ── */
 
 static fb_status S_eval(fb_session *session, const fb_template *template_, fb_value *ret,
@@ -240,16 +242,9 @@ static fb_status S_limit(const fb_session *session, const fb_rule *rule, fb_erro
   return FB_E_RULE_LIMIT;
 }
 
-/* What is to fire next, taken off the agenda. */
-typedef struct S_due {
-  const fb_rule *rule;
-  fb_waiting item;
-  fb_activation *activation; /* NULL: a place of a lazy rule */
-  uint32_t places[FB_RULE_SLOTS];
-} S_due;
-
-/* Do the guards of what was popped hold, or is its place still in the condition? */
-static bool S_is_due(fb_session *session, S_due *due) {
+/* Do the guards of the activation that was popped hold, or is the place still in its condition? */
+static bool S_is_due(fb_session *session, fb_due *due) {
+  due->walk = NULL;
   if (due->item.use != FB_RULE_NONE) {
     due->activation = NULL;
     due->rule = &session->set->rules[session->set->uses[due->item.use].rule];
@@ -265,17 +260,26 @@ static bool S_is_due(fb_session *session, S_due *due) {
   return fb_match_guards_hold(session, due->rule);
 }
 
-static bool S_next(fb_session *session, S_due *due) {
-  while (fb_agenda_pop(session, &due->item)) {
-    if (S_is_due(session, due)) return true;
+/* What is to fire next; FB_DONE: nothing. Of a walk it is still on the agenda, everything else was popped. */
+static fb_status S_next(fb_session *session, fb_due *due) {
+  uint64_t max = session->options.max_candidates;
+  session->candidates_end = max ? session->stats.candidates + max : UINT64_MAX;
+  for (;;) {
+    fb_agenda_level *level = session->queued ? NULL : fb_agenda_top(session);
+    if (level && fb_lazy_is_due(session, &level->items[level->count - 1])) {
+      fb_status status = fb_lazy_next(session, level, due);
+      if (status != FB_DONE) return status;
+      continue;
+    }
+    if (!fb_agenda_pop(session, &due->item)) return FB_DONE;
+    if (S_is_due(session, due)) return FB_OK;
     if (!due->activation) continue;
     fb_agenda_unlink(session, due->activation);
     fb_agenda_free(session, due->activation);
   }
-  return false;
 }
 
-static bool S_is_late(const fb_session *session) {
+bool fb_fire_is_late(const fb_session *session) {
   const fb_clock *clock = session->options.clock;
   return session->options.deadline && clock &&
          clock->mono(clock->context) >= session->options.deadline;
@@ -284,7 +288,7 @@ static bool S_is_late(const fb_session *session) {
 fb_status fb_fire_limits(const fb_session *session, const fb_rule *rule, uint64_t fired,
                          uint64_t max, fb_error *err) {
   char what[80];
-  bool late = (fired & 63) == 0 && S_is_late(session);
+  bool late = (fired & 63) == 0 && fb_fire_is_late(session);
   if (!late && fired < max) return FB_OK;
   if (late)
     snprintf(what, sizeof what, "the time that the session may take is over");
@@ -316,44 +320,88 @@ fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const uint32_t 
   return status;
 }
 
+/* The next match could not be found. */
+static fb_status S_stop(const fb_session *session, const fb_due *due, fb_status status,
+                        fb_error *err) {
+  char what[100];
+  if (status != FB_E_RULE_LIMIT)
+    return fb_fail(err, status, "out of memory while a match was looked for");
+  if (session->stats.candidates <= session->candidates_end)
+    return S_limit(session, due->rule, err, "the time that the session may take is over");
+  snprintf(what, sizeof what, "to find a match took more than %llu facts in joins, the limit",
+           (unsigned long long)session->options.max_candidates);
+  return S_limit(session, due->rule, err, what);
+}
+
+static uint64_t S_tick(const fb_due *due) {
+  return due->walk ? due->walk->tick : fb_waiting_tick(&due->item);
+}
+
+/* Takes what is due off the agenda for good. */
+static fb_status S_take(fb_session *session, fb_due *due) {
+  if (due->activation) {
+    if (due->rule->logical)
+      fb_logical_keep(session, due->activation);
+    else
+      fb_agenda_unlink(session, due->activation);
+    return FB_OK;
+  }
+  fb_activation *kept = NULL;
+  if (due->rule->logical) {
+    fb_slot_bind_all(session, due->rule, due->places);
+    if (!(kept = fb_agenda_new(session, due->rule))) return FB_E_NOMEM;
+  }
+  fb_lazy_take(session, due);
+  due->activation = kept;
+  if (kept) fb_logical_keep(session, kept);
+  return FB_OK;
+}
+
+static fb_status S_fire(fb_session *session, fb_due *due, fb_error *err) {
+  fb_status status = fb_fire_rule(session, due->rule, due->places, err);
+  if (due->activation && due->rule->logical)
+    fb_logical_end(session, due->activation);
+  else if (due->activation)
+    fb_agenda_free(session, due->activation);
+  return status;
+}
+
 fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *err) {
-  uint64_t fired = 0, max = session->options.max_firings;
+  uint64_t fired = 0, max = session->options.max_firings, begun = session->tick;
   fb_error local;
+  fb_due due;
   if (!err) err = &local;
   if (ret_firings) *ret_firings = 0;
   if (session->lost)
     return fb_fail(err, FB_E_RULE_SESSION,
                    "the session ran out of memory in the middle of a change; reset it");
-  if (!max) max = session->agenda.live + 10000000;
+  bool open = !max; /* only what fires because of this fire counts */
+  if (open) max = FIRINGS_MAX;
   session->halted = false;
   fb_status status = FB_OK;
-  for (S_due due; status == FB_OK && !session->halted && S_next(session, &due);) {
-    fb_activation *activation = due.activation;
-    status = fb_fire_limits(session, due.rule, fired, max, err);
+  while (status == FB_OK && !session->halted) {
+    status = S_next(session, &due);
+    if (status == FB_DONE) break;
     if (status != FB_OK) {
-      fb_agenda_unpop(session, due.item);
+      S_stop(session, &due, status, err);
       break;
     }
-    bool plain = !activation && due.rule->plain && session->emitter.fast;
-    if (!plain && (status = fb_emit_take(session, err)) != FB_OK) {
-      fb_agenda_unpop(session, due.item);
+    if (open && S_tick(&due) <= begun) max++;
+    bool plain = due.rule->plain && !due.activation && session->emitter.fast;
+    status = fb_fire_limits(session, due.rule, fired, max, err);
+    if (status == FB_OK && !plain) status = fb_emit_take(session, err);
+    if (status == FB_OK && !plain && (status = S_take(session, &due)) != FB_OK)
+      fb_fail(err, status, "out of memory while a match was taken");
+    if (status != FB_OK) {
+      if (!due.walk) fb_agenda_unpop(session, due.item);
       break;
     }
-    if (activation && due.rule->logical)
-      fb_logical_keep(session, activation);
-    else if (activation)
-      fb_agenda_unlink(session, activation);
-    status = plain ? fb_emit_fire(session, due.rule, due.places[0], err)
-                   : fb_fire_rule(session, due.rule, due.places, err);
-    if (activation && due.rule->logical)
-      fb_logical_end(session, activation);
-    else if (activation)
-      fb_agenda_free(session, activation);
-    if (ret_firings)
-      *ret_firings = ++fired;
-    else
-      fired++;
+    status =
+        plain ? fb_emit_fire(session, due.rule, due.places[0], err) : S_fire(session, &due, err);
+    fired++;
+    if (ret_firings) *ret_firings = fired;
   }
+  if (status == FB_DONE) status = FB_OK;
   fb_status told = fb_emit_take(session, status == FB_OK ? err : NULL);
   fb_agenda_trim(session);
   return status == FB_OK ? told : status;

@@ -3,6 +3,9 @@
  * Indexes: an alpha's facts by the values of some fields, or, with no fields, all of them. A table leads to the first
  * row of a group; the rows of a group have the same values and stand in a list, in an ordered index the later fact
  * first. An index is made when something is looked for in it for the first time, and kept from then on.
+ *
+ * A fact that comes into a long group at its old place (modified, not new) is put near the head and noted as misplaced;
+ * the lists are mended when their order is asked for next, so that many such changes cost one pass.
  */
 #include "data/facts_internal.h"
 #include "rules/session.h"
@@ -10,9 +13,9 @@
 #include <stdlib.h>
 
 enum {
-  OUT = UINT32_MAX /* in `next`: the row is in no group */,
   FIRST_SLOTS = 16,
-  FIRST_ROWS = 64
+  FIRST_ROWS = 64,
+  STEPS = 8 /* to find a row's place in its group */
 };
 
 /* ── Keys ── */
@@ -58,7 +61,7 @@ static uint32_t *S_slot_of_row(const fb_index_memory *index, uint32_t row) {
 }
 
 /* Moves up what the gap would hide. */
-static void S_remove_slot(fb_index_memory *index, uint32_t *slot) {
+static void S_remove_slot(fb_index_memory *index, const uint32_t *slot) {
   uint32_t mask = index->slot_count - 1, gap = (uint32_t)(slot - index->slots), at = gap;
   index->groups--;
   for (;;) {
@@ -107,7 +110,7 @@ static bool S_grow_rows(fb_session *session, fb_index_memory *index, uint32_t ro
     fb_free(&session->allocator, *arrays[i], index->rows * sizeof(uint32_t));
     *arrays[i] = grown[i];
   }
-  for (size_t i = index->rows; i < rows; i++) index->next[i] = OUT;
+  for (size_t i = index->rows; i < rows; i++) index->next[i] = FB_INDEX_OUT;
   index->rows = rows;
   return true;
 }
@@ -116,17 +119,8 @@ static uint64_t S_serial(const fb_session *session, const uint32_t *places, uint
   return fb_place_serial(session, places[row]);
 }
 
-/* Into the group that `slot` leads to. */
-static void S_enter_group(fb_session *session, fb_index_memory *index, const uint32_t *places,
-                          bool ordered, uint32_t *slot, uint32_t row) {
-  uint32_t next = *slot, prev = 0;
-  if (ordered && next) {
-    uint64_t serial = S_serial(session, places, row);
-    while (next && S_serial(session, places, next - 1) > serial) {
-      prev = next;
-      next = index->next[next - 1];
-    }
-  }
+static void S_link(fb_index_memory *index, uint32_t *slot, uint32_t prev, uint32_t next,
+                   uint32_t row) {
   index->next[row] = next;
   index->prev[row] = prev;
   if (next) index->prev[next - 1] = row + 1;
@@ -136,6 +130,49 @@ static void S_enter_group(fb_session *session, fb_index_memory *index, const uin
     *slot = row + 1;
 }
 
+static bool S_note(fb_session *session, fb_index_memory *index, uint32_t row) {
+  if (index->misplaced_count / 2 > index->count) index->disordered = true;
+  if (index->disordered) return true;
+  if (!fb_grow(&session->allocator, (void **)&index->misplaced, &index->misplaced_cap,
+               index->misplaced_count, sizeof *index->misplaced))
+    return false;
+  index->misplaced[index->misplaced_count++] = row;
+  return true;
+}
+
+/* Into the group that `slot` leads to. */
+static bool S_enter_group(fb_session *session, fb_index_memory *index, const uint32_t *places,
+                          bool ordered, uint32_t *slot, uint32_t row) {
+  uint32_t next = *slot, prev = 0;
+  if (ordered && next) {
+    uint64_t serial = S_serial(session, places, row);
+    /* Among misplaced rows only the newest fact is certain of its place. */
+    bool astray = index->misplaced_count && serial < session->serial;
+    for (int steps = 0; next && S_serial(session, places, next - 1) > serial; steps++) {
+      if (steps == STEPS) {
+        astray = true;
+        break;
+      }
+      prev = next;
+      next = index->next[next - 1];
+    }
+    if (astray && !S_note(session, index, row)) return false;
+  }
+  S_link(index, slot, prev, next, row);
+  return true;
+}
+
+/* Where the row's group is, or is to be. */
+static uint32_t *S_find_slot(const fb_session *session, const fb_rule_index *plan,
+                             const fb_index_memory *index, const fb_facts *facts, uint32_t row,
+                             uint32_t hash) {
+  uint32_t mask = index->slot_count - 1, at = hash & mask;
+  while (index->slots[at] && (index->hash[index->slots[at] - 1] != hash ||
+                              !S_same_rows(session, plan, facts, index->slots[at] - 1, row)))
+    at = (at + 1) & mask;
+  return &index->slots[at];
+}
+
 static bool S_insert(fb_session *session, uint32_t number, uint32_t row) {
   const fb_rule_index *plan = &session->set->indexes[number];
   fb_index_memory *index = &session->indexes[number];
@@ -143,14 +180,11 @@ static bool S_insert(fb_session *session, uint32_t number, uint32_t row) {
   uint32_t hash;
   if (!S_hash_row(session, plan, memory->facts, row, &hash)) return true;
   if (!S_grow_rows(session, index, row) || !S_grow_slots(session, index)) return false;
-  uint32_t mask = index->slot_count - 1, at = hash & mask;
-  while (index->slots[at] &&
-         (index->hash[index->slots[at] - 1] != hash ||
-          !S_same_rows(session, plan, memory->facts, index->slots[at] - 1, row)))
-    at = (at + 1) & mask;
-  index->groups += !index->slots[at];
+  uint32_t *slot = S_find_slot(session, plan, index, memory->facts, row, hash);
+  bool first = !*slot;
+  if (!S_enter_group(session, index, memory->places, plan->ordered, slot, row)) return false;
+  index->groups += first;
   index->hash[row] = hash;
-  S_enter_group(session, index, memory->places, plan->ordered, &index->slots[at], row);
   index->count++;
   return true;
 }
@@ -161,7 +195,7 @@ bool fb_index_insert(fb_session *session, uint32_t number, uint32_t row) {
 
 void fb_index_remove(fb_session *session, uint32_t number, uint32_t row) {
   fb_index_memory *index = &session->indexes[number];
-  if (row >= index->rows || index->next[row] == OUT) return;
+  if (row >= index->rows || index->next[row] == FB_INDEX_OUT) return;
   uint32_t next = index->next[row], prev = index->prev[row];
   if (prev) {
     index->next[prev - 1] = next;
@@ -173,8 +207,76 @@ void fb_index_remove(fb_session *session, uint32_t number, uint32_t row) {
       S_remove_slot(index, slot);
   }
   if (next) index->prev[next - 1] = prev;
-  index->next[row] = OUT;
+  index->next[row] = FB_INDEX_OUT;
   index->count--;
+}
+
+/* ── Mending the order ── */
+
+typedef struct S_stray {
+  uint64_t serial;
+  uint32_t group; /* number of its slot */
+  uint32_t row;
+} S_stray;
+
+static int S_stray_order(const void *pa, const void *pb) {
+  const S_stray *a = pa, *b = pb;
+  if (a->group != b->group) return a->group < b->group ? -1 : 1;
+  return a->serial > b->serial ? -1 : a->serial < b->serial;
+}
+
+/* Takes the misplaced rows out of their lists; the last row of a group stays. */
+static size_t S_take_strays(fb_session *session, const fb_rule_index *plan, fb_index_memory *index,
+                            const fb_memory *memory, S_stray *out) {
+  size_t count = 0;
+  for (size_t i = 0; i < index->misplaced_count; i++) {
+    uint32_t row = index->misplaced[i], next = index->next[row], prev = index->prev[row];
+    if (next == FB_INDEX_OUT || (!next && !prev)) continue;
+    uint32_t *slot = S_find_slot(session, plan, index, memory->facts, row, index->hash[row]);
+    if (next) index->prev[next - 1] = prev;
+    if (prev)
+      index->next[prev - 1] = next;
+    else
+      *slot = next;
+    index->next[row] = FB_INDEX_OUT;
+    out[count++] =
+        (S_stray){S_serial(session, memory->places, row), (uint32_t)(slot - index->slots), row};
+  }
+  return count;
+}
+
+/* Those of a group go in on one way down its list. */
+static void S_merge_strays(fb_session *session, fb_index_memory *index, const uint32_t *places,
+                           const S_stray *strays, size_t count) {
+  uint32_t prev = 0, next = 0;
+  for (size_t i = 0; i < count; i++) {
+    uint32_t *slot = &index->slots[strays[i].group];
+    if (!i || strays[i - 1].group != strays[i].group) {
+      prev = 0;
+      next = *slot;
+    }
+    while (next && S_serial(session, places, next - 1) > strays[i].serial) {
+      prev = next;
+      next = index->next[next - 1];
+    }
+    S_link(index, slot, prev, next, strays[i].row);
+    prev = strays[i].row + 1;
+  }
+}
+
+static bool S_mend(fb_session *session, uint32_t number) {
+  const fb_rule_index *plan = &session->set->indexes[number];
+  fb_index_memory *index = &session->indexes[number];
+  const fb_memory *memory = &session->memories[session->set->alphas[plan->alpha].type];
+  size_t size = index->misplaced_count * sizeof(S_stray);
+  S_stray *strays = fb_alloc(&session->allocator, size);
+  if (!strays) return false;
+  size_t count = S_take_strays(session, plan, index, memory, strays);
+  qsort(strays, count, sizeof *strays, S_stray_order);
+  S_merge_strays(session, index, memory->places, strays, count);
+  index->misplaced_count = 0;
+  fb_free(&session->allocator, strays, size);
+  return true;
 }
 
 /* ── Making ── */
@@ -186,6 +288,7 @@ void fb_index_release(fb_session *session, uint32_t number) {
   fb_free(allocator, index->next, index->rows * sizeof *index->next);
   fb_free(allocator, index->prev, index->rows * sizeof *index->prev);
   fb_free(allocator, index->hash, index->rows * sizeof *index->hash);
+  fb_free(allocator, index->misplaced, index->misplaced_cap * sizeof *index->misplaced);
   *index = (fb_index_memory){0};
 }
 
@@ -226,6 +329,14 @@ bool fb_index_ready(fb_session *session, uint32_t number) {
   index->made = S_make(session, number);
   if (!index->made) fb_index_release(session, number);
   return index->made;
+}
+
+bool fb_index_mended(fb_session *session, uint32_t number) {
+  const fb_index_memory *index = &session->indexes[number];
+  if (FB_LIKELY(!index->misplaced_count)) return true;
+  if (!index->disordered) return S_mend(session, number);
+  fb_index_release(session, number);
+  return fb_index_ready(session, number);
 }
 
 /* ── Looking up ── */

@@ -9,6 +9,8 @@
  */
 #include "rules/join.h"
 
+enum { LOOK_EVERY = 4096 /* facts, for the clock */ };
+
 /* Does this change make the fact new to the condition? */
 static bool S_is_concerned(const fb_session *session, const fb_rule_condition *c) {
   if (!session->partial || c->watch_all) return true;
@@ -22,7 +24,9 @@ typedef struct S_match {
   const fb_rule *rule;
   const fb_rule_condition *start;
   uint32_t start_place;
-  enum { S_ACTIVATE, S_STASH, S_STASH_BLOCKED } what; /* BLOCKED: tuples whose guards do not hold */
+  /* BLOCKED: tuples whose guards do not hold. COLLECT: matches that a walk has found late */
+  enum { S_ACTIVATE, S_STASH, S_STASH_BLOCKED, S_COLLECT } what;
+  fb_walk *into; /* of COLLECT */
 } S_match;
 
 static fb_status S_step(const S_match *match, uint32_t depth);
@@ -114,11 +118,27 @@ static fb_status S_keep_tuple(fb_session *session, const fb_rule *rule) {
   return FB_OK;
 }
 
+static fb_status S_collect(const S_match *match) {
+  fb_session *session = match->session;
+  fb_walk *walk = match->into;
+  if (match->rule->guarded &&
+      (!S_guards_hold(session, match->rule, 0) || fb_mends_later(session, match->rule, walk->tick)))
+    return FB_OK;
+  for (uint32_t i = 0; i < match->rule->positive_count; i++) {
+    if (!fb_grow(&session->allocator, (void **)&walk->found, &walk->found_cap, walk->found_count,
+                 sizeof *walk->found))
+      return FB_E_NOMEM;
+    walk->found[walk->found_count++] = session->places[i];
+  }
+  return FB_OK;
+}
+
 static fb_status S_complete(const S_match *match) {
   fb_session *session = match->session;
   const fb_rule *rule = match->rule;
   bool holds = true;
   fb_status status = FB_OK;
+  if (match->what == S_COLLECT) return S_collect(match);
   if (match->what == S_STASH) return S_keep_tuple(session, rule);
   if (match->what == S_STASH_BLOCKED) {
     /* That a fact in a `not` blocks is certain; what one in a group does is not. */
@@ -137,14 +157,33 @@ static fb_status S_complete(const S_match *match) {
   return status;
 }
 
+/* Is the fact, which the walk has started from, new to this condition too? Then it may not be bound here. */
+static bool S_is_other(const S_match *match, const fb_rule_condition *c) {
+  if (match->what != S_COLLECT) return S_is_concerned(match->session, c);
+  return fb_port_tick(match->session, c->port, match->start_place) == match->into->tick;
+}
+
+/* Facts that came later than what is collected set off walks of their own. */
+static bool S_is_late(const S_match *match, const fb_rule_condition *c, uint32_t place) {
+  return match->what == S_COLLECT &&
+         fb_port_tick(match->session, c->port, place) > match->into->tick;
+}
+
+static bool S_is_over(const fb_session *session) {
+  return session->stats.candidates > session->candidates_end ||
+         (session->stats.candidates % LOOK_EVERY == 0 && fb_fire_is_late(session));
+}
+
 static fb_status S_visit(const S_match *match, uint32_t depth, const fb_rule_level *level,
                          fb_cursor *cursor) {
   fb_session *session = match->session;
   const fb_rule_condition *c = &match->rule->conditions[level->condition];
-  bool other = level->other && S_is_concerned(session, c);
+  bool other = level->other && S_is_other(match, c);
   for (uint32_t place; (place = fb_cursor_next(session, cursor));) {
-    if (session->stats.candidates > session->candidates_end) return FB_E_RULE_LIMIT;
-    if (other && place == match->start_place) continue;
+    if (match->what == S_COLLECT ? S_is_over(session)
+                                 : session->stats.candidates > session->candidates_end)
+      return FB_E_RULE_LIMIT;
+    if ((other && place == match->start_place) || S_is_late(match, c, place)) continue;
     fb_join_bind(session, c->slot, place);
     if (!fb_join_fits(session, level, cursor)) continue;
     fb_status status = S_step(match, depth + 1);
@@ -184,14 +223,23 @@ static fb_status S_step(const S_match *match, uint32_t depth) {
   return status;
 }
 
-static fb_status S_walk(fb_session *session, uint32_t use_number, uint32_t place, int what) {
+static fb_status S_walk_into(fb_session *session, uint32_t use_number, uint32_t place, int what,
+                             fb_walk *into) {
   const fb_rule_use *use = &session->set->uses[use_number];
   const fb_rule *rule = &session->set->rules[use->rule];
-  S_match match = {session, rule, &rule->conditions[use->condition], place, what};
+  S_match match = {session, rule, &rule->conditions[use->condition], place, what, into};
   fb_join_bind(session, match.start->slot, place);
   for (uint32_t i = 0; i < match.start->start_join_count; i++)
     if (!fb_join_tell(session, match.start->start_joins[i])) return FB_OK;
   return S_step(&match, 0);
+}
+
+static fb_status S_walk(fb_session *session, uint32_t use, uint32_t place, int what) {
+  return S_walk_into(session, use, place, what, NULL);
+}
+
+fb_status fb_match_collect(fb_session *session, uint32_t use, uint32_t place, fb_walk *walk) {
+  return S_walk_into(session, use, place, S_COLLECT, walk);
 }
 
 /* ── Changes ── */
@@ -208,7 +256,10 @@ static fb_status S_wait(fb_session *session, const fb_rule_condition *c, uint32_
     fb_status status = fb_lazy_stamp(session, c->port, session->facts[place].row, session->tick);
     if (status != FB_OK) return status;
   }
-  return fb_agenda_wait(session, &session->set->rules[session->set->uses[use].rule], use, place);
+  const fb_rule *rule = &session->set->rules[session->set->uses[use].rule];
+  for (uint32_t i = 0; i < rule->gate_count; i++)
+    if (!session->alphas[rule->gates[i].alpha].count != rule->gates[i].empty) return FB_OK;
+  return fb_agenda_wait(session, rule, use, place);
 }
 
 /* Walks from the fact at each use of the matched alphas that this tick concerns. */

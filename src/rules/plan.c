@@ -81,6 +81,8 @@ static bool S_plan_alphas(fb_ruleset *set) {
     set->timed |= rule->timed && rule->info.enabled;
     set->auto_focus |= rule->auto_focus;
     set->queued |= rule->salience || rule->group || rule->auto_focus || rule->timed;
+    rule->lazy = rule->info.enabled && rule->positive_count && !rule->derived;
+    rule->single = rule->lazy && rule->condition_count == 1 && !rule->logical;
     for (uint32_t i = 0; i < rule->condition_count && good && rule->info.enabled; i++)
       good = S_alpha_of(set, &known, &signature, &rule->conditions[i]) && S_add_use(set, rule, i);
   }
@@ -162,7 +164,8 @@ static bool S_take_probe(fb_rule_level *level, const fb_rule_condition *conditio
   return true;
 }
 
-/* Fills a level that binds `condition` when `bound` are; takes the joins that it settles out of `open`. */
+/* Fills a level that binds `condition` when `bound` are; takes the joins that it settles out of `open`. Only with
+ * probes it has an index. */
 static bool S_fill_level(fb_ruleset *set, const fb_rule *rule, uint32_t number, uint64_t bound,
                          S_open *open, fb_rule_level *level) {
   const fb_rule_condition *condition = &rule->conditions[number];
@@ -256,6 +259,34 @@ static bool S_plan_walk(fb_ruleset *set, const fb_rule *rule, fb_rule_condition 
   return true;
 }
 
+/* The walk of a lazy rule that binds the conditions as they are written, each from the latest fact to the earliest: then
+ * matches come in the order in which they fire. */
+static bool S_plan_written(fb_ruleset *set, const fb_rule *rule, fb_rule_condition *start) {
+  S_open open = {.count = S_all_joins(rule, NULL, NULL)};
+  open.joins = fb_arena_alloc(&set->arena, (open.count + 1) * sizeof *open.joins);
+  start->written = fb_arena_zero(&set->arena, (rule->positive_count + 1) * sizeof *start->written);
+  if (!open.joins || !start->written) return false;
+  S_all_joins(rule, NULL, open.joins);
+  uint64_t bound = fb_when_slots(start);
+  fb_rule_condition again = {0};
+  if (!S_fill_start(set, &again, bound, &open)) return false;
+  start->in_order = true;
+  for (uint32_t slot = 0, k = 0; slot < rule->positive_count; slot++) {
+    uint32_t next = rule->positives[slot];
+    fb_rule_level *level = &start->written[k];
+    if (slot == start->slot) continue;
+    if (!S_fill_level(set, rule, next, bound, &open, level) ||
+        (level->index == FB_RULE_NONE && !S_index_of(set, rule->conditions[next].alpha, level)))
+      return false;
+    set->indexes[level->index].ordered = true;
+    level->other = rule->conditions[next].type == start->type && slot < start->slot;
+    start->in_order &= start->walk[k].condition == next;
+    bound |= UINT64_C(1) << slot;
+    k++;
+  }
+  return true;
+}
+
 static bool S_plan_check(fb_ruleset *set, const fb_rule *rule, fb_rule_condition *guard) {
   S_open open = {.count = guard->join_count};
   open.joins = fb_arena_alloc(&set->arena, (open.count + 1) * sizeof *open.joins);
@@ -303,7 +334,10 @@ static bool S_plan_walks(fb_ruleset *set) {
   for (uint32_t r = 0; r < set->rule_count; r++) {
     fb_rule *rule = &set->rules[r];
     for (uint32_t i = 0; i < rule->condition_count && rule->info.enabled; i++)
-      if (!S_plan_walk(set, rule, &rule->conditions[i])) return false;
+      if (!S_plan_walk(set, rule, &rule->conditions[i]) ||
+          (rule->lazy && rule->conditions[i].kind == FB_WHEN_FACT &&
+           !S_plan_written(set, rule, &rule->conditions[i])))
+        return false;
     if (rule->info.enabled && !S_plan_guards(set, rule)) return false;
   }
   return true;
@@ -339,12 +373,27 @@ static bool S_port_of(fb_ruleset *set, fb_rule_condition *condition) {
 static bool S_plan_ports(fb_ruleset *set) {
   for (uint32_t r = 0; r < set->rule_count; r++) {
     fb_rule *rule = &set->rules[r];
-    rule->lazy = rule->info.enabled && rule->condition_count == 1 && rule->positive_count == 1 &&
-                 !rule->derived && !rule->logical;
     for (uint32_t i = 0; i < rule->condition_count; i++) {
       fb_rule_condition *c = &rule->conditions[i];
       c->port = FB_RULE_NONE;
       if (rule->lazy && c->kind == FB_WHEN_FACT && !S_port_of(set, c)) return false;
+    }
+  }
+  return true;
+}
+
+/* ── Gates: what must be so for a rule to have any match ── */
+
+static bool S_plan_gates(fb_ruleset *set) {
+  for (uint32_t r = 0; r < set->rule_count; r++) {
+    fb_rule *rule = &set->rules[r];
+    if (!rule->lazy || rule->condition_count == 1) continue; /* whose alpha is not stored */
+    rule->gates = fb_arena_alloc(&set->arena, (rule->condition_count + 1) * sizeof *rule->gates);
+    if (!rule->gates) return false;
+    for (uint32_t i = 0; i < rule->condition_count; i++) {
+      const fb_rule_condition *c = &rule->conditions[i];
+      if (c->kind == FB_WHEN_MEMBER || (c->kind == FB_WHEN_NOT && c->join_count)) continue;
+      rule->gates[rule->gate_count++] = (fb_rule_gate){c->alpha, c->kind == FB_WHEN_NOT};
     }
   }
   return true;
@@ -396,7 +445,8 @@ static bool S_plan_types(fb_ruleset *set) {
 
 fb_status fb_rule_plan(fb_ruleset *set) {
   if (!S_plan_types(set) || !S_plan_alphas(set) || !S_plan_walks(set) || !S_plan_ports(set) ||
-      !fb_rule_plan_sieves(set) || !S_plan_levels(set) || !fb_rule_plan_emits(set))
+      !S_plan_gates(set) || !fb_rule_plan_sieves(set) || !S_plan_levels(set) ||
+      !fb_rule_plan_emits(set))
     return FB_E_NOMEM;
   return FB_OK;
 }

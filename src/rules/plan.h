@@ -187,7 +187,9 @@ typedef struct fb_rule_condition {
   uint32_t walk_count;
   const fb_rule_join **start_joins; /* that can be told before the walk: of derived slots */
   uint32_t start_join_count;
-  fb_rule_level check; /* NOT, EXISTS: all positives are bound */
+  fb_rule_level *written; /* of a lazy rule: a walk in the order in which conditions are written */
+  bool in_order;          /* the other walk goes in that order too */
+  fb_rule_level check;    /* NOT, EXISTS: all positives are bound */
 } fb_rule_condition;
 
 typedef enum fb_action_kind {
@@ -236,6 +238,12 @@ typedef struct fb_rule_emit {
   const fb_emit_value *values; /* by field */
 } fb_rule_emit;
 
+/* While no fact is in the alpha (`empty`: while one is) the rule has no match. */
+typedef struct fb_rule_gate {
+  uint32_t alpha;
+  bool empty;
+} fb_rule_gate;
+
 typedef struct fb_rule {
   fb_rule_info info;
   const fb_node *node; /* of the name */
@@ -251,6 +259,9 @@ typedef struct fb_rule {
   bool derived;          /* has slots that hold no facts */
   bool hashed;           /* its activations are found by what their slots hold */
   bool lazy;             /* places wait on the agenda, and are joined when their turn comes */
+  bool single;           /* lazy, and has one condition and nothing else: a place is a match */
+  fb_rule_gate *gates;   /* of lazy rules with several conditions */
+  uint32_t gate_count;
   bool logical;          /* asserts what is withdrawn with its reason */
   bool no_loop;          /* what its own firing changes does not activate it */
   bool auto_focus;       /* an activation of it puts its group on top */

@@ -134,20 +134,75 @@ typedef struct fb_index_memory {
   uint32_t groups;
   uint32_t *next, *prev, *hash; /* by row */
   size_t rows;
+  uint32_t *misplaced; /* rows that may not stand in order */
+  size_t misplaced_count, misplaced_cap;
+  bool disordered; /* there are too many to be noted */
   uint32_t count;
   bool made; /* else nothing is in it yet */
 } fb_index_memory;
 
-/* What waits on the agenda: an activation; or, of a lazy rule, a place that came into a condition. A place
- * whose fact has gone, or has come in again since, is dropped when its turn comes. */
+/* Where a walk stands at a level: at a fact, and what comes after it in the list that it is in. */
+typedef struct fb_walk_level {
+  uint64_t serial; /* of the fact that was at the place */
+  uint32_t place;
+  uint32_t next; /* row + 1; 0: none; UNKNOWN: to be looked for */
+} fb_walk_level;
+
+#define FB_WALK_UNKNOWN UINT32_MAX
+#define FB_INDEX_OUT UINT32_MAX /* in `next` of an index: the row is in no group */
+
+/* The matches of a place that waits, one after the other; see walk.c. */
+typedef struct fb_walk {
+  uint64_t tick;
+  uint32_t *found; /* all of them, in order, if they were collected: `count` places each */
+  size_t found_count, found_cap, at;
+  uint16_t
+      count; /* of levels: slots of the rule but the one that the walk starts from, as written */
+  uint16_t depth; /* levels that are bound: all of them at a match */
+  bool enters;   /* the level after those is to be begun; else it is to go on at the last of them */
+  bool head;     /* the levels are a match that has not fired yet */
+  bool finished; /* nothing comes after it */
+  bool collected;
+  fb_walk_level levels[];
+} fb_walk;
+
+/* What waits on the agenda: an activation; or, of a lazy rule, a place that came into a condition, or the walk from it
+ * once that has begun. A place whose fact has gone, or has come in again since, is dropped when its turn comes. */
 typedef struct fb_waiting {
   union {
     uint64_t tick; /* at which the place came in */
     fb_activation *activation;
+    fb_walk *walk;
   };
-  uint32_t use; /* NONE: an activation */
+  uint32_t use; /* NONE: an activation; or with WALKS */
   uint32_t place;
 } fb_waiting;
+
+#define FB_WAITING_WALKS (UINT32_C(1) << 31)
+
+static inline bool fb_waiting_walks(const fb_waiting *item) {
+  return (item->use & FB_WAITING_WALKS) && item->use != FB_RULE_NONE;
+}
+/* Not of an activation. */
+static inline uint32_t fb_waiting_use(const fb_waiting *item) {
+  return item->use & ~FB_WAITING_WALKS;
+}
+static inline uint64_t fb_waiting_tick(const fb_waiting *item) {
+  return fb_waiting_walks(item)      ? item->walk->tick
+         : item->use != FB_RULE_NONE ? item->tick
+                                     : item->activation->tick;
+}
+
+/* Of a lazy rule with guards: the matches that a change of its guards has made, and when. They were put on the agenda
+ * then, so that walks that began earlier must not find them. See mend.c. */
+typedef struct fb_mends {
+  uint64_t waiting; /* places of the rule on the agenda: what none waits for is forgotten */
+  uint64_t last;    /* tick of the latest */
+  uint32_t *items;  /* two halves of the tick, and the places */
+  size_t count, cap;
+  uint32_t *slots; /* open addressing: item + 1 */
+  size_t slot_count;
+} fb_mends;
 
 /* What waits with one salience; the last fires first. */
 typedef struct fb_agenda_level {
@@ -198,6 +253,8 @@ typedef struct fb_agenda {
   fb_activation **buckets; /* hashed rules' activations by rule and places */
   size_t bucket_count, hashed;
   fb_pool pools[FB_RULE_SLOTS]; /* by number of facts */
+  fb_pool walks[FB_RULE_SLOTS]; /* by number of levels */
+  fb_mends *mends;              /* by rule */
 } fb_agenda;
 
 enum { FB_EMIT_RECORDS = 256, FB_EMIT_VALUES = 1024 };
@@ -388,6 +445,8 @@ void fb_index_remove(fb_session *session, uint32_t number, uint32_t row);
 void fb_index_release(fb_session *session, uint32_t number);
 /* Makes it if need be; false when there is no memory. */
 bool fb_index_ready(fb_session *session, uint32_t number);
+/* Puts the lists of an ordered index in order; false when there is no memory. */
+bool fb_index_mended(fb_session *session, uint32_t number);
 /* The first row + 1 of the group with these values, one a field; 0: there is none. The index is made. */
 uint32_t fb_index_first(fb_session *session, uint32_t number, const fb_value *values);
 
@@ -400,6 +459,17 @@ void fb_session_report(fb_session *session, uint32_t rule, const fb_rule_place *
 bool fb_session_holds(fb_session *session, const fb_cel_program *program, uint32_t rule,
                       const fb_rule_place *place, fb_error *ret_err);
 
+/* What is to fire next. */
+typedef struct fb_due {
+  const fb_rule *rule;
+  fb_waiting item;
+  fb_activation *activation; /* popped; NULL: of a lazy rule */
+  fb_walk *walk; /* of a walk, whose item is still on the agenda; NULL: `item` was popped */
+  fb_agenda_level *level; /* the item is there … */
+  size_t at;              /* … with this number */
+  uint32_t places[FB_RULE_SLOTS];
+} fb_due;
+
 /* match.c: from changes to activations. */
 fb_status fb_match_insert(fb_session *session, uint32_t place);
 fb_status fb_match_remove(fb_session *session, uint32_t place);
@@ -408,6 +478,8 @@ fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *f
                           const fb_value *values, uint32_t count, fb_error *err);
 /* Do the `not`s and `exists`s of the rule hold for session->places? */
 bool fb_match_guards_hold(fb_session *session, const fb_rule *rule);
+/* Appends the matches of a lazy rule that have the place in that condition to walk->found, in any order. */
+fb_status fb_match_collect(fb_session *session, uint32_t use, uint32_t place, fb_walk *walk);
 /* Activations of rules without a positive condition. */
 fb_status fb_match_start(fb_session *session);
 
@@ -431,6 +503,49 @@ static inline uint64_t fb_port_tick(const fb_session *session, uint32_t port, ui
            serial = fb_place_serial(session, place);
   return stamp > serial ? stamp : serial;
 }
+
+/* Is a fact that is in the port there since the tick? */
+static inline bool fb_port_sees(const fb_session *session, uint32_t port, uint32_t place,
+                                uint64_t tick) {
+  return !fb_lazy_is_modified(session, &session->facts[place]) ||
+         fb_port_tick(session, port, place) <= tick;
+}
+/* The first of what waits at the level, of which the last is a place of a lazy rule. It stays where it is until
+ * fb_lazy_take, unless due->walk is NULL. FB_DONE: none yet, to be called again. */
+fb_status fb_lazy_next(fb_session *session, fb_agenda_level *level, fb_due *ret_due);
+/* Is the item one that fb_lazy_next is for? */
+static inline bool fb_lazy_is_due(const fb_session *session, const fb_waiting *item) {
+  return item->use != FB_RULE_NONE &&
+         !session->set->rules[session->set->uses[fb_waiting_use(item)].rule].single;
+}
+/* The match of a lazy rule fires. */
+void fb_lazy_take(fb_session *session, const fb_due *due);
+/* Of an item that is being taken off the agenda: its walk, and that it waits. */
+void fb_lazy_release(fb_session *session, const fb_waiting *item);
+/* A walk of the rule from the place, which has not begun; NULL when there is no memory. */
+fb_walk *fb_lazy_new_walk(fb_session *session, const fb_rule *rule, uint64_t tick);
+/* Notes that one more place of the rule waits, or one less. */
+static inline void fb_lazy_count(fb_session *session, const fb_rule *rule, int more) {
+  if (rule->guarded) session->agenda.mends[rule->number].waiting += (uint64_t)more;
+}
+
+/* walk.c: the matches of a place, one after the other. The next, or the one that was found and has not fired yet:
+ * FB_OK, and walk->head is set; FB_DONE: there is none. Anything else: it may be called again. */
+fb_status fb_walk_head(fb_session *session, uint32_t use, uint32_t place, fb_walk *walk);
+/* The places of a match that it stands at. */
+void fb_walk_places(const fb_session *session, uint32_t use, uint32_t place, const fb_walk *walk,
+                    uint32_t *out);
+
+/* mend.c */
+/* Notes that a change of guards made the match with that tick. */
+fb_status fb_mends_note(fb_session *session, const fb_rule *rule, const uint32_t *places,
+                        uint64_t tick);
+/* Was session->places made a match so at the tick or later? */
+bool fb_mends_later(const fb_session *session, const fb_rule *rule, uint64_t tick);
+/* Forgets what is no match any more; or all. */
+void fb_mends_sweep(fb_session *session, const fb_rule *rule);
+void fb_mends_clear(fb_session *session, const fb_rule *rule);
+void fb_mends_release(fb_session *session);
 
 /* agenda.c */
 fb_status fb_agenda_init(fb_session *session);
@@ -458,6 +573,10 @@ fb_status fb_agenda_push_place(fb_session *session, const fb_rule *rule, uint32_
                                uint32_t place, uint64_t tick);
 /* Takes off again what was pushed with this tick, the last one. */
 void fb_agenda_drop_tick(fb_session *session, uint64_t tick);
+/* An activation of session->places that is on no agenda. NULL when there is no memory. */
+fb_activation *fb_agenda_new(fb_session *session, const fb_rule *rule);
+/* Where the first waits: the last of a level; NULL: nothing waits. */
+fb_agenda_level *fb_agenda_top(fb_session *session);
 /* The first, taken off; false when there is none. */
 bool fb_agenda_pop(fb_session *session, fb_waiting *ret_item);
 /* Puts back what was just popped. There is room. */
@@ -512,7 +631,10 @@ fb_status fb_session_remove(fb_session *session, uint32_t place, fb_error *err);
 fb_status fb_session_fit(fb_session *session, fb_memory *memory, uint32_t field, fb_value *value,
                          fb_error *err);
 
-/* fire.c: what stateless.c shares. Fires the rule for the facts at `places`, one a slot. */
+/* fire.c */
+/* Is the time over that fb_session_fire may take? */
+bool fb_fire_is_late(const fb_session *session);
+/* What stateless.c shares. Fires the rule for the facts at `places`, one a slot. */
 fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const uint32_t *places,
                        fb_error *err);
 /* FB_E_RULE_LIMIT when the rule may not fire any more after `fired` firings. */

@@ -9,8 +9,9 @@
  *   counters, statistics
  *   places                           facts with their fields, the stored alphas they are in, their stamps; free places
  *   supports                         activations that fired and logical facts rest on
- *   agenda                           what waits, level by level, the last to fire first; or the focus stack, recencies, and
- *                                    what waits queue by queue, with its rank
+ *   agenda                           what waits, level by level, the last to fire first; where walks stand; or the focus stack,
+ *                                    recencies, and what waits queue by queue, with its rank
+ *   mends                            of lazy rules with guards
  *   log                              of firings, if the session explains
  *
  * A snapshot may come from anywhere: the reader believes nothing, and what it makes can be run without harm.
@@ -19,7 +20,7 @@
 
 #include <stdlib.h>
 
-enum { VERSION = 3, HEAD = 16, DEPTH_MAX = 256 };
+enum { VERSION = 4, HEAD = 16, DEPTH_MAX = 256 };
 static const char S_magic[] = "FBSNAP";
 
 /* Those of CEL. */
@@ -295,7 +296,20 @@ static void S_put_queues(fb_buf *out, const fb_session *session) {
   }
 }
 
-/* Twice the rule's number and an activation, or twice the use's and 1 and a place. */
+enum { ACTIVATION, PLACE, WALK, KINDS };
+enum { HEAD_READY = 1, ENTERS = 2, FINISHED = 4 };
+
+static void S_put_walk(fb_buf *out, const fb_walk *walk) {
+  S_put(out, (walk->head ? HEAD_READY : 0) | (walk->enters ? ENTERS : 0) |
+                 (walk->finished ? FINISHED : 0));
+  S_put(out, walk->depth);
+  for (uint32_t i = 0; i < walk->depth; i++) {
+    S_put(out, walk->levels[i].place);
+    S_put(out, walk->levels[i].serial);
+  }
+}
+
+/* A number that tells the kind, and the rule of an activation, or the use of a place. */
 static void S_put_agenda(fb_buf *out, fb_session *session) {
   if (session->queued) {
     S_put_queues(out, session);
@@ -307,16 +321,36 @@ static void S_put_agenda(fb_buf *out, fb_session *session) {
     for (size_t i = 0; i < level->count; i++) {
       const fb_waiting *item = &level->items[i];
       if (item->use != FB_RULE_NONE) {
-        S_put(out, 2 * (uint64_t)item->use + 1);
-        S_put(out, item->tick);
+        bool walks = fb_waiting_walks(item);
+        S_put(out, KINDS * (uint64_t)fb_waiting_use(item) + (walks ? WALK : PLACE));
+        S_put(out, fb_waiting_tick(item));
         S_put(out, item->place);
+        if (walks) S_put_walk(out, item->walk);
         continue;
       }
       const fb_activation *a = item->activation;
       if (a->dead) continue;
-      S_put(out, 2 * (uint64_t)a->rule);
+      S_put(out, KINDS * (uint64_t)a->rule + ACTIVATION);
       S_put(out, a->tick);
       for (uint32_t k = 0; k < a->count; k++) S_put(out, a->links[k].place);
+    }
+  }
+}
+
+static void S_put_mends(fb_buf *out, fb_session *session) {
+  for (uint32_t r = 0; r < session->set->rule_count; r++) {
+    const fb_rule *rule = &session->set->rules[r];
+    const fb_mends *mends = &session->agenda.mends[r];
+    if (session->queued || !rule->lazy || !rule->guarded) continue;
+    if (mends->waiting)
+      fb_mends_sweep(session, rule);
+    else
+      fb_mends_clear(session, rule);
+    S_put(out, mends->count);
+    for (size_t i = 0; i < mends->count; i++) {
+      const uint32_t *item = mends->items + i * (rule->positive_count + 2);
+      S_put(out, item[0] | (uint64_t)item[1] << 32);
+      for (uint32_t k = 0; k < rule->positive_count; k++) S_put(out, item[2 + k]);
     }
   }
 }
@@ -349,6 +383,7 @@ fb_status fb_session_save(fb_session *session, fb_buf *out, fb_error *err) {
   bool good = S_put_places(out, session);
   out->failed |= !S_put_supports(out, session);
   S_put_agenda(out, session);
+  S_put_mends(out, session);
   S_put_log(out, session);
   if (!good || out->failed) {
     if (!out->failed) out->len = start;
@@ -774,7 +809,33 @@ static void S_get_supports(S_reader *r) {
   session->tick = tick;
 }
 
-static void S_get_waiting(S_reader *r, uint32_t number, uint64_t now) {
+/* Where the walk from the place that was just put on the agenda stands. Whatever is told of facts, the walk believes only
+ * what the facts are. */
+static void S_get_walk(S_reader *r, const fb_rule *rule, uint64_t tick) {
+  fb_session *session = r->session;
+  fb_agenda_level *level = &session->agenda.levels[rule->level];
+  fb_waiting *item = &level->items[level->count - 1];
+  uint32_t flags = S_get_below(r, 8), depth = S_get_below(r, rule->positive_count);
+  if (rule->single || ((flags & HEAD_READY) && depth + 1 != rule->positive_count))
+    S_spoil(r, FB_E_RULE_SNAPSHOT);
+  fb_walk *walk = r->status == FB_OK ? fb_lazy_new_walk(session, rule, tick) : NULL;
+  if (!walk) {
+    S_spoil(r, FB_E_NOMEM);
+    return;
+  }
+  walk->head = flags & HEAD_READY;
+  walk->enters = flags & ENTERS;
+  walk->finished = flags & FINISHED;
+  walk->depth = (uint16_t)depth;
+  for (uint32_t i = 0; i < depth; i++) {
+    uint32_t place = S_get_below(r, session->fact_count);
+    walk->levels[i] = (fb_walk_level){S_get(r), place, FB_WALK_UNKNOWN};
+  }
+  item->walk = walk;
+  item->use |= FB_WAITING_WALKS;
+}
+
+static void S_get_waiting(S_reader *r, uint32_t number, bool walks, uint64_t now) {
   fb_session *session = r->session;
   const fb_ruleset *set = session->set;
   uint64_t tick = S_get(r);
@@ -788,7 +849,10 @@ static void S_get_waiting(S_reader *r, uint32_t number, uint64_t now) {
     S_spoil(r, FB_E_RULE_SNAPSHOT);
   if (r->status != FB_OK) return;
   fb_status status = fb_agenda_push_place(session, rule, number, place, tick);
-  if (status != FB_OK) S_spoil(r, status);
+  if (status != FB_OK)
+    S_spoil(r, status);
+  else if (walks)
+    S_get_walk(r, rule, tick);
 }
 
 static void S_get_queued(S_reader *r, uint32_t queue) {
@@ -848,11 +912,12 @@ static void S_get_agenda(S_reader *r) {
   uint64_t count = S_get_count(r), tick = session->tick;
   for (uint64_t i = 0; i < count && r->status == FB_OK; i++) {
     uint32_t number = S_get_below(r, UINT32_MAX);
-    if (number % 2) {
-      S_get_waiting(r, number / 2, tick);
+    uint32_t kind = number % KINDS;
+    number /= KINDS;
+    if (kind != ACTIVATION) {
+      S_get_waiting(r, number, kind == WALK, tick);
       continue;
     }
-    number /= 2;
     if (number >= set->rule_count) S_spoil(r, FB_E_RULE_SNAPSHOT);
     if (r->status != FB_OK) break;
     const fb_rule *rule = &set->rules[number];
@@ -866,6 +931,25 @@ static void S_get_agenda(S_reader *r) {
     if (status != FB_OK) S_spoil(r, status);
   }
   session->tick = tick;
+}
+
+static void S_get_mends_of(S_reader *r, const fb_rule *rule) {
+  uint32_t places[FB_RULE_SLOTS];
+  fb_session *session = r->session;
+  fb_mends_clear(session, rule); /* activations that were put back have been noted */
+  for (uint64_t i = 0, count = S_get_count(r); i < count && r->status == FB_OK; i++) {
+    uint64_t tick = S_get(r);
+    for (uint32_t k = 0; k < rule->positive_count; k++)
+      places[k] = S_get_below(r, session->fact_count);
+    fb_status status = r->status == FB_OK ? fb_mends_note(session, rule, places, tick) : r->status;
+    if (status != FB_OK) S_spoil(r, status);
+  }
+}
+
+static void S_get_mends(S_reader *r) {
+  const fb_ruleset *set = r->session->set;
+  for (uint32_t i = 0; !r->session->queued && i < set->rule_count && r->status == FB_OK; i++)
+    if (set->rules[i].lazy && set->rules[i].guarded) S_get_mends_of(r, &set->rules[i]);
 }
 
 /* A firing's words must be what why.c expects of them. */
@@ -951,6 +1035,7 @@ static fb_status S_read(S_reader *r, fb_error *err) {
     S_spoil(r, FB_E_NOMEM);
   if (r->status == FB_OK) S_get_supports(r);
   if (r->status == FB_OK) S_get_agenda(r);
+  if (r->status == FB_OK) S_get_mends(r);
   if (r->status == FB_OK) S_get_log(r);
   if (r->status == FB_OK && r->at != r->end) S_spoil(r, FB_E_RULE_SNAPSHOT);
   if (r->status != FB_OK) return S_fail(r->status, err);

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Walks that stop at a match and go on when the next one is wanted. From a place that came into a condition of a lazy
+ * rule the other conditions are bound as they are written, each from its latest fact to its earliest, so that matches come in
+ * the order in which they fire. Where that order would go through many facts in vain, all matches are collected on the
+ * planner's way and sorted.
+ *
+ * A walk sees no fact that came into its condition after the walk's tick: such a fact sets off a walk of its own. Between
+ * two matches facts may come, go and change, but what a walk may still find can only become less: so where the fact at
+ * which it stands has gone, it goes on at the one that came after it, or, if that has gone too, at the first in the list
+ * that is earlier.
+ */
+#include "rules/join.h"
+
+#include <stdlib.h>
+
+enum {
+  FEW = 4,          /* times as many facts may be looked at to have the matches in order */
+  LOOK_EVERY = 4096 /* facts, for the clock */
+};
+
+typedef struct S_walker {
+  fb_session *session;
+  const fb_rule *rule;
+  const fb_rule_condition *start;
+  fb_walk *walk;
+  uint32_t place; /* of the start */
+  bool latest;    /* nothing came after the walk's tick */
+} S_walker;
+
+static inline const fb_rule_condition *S_condition(const S_walker *w, uint32_t level) {
+  return &w->rule->conditions[w->start->written[level].condition];
+}
+
+static inline fb_index_memory *S_index(const S_walker *w, uint32_t level) {
+  return &w->session->indexes[w->start->written[level].index];
+}
+
+/* Is the fact, which is in the condition, there since the tick? */
+static inline bool S_sees(const S_walker *w, const fb_rule_condition *c, uint32_t place,
+                          uint64_t serial) {
+  return w->latest ||
+         (serial <= w->walk->tick && fb_port_sees(w->session, c->port, place, w->walk->tick));
+}
+
+static bool S_stands(const S_walker *w, uint32_t level) {
+  const fb_walk_level *at = &w->walk->levels[level];
+  const fb_session *session = w->session;
+  const fb_fact *fact = &session->facts[at->place];
+  const fb_rule_condition *c = S_condition(w, level);
+  return fact->row != FB_RULE_NONE && fact->type == c->type &&
+         fb_place_serial(session, at->place) == at->serial &&
+         fb_alpha_has(session, c->alpha, fact->row) && S_sees(w, c, at->place, at->serial);
+}
+
+static void S_bind_start(const S_walker *w) {
+  fb_join_bind(w->session, w->start->slot, w->place);
+}
+
+static void S_bind(const S_walker *w, uint32_t level) {
+  fb_join_bind(w->session, S_condition(w, level)->slot, w->walk->levels[level].place);
+}
+
+/* Do the guards hold for what is bound, and did they since? */
+static bool S_holds(const S_walker *w) {
+  return !w->rule->guarded || (fb_match_guards_hold(w->session, w->rule) &&
+                               !fb_mends_later(w->session, w->rule, w->walk->tick));
+}
+
+/* ── In order ── */
+
+static bool S_is_over(const S_walker *w) {
+  fb_session *session = w->session;
+  if (session->stats.candidates > session->candidates_end) return true;
+  return session->stats.candidates % LOOK_EVERY == 0 && fb_fire_is_late(session);
+}
+
+/* At the list of the facts that the level may bind, for those of the levels before. */
+static fb_status S_enter(const S_walker *w, uint32_t level) {
+  const fb_rule_level *plan = &w->start->written[level];
+  fb_walk_level *at = &w->walk->levels[level];
+  w->walk->enters = true; /* as long as it fails */
+  w->walk->depth = (uint16_t)level;
+  at->next = 0;
+  if (!w->session->alphas[S_condition(w, level)->alpha].count) {
+    w->walk->enters = false;
+    return FB_OK;
+  }
+  if (!fb_index_ready(w->session, plan->index) || !fb_index_mended(w->session, plan->index))
+    return FB_E_NOMEM;
+  at->next = fb_join_first(w->session, plan);
+  w->walk->enters = false;
+  return FB_OK;
+}
+
+/* The first fact of the level's list that is earlier than the one it stood at. */
+static fb_status S_seek(const S_walker *w, uint32_t level) {
+  fb_walk_level *at = &w->walk->levels[level];
+  const fb_memory *memory = &w->session->memories[S_condition(w, level)->type];
+  fb_status status = S_enter(w, level);
+  if (status != FB_OK) {
+    w->walk->enters = false;
+    w->walk->depth = (uint16_t)(level + 1);
+  }
+  while (status == FB_OK && at->next &&
+         fb_place_serial(w->session, memory->places[at->next - 1]) >= at->serial)
+    at->next = S_index(w, level)->next[at->next - 1];
+  return status;
+}
+
+/* Is what came next at the level still in its list? A fact that did not change is where it was. */
+static bool S_next_stands(const S_walker *w, uint32_t level) {
+  const fb_walk_level *at = &w->walk->levels[level];
+  const fb_rule_condition *c = S_condition(w, level);
+  const fb_index_memory *index = S_index(w, level);
+  if (at->next == FB_WALK_UNKNOWN || at->next > index->rows ||
+      index->next[at->next - 1] == FB_INDEX_OUT)
+    return false;
+  uint32_t place = w->session->memories[c->type].places[at->next - 1];
+  uint64_t serial = fb_place_serial(w->session, place);
+  return serial < at->serial && S_sees(w, c, place, serial);
+}
+
+/* Binds what still stands of where the walk was; *ret_level is where to go on, NONE at the end. */
+static fb_status S_resume(const S_walker *w, uint32_t *ret_level) {
+  fb_walk *walk = w->walk;
+  uint32_t level = 0;
+  for (; level < walk->depth; level++) {
+    const fb_rule_level *plan = &w->start->written[level];
+    fb_walk_level *at = &walk->levels[level];
+    if (!fb_index_ready(w->session, plan->index) || !fb_index_mended(w->session, plan->index))
+      return FB_E_NOMEM;
+    uint32_t row = w->session->facts[at->place].row;
+    const fb_index_memory *index = S_index(w, level);
+    if (!S_stands(w, level) || row >= index->rows || index->next[row] == FB_INDEX_OUT) break;
+    at->next = index->next[row];
+    S_bind(w, level);
+  }
+  *ret_level = level;
+  if (level < walk->depth) {
+    walk->enters = false;
+    return !walk->levels[level].next || S_next_stands(w, level) ? FB_OK : S_seek(w, level);
+  }
+  if (walk->enters) return S_enter(w, level);
+  *ret_level = level ? level - 1 : FB_RULE_NONE;
+  return FB_OK;
+}
+
+/* Does the row go with what is bound before the level? Then it is bound too. */
+static bool S_fits(const S_walker *w, uint32_t level, uint32_t row) {
+  fb_session *session = w->session;
+  const fb_rule_level *plan = &w->start->written[level];
+  const fb_rule_condition *c = &w->rule->conditions[plan->condition];
+  uint32_t place = session->memories[c->type].places[row];
+  uint64_t serial = fb_place_serial(session, place);
+  fb_walk_level *at = &w->walk->levels[level];
+  session->stats.candidates++;
+  at->place = place;
+  at->serial = serial;
+  at->next = S_index(w, level)->next[row];
+  if (!S_sees(w, c, place, serial)) return false;
+  if (plan->other && place == w->place && fb_port_tick(session, c->port, place) == w->walk->tick)
+    return false;
+  fb_join_bind(session, c->slot, place);
+  for (uint32_t i = 0; i < plan->join_count; i++)
+    if (!fb_join_tell(session, plan->joins[i])) return false;
+  return true;
+}
+
+static bool S_is_last(const fb_walk *walk) {
+  for (uint32_t level = 0; level < walk->count; level++)
+    if (walk->levels[level].next) return false;
+  return true;
+}
+
+static fb_status S_stream(const S_walker *w) {
+  fb_walk *walk = w->walk;
+  uint32_t level;
+  fb_status status = S_resume(w, &level);
+  if (status != FB_OK) return status;
+  if (level == FB_RULE_NONE) return FB_DONE;
+  for (;;) {
+    uint32_t next = walk->levels[level].next;
+    bool fits = next && S_fits(w, level, next - 1);
+    if (fits && level + 1 < walk->count) {
+      if ((status = S_enter(w, ++level)) != FB_OK) return status;
+      continue;
+    }
+    if (fits && S_holds(w)) {
+      walk->depth = walk->count;
+      walk->finished = S_is_last(walk);
+      return FB_OK;
+    }
+    if (!next) {
+      if (!level) return FB_DONE;
+      level--;
+    }
+    if (S_is_over(w)) {
+      walk->depth = (uint16_t)(level + 1);
+      return FB_E_RULE_LIMIT;
+    }
+  }
+}
+
+/* ── All at once ── */
+
+static int S_order(const void *pa, const void *pb, void *context) {
+  const S_walker *w = context;
+  const uint32_t *a = pa, *b = pb;
+  for (uint32_t slot = 0; slot < w->rule->positive_count; slot++) {
+    if (a[slot] == b[slot]) continue;
+    int order = fb_slot_order(w->session, w->rule, slot, a[slot], b[slot]);
+    if (order) return order;
+  }
+  return 0;
+}
+
+/* Is the collected match one of those that the walk has been at? */
+static bool S_is_past(const S_walker *w, const uint32_t *places) {
+  for (uint32_t level = 0; level < w->walk->depth; level++) {
+    uint64_t serial = fb_place_serial(w->session, places[S_condition(w, level)->slot]);
+    if (serial != w->walk->levels[level].serial) return serial > w->walk->levels[level].serial;
+  }
+  return !w->walk->enters;
+}
+
+static fb_status S_collect(const S_walker *w, uint32_t use) {
+  fb_walk *walk = w->walk;
+  uint32_t width = w->rule->positive_count;
+  walk->found_count = walk->at = 0;
+  fb_status status = fb_match_collect(w->session, use, w->place, walk);
+  if (status != FB_OK) return status;
+  walk->found_count /= width;
+  if (walk->found_count > 1)
+    qsort_r(walk->found, walk->found_count, width * sizeof *walk->found, S_order, (void *)w);
+  while (walk->at < walk->found_count && S_is_past(w, walk->found + walk->at * width)) walk->at++;
+  walk->collected = true;
+  return FB_OK;
+}
+
+static void S_stand_at(const S_walker *w, const uint32_t *places) {
+  for (uint32_t level = 0; level < w->walk->count; level++) {
+    uint32_t place = places[S_condition(w, level)->slot];
+    uint64_t serial = fb_place_serial(w->session, place);
+    w->walk->levels[level] = (fb_walk_level){serial, place, FB_WALK_UNKNOWN};
+  }
+  w->walk->depth = w->walk->count;
+  w->walk->enters = false;
+}
+
+/* ── Either ── */
+
+/* Is what the levels have a match still? Binds it. */
+static bool S_head_stands(const S_walker *w) {
+  for (uint32_t level = 0; level < w->walk->count; level++) {
+    if (!S_stands(w, level)) return false;
+    S_bind(w, level);
+  }
+  return S_holds(w);
+}
+
+static fb_status S_next_collected(const S_walker *w) {
+  fb_walk *walk = w->walk;
+  uint32_t width = w->rule->positive_count;
+  while (walk->at < walk->found_count) {
+    S_stand_at(w, walk->found + walk->at++ * width);
+    walk->finished = walk->at == walk->found_count;
+    if (S_head_stands(w)) return FB_OK;
+  }
+  return FB_DONE;
+}
+
+/* How many facts the levels without probes go through, at most. */
+static double S_loose(const S_walker *w, const fb_rule_level *levels) {
+  double product = 1;
+  for (uint32_t i = 0; i < w->walk->count; i++)
+    if (!levels[i].probe_count)
+      product *= w->session->alphas[w->rule->conditions[levels[i].condition].alpha].count;
+  return product;
+}
+
+static bool S_goes_in_order(const S_walker *w) {
+  return w->start->in_order || S_loose(w, w->start->written) <= FEW * S_loose(w, w->start->walk);
+}
+
+static fb_status S_find(const S_walker *w, uint32_t use) {
+  fb_walk *walk = w->walk;
+  if (walk->collected) return S_next_collected(w);
+  if (!walk->count) {
+    walk->finished = true;
+    return S_holds(w) ? FB_OK : FB_DONE;
+  }
+  if (S_goes_in_order(w)) return S_stream(w);
+  fb_status status = S_collect(w, use);
+  return status == FB_OK ? S_next_collected(w) : status;
+}
+
+fb_status fb_walk_head(fb_session *session, uint32_t use_number, uint32_t place, fb_walk *walk) {
+  const fb_rule_use *use = &session->set->uses[use_number];
+  const fb_rule *rule = &session->set->rules[use->rule];
+  S_walker w = {session, rule,  &rule->conditions[use->condition],
+                walk,    place, walk->tick == session->tick};
+  fb_arena_mark mark = fb_arena_save(&session->scratch);
+  S_bind_start(&w);
+  fb_status status = FB_OK;
+  if (!walk->head || !S_head_stands(&w)) {
+    walk->head = false;
+    status = walk->finished ? FB_DONE : S_find(&w, use_number);
+    walk->head = status == FB_OK;
+    walk->finished |= status == FB_DONE;
+  }
+  fb_arena_rewind(&session->scratch, mark);
+  return status;
+}
+
+void fb_walk_places(const fb_session *session, uint32_t use_number, uint32_t place,
+                    const fb_walk *walk, uint32_t *out) {
+  const fb_rule_use *use = &session->set->uses[use_number];
+  const fb_rule *rule = &session->set->rules[use->rule];
+  uint32_t start = rule->conditions[use->condition].slot;
+  for (uint32_t slot = 0, level = 0; slot < rule->positive_count; slot++)
+    out[slot] = slot == start ? place : walk->levels[level++].place;
+}
