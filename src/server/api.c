@@ -49,6 +49,16 @@ static fb_answered S_metrics(fb_request *request) {
   return FB_ANSWERED;
 }
 
+extern const char fb_openapi[]; /* made from openapi.json */
+extern const size_t fb_openapi_size;
+
+static fb_answered S_openapi(fb_request *request) {
+  fb_buf out;
+  fb_buf_init(&out, NULL, 0);
+  fb_buf_add(&out, fb_openapi, fb_openapi_size);
+  return fb_reply_json(request, 200, &out);
+}
+
 /* ── Rulesets ── */
 
 static void S_describe(fb_buf *out, fb_slice name, const fb_ruleset_version *version) {
@@ -181,6 +191,7 @@ const fb_route fb_routes[] = {
     {"GET", "/healthz", FB_ROLE_NONE, false, false, S_health, NULL},
     {"GET", "/readyz", FB_ROLE_NONE, false, false, S_ready, NULL},
     {"GET", "/metrics", FB_ROLE_VIEWER, false, false, S_metrics, NULL},
+    {"GET", "/v1/openapi.json", FB_ROLE_NONE, false, false, S_openapi, NULL},
     {"POST", "/v1/evaluate", FB_ROLE_OPERATOR, true, false, fb_evaluate, fb_evaluate_later},
     {"GET", "/v1/rulesets", FB_ROLE_VIEWER, false, false, S_list, NULL},
     {"GET", "/v1/rulesets/{name}", FB_ROLE_VIEWER, false, false, S_get, NULL},

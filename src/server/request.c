@@ -85,9 +85,16 @@ static void S_leave(fb_request *request) {
   request->counted = false;
 }
 
+static size_t S_route_number(const fb_request *request) {
+  return request->route ? (size_t)(request->route - fb_routes) : fb_route_count;
+}
+
 static enum MHD_Result S_send(fb_request *request) {
   fb_reply *reply = &request->reply;
+  unsigned class_ = reply->code / 100;
   S_leave(request);
+  if (class_ < FB_CLASSES)
+    fb_counter_add(request->server->counts[S_route_number(request)].requests[class_], 1);
   struct MHD_Response *response = S_response(reply);
   if (!response) return MHD_NO;
   if (reply->type) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->type);
@@ -327,10 +334,7 @@ void fb_request_completed(void *context, struct MHD_Connection *connection, void
   (void)how;
   if (!request) return;
   int64_t nanos = fb_server_now(server) - request->start;
-  size_t route = request->route ? (size_t)(request->route - fb_routes) : fb_route_count;
-  unsigned class_ = request->reply.code / 100;
-  if (class_ < FB_CLASSES) fb_counter_add(server->counts[route].requests[class_], 1);
-  fb_histogram_record(server->counts[route].seconds, (double)nanos / 1e9);
+  fb_histogram_record(server->counts[S_route_number(request)].seconds, (double)nanos / 1e9);
   S_log(request, nanos);
   S_leave(request);
   atomic_fetch_sub(&server->open, 1);
