@@ -108,7 +108,7 @@ static bool S_per_second(fb_slice unit) {
 fb_direction fb_direction_of(fb_slice metric, fb_slice unit) {
   static const char *const more[] = {"throughput", "rate",         "ops",     "per_second", "hit",
                                      "success",    "availability", "speedup", "score",      NULL};
-  static const char *const less[] = {"error", "miss", "fail", NULL};
+  static const char *const less[] = {"error", "miss", "fail", "alarm", NULL};
   if (S_per_second(unit)) return FB_MORE_IS_BETTER;
   if (S_contains_any(metric, less)) return FB_LESS_IS_BETTER;
   return S_contains_any(metric, more) ? FB_MORE_IS_BETTER : FB_LESS_IS_BETTER;
@@ -179,9 +179,10 @@ typedef struct S_scale {
 static void S_scaled(double value, const S_scale *scales, char out[40]) {
   const S_scale *at = scales;
   for (; at[1].name; at++)
-    if (fabs(value) >= at->factor) break;
+    if (fabs(value) >= at->factor * (1 - 1e-12)) break; /* 1e9 ns × 1e-9 is not quite 1 s */
   double shown = value / at->factor;
-  int decimals = fabs(shown) >= 100 ? (shown == floor(shown) ? 0 : 1) : fabs(shown) >= 10 ? 1 : 2;
+  if (fabs(shown - round(shown)) <= 1e-12 * fabs(shown)) shown = round(shown);
+  int decimals = fabs(shown) >= 1000 ? 0 : fabs(shown) >= 10 ? 1 : 2;
   if (shown == floor(shown) && fabs(shown) < 1000) decimals = 0;
   snprintf(out, 40, "%.*f%s", decimals, shown, at->name);
 }

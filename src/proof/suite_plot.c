@@ -96,8 +96,10 @@ static void S_draw_claim(const S_claims *claims, const fb_suite_part *part, cons
   fb_buf_printf(out, "<line class=\"fb-range\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>",
                 S_x(claims, interval.low), y, S_x(claims, interval.high), y);
   fb_buf_printf(out, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/>", kind, x, y);
-  fb_buf_printf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.3g×</text>\n", WIDTH - 4,
-                y + 4, times);
+  fb_buf_printf(out,
+                times < 1000 ? "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.3g×</text>\n"
+                             : "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.0f×</text>\n",
+                WIDTH - 4, y + 4, times);
 }
 
 void fb_plot_claims(const fb_suite_part *part, fb_buf *out) {

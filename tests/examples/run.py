@@ -91,7 +91,50 @@ def mission(who, prefix):
         check(f"host-audit: tells whether it was root {who}", report["system"]["root"] == (os.geteuid() == 0 and not prefix))
 
 
+def result(workload, metric, unit, samples):
+    return json.dumps({"type": "flyball.result.v1", "bench": "code", "workload": workload, "metric": metric, "unit": unit,
+                       "samples": samples}) + "\n"
+
+
+def validation():
+    """The suite loads and judges; its rules tell a broken level; a group of workloads builds and prints its series."""
+    with tempfile.TemporaryDirectory() as folder, open(f"{examples}/validation/suite.yaml") as file:
+        suite = re.sub(r"^    (run|bench): .*$", "    results: results.ndjson", file.read(), flags=re.M)
+        suite = suite.replace("setup: ./build.sh", "setup: 'true'")
+        shutil.copy(f"{examples}/validation/sla.yaml", folder)
+        with open(f"{folder}/suite.yaml", "w") as out:
+            out.write(suite)
+        with open(f"{folder}/results.ndjson", "w") as out:
+            out.write(result("cache read", "throughput", "/s", [100, 101, 99, 100, 102, 100]))
+            out.write(result("cache write", "p95", "ns", [600, 601, 602, 603, 604, 605]))
+            out.write(result("api load", "error", "%", [7, 7, 7, 7, 7, 7]))
+        done = run(flyball, "report", f"{folder}/suite.yaml", "--json")
+        records = [json.loads(line) for line in done.stdout.splitlines()]
+        rows = {row["name"]: row["verdict"] for row in records if row["type"] == "flyball.report.row.v1"}
+        check("validation: the suite loads and judges", done.returncode == 0 and len(rows) > 60
+              and rows["cache read as published"] == "missed" and rows["cache write, p95"] == "met"
+              and rows["hit rate"] == "not measured" and rows["breaker normal"] == "not measured", done.stderr + str(rows))
+        said = {str(record["fields"]) for record in records if record.get("decision") == "fail"}
+        check("validation: the service levels are rules", said == set(map(str, [
+            {"level": "cache read at least 6,400/s", "value": 100.0, "unit": "/s"},
+            {"level": "errors at most 5 %", "value": 7.0, "unit": "%"},
+            {"alert": "critical", "what": "api load", "errors": 7.0}])), str(said))
+    with open(flyball, "rb") as file:
+        if re.search(rb"__[at]san_init", file.read()):
+            return  # a program that is not instrumented cannot load this library
+    with tempfile.TemporaryDirectory() as folder:
+        program = f"{folder}/workloads"
+        environment = {**os.environ, "FLYBALL": flyball, "VALIDATION_OUT": program}
+        built = run(f"{examples}/validation/build.sh", env=environment)
+        done = run(program, "tables") if built.returncode == 0 else built
+        series = {(r["workload"], r["metric"]) for r in map(json.loads, done.stdout.splitlines())}
+        check("validation: workloads build, and print their series", done.returncode == 0 and
+              {("cache write", "p95"), ("cache read", "throughput"), ("cache invalidate", "throughput")} <= series,
+              built.stderr + done.stderr)
+
+
 rules()
+validation()
 mission("as this user", [])
 if os.geteuid() == 0:
     mission("as an ordinary user", ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
