@@ -319,7 +319,7 @@ FB_API void fb_bench_free(fb_bench *bench);
 typedef struct fb_bench_figure {
   fb_summary summary;
   fb_interval interval; /* of the median, 95 %; only if has_interval */
-  bool has_interval;    /* false: fewer than FB_SAMPLES_MIN runs, or they are all the same */
+  bool has_interval;    /* false: fewer than FB_SAMPLES_MIN runs */
 } fb_bench_figure;
 
 /* FB_DONE: not measured in all runs. */

@@ -57,7 +57,7 @@ static fb_status S_values(const fb_bench *bench, size_t number, fb_measure measu
 static fb_status S_interval(const double *values, size_t count, fb_random *random,
                             const fb_allocator *allocator, fb_bench_figure *figure, fb_error *err) {
   fb_bootstrap bootstrap;
-  if (count < FB_SAMPLES_MIN || figure->summary.min == figure->summary.max) return FB_OK;
+  if (count < FB_SAMPLES_MIN) return FB_OK;
   fb_status status = fb_bootstrap_median(values, count, 0, random, allocator, &bootstrap, err);
   if (status) return status;
   figure->interval = fb_bootstrap_interval(&bootstrap, 0.95);
