@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * flyball eval: facts in, decisions out. */
 #include "cli/cli.h"
+#include "cli/metrics_out.h"
 #include "cli/progress.h"
 
+#include <flyball/loop.h>
 #include <flyball/rules.h>
 
 #include <unistd.h>
@@ -377,6 +379,23 @@ static int S_choose_mode(S_eval *eval) {
   return wanted && !eval->stateless ? fb_cli_error(cli, &reason) : FB_EXIT_OK;
 }
 
+/* What the session did, to where `--metrics` says. */
+static int S_count(const S_eval *eval, const char *rules, int code) {
+  fb_metrics *metrics;
+  fb_rules_metrics *view = NULL;
+  fb_rules_seen seen = {0};
+  fb_error err;
+  int told = fb_cli_metrics_begin(eval->cli, &metrics);
+  if (!metrics || !eval->session) return fb_cli_metrics_end(eval->cli, metrics, code ? code : told);
+  if (fb_rules_metrics_new(metrics, fb_slice_of(rules), NULL, &view, &err) == FB_OK)
+    fb_rules_metrics_note(view, eval->session, &seen);
+  else
+    told = fb_cli_error(eval->cli, &err);
+  code = fb_cli_metrics_end(eval->cli, metrics, code ? code : told);
+  fb_rules_metrics_free(view);
+  return code;
+}
+
 static int S_run(fb_cli *cli) {
   const char *rules = fb_cli_text(cli, "rules", NULL);
   if (!rules)
@@ -407,6 +426,7 @@ static int S_run(fb_cli *cli) {
   options.zone_context = zones;
   if (status == FB_OK) status = fb_session_new(eval.rules, &options, NULL, &eval.session);
   code = status == FB_OK ? S_evaluate(&eval) : fb_cli_fail(cli, status, "no memory for a session");
+  code = S_count(&eval, rules, code);
   fb_session_free(eval.session);
   fb_zones_free(zones);
   fb_arena_release(&eval.arena);
@@ -452,6 +472,7 @@ static const fb_option S_options[] = {
     {0, "max-facts", FB_OPTION_NUMBER, "N", "Hold at most so many facts", NULL, NULL, false},
     {0, "time-limit", FB_OPTION_DURATION, "TIME",
      "Stop firing after so long; stateless: stop deciding", NULL, NULL, false},
+    FB_OPTION_METRICS,
     {0}};
 
 const fb_command fb_command_eval = {

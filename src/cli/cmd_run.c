@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/metrics_out.h"
 #include "cli/run_view.h"
 
 #include <flyball/loop.h>
@@ -24,6 +25,8 @@ typedef struct S_job {
   fb_zones *zones;
   fb_map *inputs;
   fb_run_view view;
+  fb_metrics *metrics; /* of --metrics; NULL: not asked for */
+  fb_mission_metrics *counts;
   int caught; /* signal; 0: none */
 } S_job;
 
@@ -144,6 +147,12 @@ static int S_load(S_job *job) {
   return code;
 }
 
+static void S_event(void *context, const fb_mission_event *event) {
+  S_job *job = context;
+  fb_mission_metrics_event(job->counts, job->run, event);
+  fb_run_view_event(&job->view, event);
+}
+
 static int S_new_run(S_job *job) {
   fb_errors errors;
   long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -156,8 +165,8 @@ static int S_new_run(S_job *job) {
                                     .zone = fb_zone_system,
                                     .zone_context = job->zones,
                                     .hash_seed = fb_random_seed_system(),
-                                    .on_event = fb_run_view_event,
-                                    .context = &job->view};
+                                    .on_event = S_event,
+                                    .context = job};
   fb_errors_init(&errors, NULL, 0);
   fb_status status =
       fb_mission_run_new(job->mission, job->world, &options, NULL, &job->run, &errors);
@@ -232,6 +241,16 @@ static int S_execute(S_job *job) {
   return S_outcome(job);
 }
 
+static int S_begin_metrics(S_job *job) {
+  fb_error err;
+  int code = fb_cli_metrics_begin(job->cli, &job->metrics);
+  if (code || !job->metrics) return code;
+  return fb_mission_metrics_new(job->metrics, fb_mission_name(job->mission), NULL, &job->counts,
+                                &err) == FB_OK
+             ? FB_EXIT_OK
+             : fb_cli_error(job->cli, &err);
+}
+
 static int S_all(S_job *job) {
   bool dry = fb_cli_has(job->cli, "dry-run");
   S_make_id(job);
@@ -246,6 +265,7 @@ static int S_all(S_job *job) {
                             .id = job->id,
                             .run_dir = job->run_dir,
                             .quiet = fb_cli_has(job->cli, "quiet")};
+  if (!code && !dry) code = S_begin_metrics(job);
   if (!code) code = S_new_run(job);
   if (code) return code;
   return dry ? S_dry_run(job) : S_execute(job);
@@ -257,6 +277,8 @@ static int S_run(fb_cli *cli) {
   int code = fb_zones_new(NULL, NULL, &job.zones)
                  ? fb_cli_fail(cli, FB_E_NOMEM, "no memory to start with")
                  : S_all(&job);
+  code = fb_cli_metrics_end(cli, job.metrics, code);
+  fb_mission_metrics_free(job.counts);
   fb_mission_run_free(job.run);
   fb_mission_free(job.mission);
   fb_world_uv_free(job.world);
@@ -288,6 +310,7 @@ static const fb_option S_options[] = {
      .value = "DIR",
      .help = "Keep the output of programs there instead of in the state folder",
      .env = "FLYBALL_RUN_DIR"},
+    FB_OPTION_METRICS,
     {0}};
 
 const fb_command fb_command_run = {

@@ -94,9 +94,18 @@ int fb_exit_of(fb_status code) {
     case FB_OK:
     case FB_DONE: return FB_EXIT_OK;
     case FB_E_USAGE:
+    case FB_E_NET_URL:
     case FB_E_SERVER_OPTION: return FB_EXIT_USAGE;
     case FB_E_NOMEM:
     case FB_E_SERVER_BIND:
+    case FB_E_NET:
+    case FB_E_NET_RESOLVE:
+    case FB_E_NET_CONNECT:
+    case FB_E_NET_TLS:
+    case FB_E_NET_TIMEOUT:
+    case FB_E_NET_LIMIT:
+    case FB_E_NET_BROKEN:
+    case FB_E_NET_REFUSED:
     case FB_E_IO: return FB_EXIT_OUTSIDE;
     case FB_E_INTERNAL: return FB_EXIT_BUG;
     default: return FB_EXIT_DOCUMENT;
