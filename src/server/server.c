@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -63,61 +62,9 @@ static fb_status S_options(fb_server *server, const fb_server_options *given, fb
 
 /* ── Address ── */
 
-typedef union S_address {
-  struct sockaddr any;
-  struct sockaddr_in v4;
-  struct sockaddr_in6 v6;
-  struct sockaddr_un local;
-} S_address;
-
-static bool S_port(const char *text, uint16_t *ret_port) {
-  char *end;
-  unsigned long port = strtoul(text, &end, 10);
-  if (*text < '0' || *text > '9' || *end || port > 65535) return false;
-  *ret_port = htons((uint16_t)port);
-  return true;
-}
-
-/* "HOST:PORT", "[HOST]:PORT", "unix:PATH"; hosts are addresses, or "localhost". */
-static bool S_parse(const char *text, S_address *address, socklen_t *ret_size) {
-  char host[64];
-  uint16_t port;
-  memset(address, 0, sizeof *address);
-  if (!strncmp(text, "unix:", 5)) {
-    if (!text[5] || strlen(text + 5) >= sizeof address->local.sun_path) return false;
-    address->local.sun_family = AF_UNIX;
-    memcpy(address->local.sun_path, text + 5, strlen(text + 5));
-    *ret_size = sizeof address->local;
-    return true;
-  }
-  const char *colon = strrchr(text, ':');
-  bool bracket = text[0] == '[';
-  size_t length = colon ? (size_t)(colon - text) : 0;
-  if (!colon || length >= sizeof host || !S_port(colon + 1, &port)) return false;
-  if (bracket && text[length - 1] != ']') return false;
-  memcpy(host, text + bracket, length);
-  host[length - 2 * bracket] = 0;
-  if (bracket) {
-    address->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
-    *ret_size = sizeof address->v6;
-    return inet_pton(AF_INET6, host, &address->v6.sin6_addr) == 1;
-  }
-  address->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port};
-  *ret_size = sizeof address->v4;
-  return inet_pton(AF_INET, strcmp(host, "localhost") ? host : "127.0.0.1",
-                   &address->v4.sin_addr) == 1;
-}
-
-static bool S_is_local(const S_address *address) {
-  if (address->any.sa_family == AF_UNIX) return true;
-  if (address->any.sa_family == AF_INET6)
-    return !memcmp(&address->v6.sin6_addr, &in6addr_loopback, sizeof in6addr_loopback);
-  return (ntohl(address->v4.sin_addr.s_addr) >> 24) == 127;
-}
-
 static void S_set_url(fb_server *server, int fd) {
   char host[INET6_ADDRSTRLEN] = "";
-  S_address address = {0};
+  fb_address address = {0};
   socklen_t size = sizeof address;
   const char *scheme = server->options.tls_key ? "https" : "http";
   getsockname(fd, &address.any, &size);
@@ -141,7 +88,7 @@ static fb_status S_bind_failed(fb_server *server, fb_error *err) {
 }
 
 /* A socket's file that nobody listens at any more is in the way. */
-static void S_clear_path(const S_address *address, socklen_t size) {
+static void S_clear_path(const fb_address *address, socklen_t size) {
   struct stat st;
   if (stat(address->local.sun_path, &st) || !S_ISSOCK(st.st_mode)) return;
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -151,15 +98,15 @@ static void S_clear_path(const S_address *address, socklen_t size) {
 }
 
 static fb_status S_listen(fb_server *server, int *ret_fd, fb_error *err) {
-  S_address address;
+  fb_address address;
   socklen_t size;
   int on = 1;
-  if (!S_parse(server->options.bind, &address, &size)) {
+  if (!fb_address_parse(server->options.bind, &address, &size)) {
     fb_fail(err, FB_E_SERVER_OPTION, "`%s` is no address to listen at", server->options.bind);
     fb_error_hint(err, "127.0.0.1:8080, [::1]:8080, unix:/run/flyball.sock");
     return FB_E_SERVER_OPTION;
   }
-  server->local = S_is_local(&address);
+  server->local = fb_address_is_local(&address);
   if (!server->local && !server->tokens.count) {
     fb_fail(err, FB_E_SERVER_BIND, "%s can be reached from outside, and no tokens are set",
             server->options.bind);

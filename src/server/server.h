@@ -17,7 +17,23 @@
 
 #include <microhttpd.h>
 #include <pthread.h>
+#include <netinet/in.h>
 #include <stdatomic.h>
+#include <sys/un.h>
+
+/* ── Addresses ── */
+
+typedef union fb_address {
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+  struct sockaddr_un local;
+} fb_address;
+
+/* "HOST:PORT", "[HOST]:PORT", "unix:PATH"; hosts are addresses, or "localhost". */
+bool fb_address_parse(const char *text, fb_address *address, socklen_t *ret_size);
+/* Reached from this machine only. */
+bool fb_address_is_local(const fb_address *address);
 
 /* ── Spool ── */
 
