@@ -7,16 +7,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct bench_guest { /* and one of their hobbies */
-  int name, hobby;
-  bool sex;
-} bench_guest;
+enum { BENCH_FIELDS = 5 };
 
-typedef struct bench_guests {
-  bench_guest *items;
-  size_t count;
-  int seats;
-} bench_guests;
+typedef struct bench_fact {
+  const char *type;
+  const char *names[BENCH_FIELDS]; /* NULL behind the last */
+  long long values[BENCH_FIELDS];
+  const char *text; /* NULL, or the value of the first field */
+} bench_fact;
+
+typedef struct bench_facts {
+  bench_fact *items;
+  size_t count, cap;
+} bench_facts;
+
+/* The same rules in both languages, the facts of a size, and how often rules fire, told without an engine. */
+typedef struct bench_join {
+  const char *name;
+  int size;
+  double reach;
+  const char *rules;
+  const char *const *clips; /* constructs, NULL behind the last */
+  uint64_t (*make)(bench_facts *facts, int size);
+} bench_join;
+
+/* join_rules.c */
+extern const bench_join bench_joins[];
+extern const size_t bench_join_count;
 
 typedef struct bench_join_result {
   double seconds; /* processor time of assert and fire */
@@ -24,8 +41,7 @@ typedef struct bench_join_result {
 } bench_join_result;
 
 #ifdef HAVE_CLIPS
-/* guests NULL: the closure of chains of 50 among so many nodes. */
-bench_join_result bench_clips_join(const bench_guests *guests, int nodes);
+bench_join_result bench_clips_join(const bench_join *join, const bench_facts *facts);
 #endif
 
 #endif
