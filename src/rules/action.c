@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Actions: `then`. */
+#include "cel/template.h"
 #include "rules/plan.h"
 
 #include <stdio.h>
@@ -151,6 +152,7 @@ static void S_load_with(fb_rule_loader *loader, const fb_node *with, fb_fact_typ
         !field.template_)
       continue;
     if (type && !type->open) S_check_value(loader, type, &field);
+    field.copies = fb_template_field(field.template_, &field.from_slot, &field.from_field);
     action->fields[action->field_count++] = field;
     loader->rule->value_count++;
   }

@@ -4,6 +4,7 @@
  * effects or, when a value fails, none; and all see the facts as they were when the rule fired.
  * Decisions and log lines are handed out before the facts change.
  */
+#include "data/facts_internal.h"
 #include "rules/session.h"
 
 #include <stdio.h>
@@ -22,6 +23,15 @@ static fb_status S_eval(fb_session *session, const fb_template *template_, fb_va
   return status;
 }
 
+/* A field of a fact needs no evaluation; that it is missing is told by one. */
+static bool S_copy(const fb_session *session, const fb_rule_field *field, fb_value *ret) {
+  if (!field->copies) return false;
+  fb_value fact = session->slots[field->from_slot];
+  if (fact.kind != FB_FACT) return false;
+  *ret = fb_facts_cell(fact.as.facts, fact.len, field->from_field);
+  return ret->kind != FB_ABSENT;
+}
+
 static fb_status S_eval_all(fb_session *session, const fb_rule *rule, fb_rule_place *place,
                             fb_error *err) {
   fb_value *value = session->values;
@@ -34,6 +44,10 @@ static fb_status S_eval_all(fb_session *session, const fb_rule *rule, fb_rule_pl
     }
     for (uint32_t f = 0; f < action->field_count; f++) {
       place->node = action->fields[f].node;
+      if (S_copy(session, &action->fields[f], value)) {
+        value++;
+        continue;
+      }
       fb_status status = S_eval(session, action->fields[f].template_, value++, err);
       if (status != FB_OK) return status;
     }

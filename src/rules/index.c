@@ -54,36 +54,41 @@ static bool S_same_rows(const fb_session *session, const fb_rule_index *plan, co
 
 /* ── Groups ── */
 
-static uint32_t *S_slot_of_row(const fb_index_memory *index, uint32_t row) {
-  uint32_t mask = index->slot_count - 1, at = index->hash[row] & mask;
-  while (index->slots[at] != row + 1) at = (at + 1) & mask;
+/* Of a row that is the first of its group. */
+static fb_index_slot *S_slot_of_row(fb_session *session, const fb_rule_index *plan,
+                                    const fb_index_memory *index, const fb_facts *facts,
+                                    uint32_t row) {
+  uint32_t hash = 0, mask = index->slot_count - 1;
+  S_hash_row(session, plan, facts, row, &hash);
+  uint32_t at = hash & mask;
+  while (index->slots[at].first != row + 1) at = (at + 1) & mask;
   return &index->slots[at];
 }
 
 /* Moves up what the gap would hide. */
-static void S_remove_slot(fb_index_memory *index, const uint32_t *slot) {
+static void S_remove_slot(fb_index_memory *index, const fb_index_slot *slot) {
   uint32_t mask = index->slot_count - 1, gap = (uint32_t)(slot - index->slots), at = gap;
   index->groups--;
   for (;;) {
     at = (at + 1) & mask;
-    if (!index->slots[at]) break;
-    uint32_t home = index->hash[index->slots[at] - 1] & mask;
+    if (!index->slots[at].first) break;
+    uint32_t home = index->slots[at].hash & mask;
     if (((at - home) & mask) < ((at - gap) & mask)) continue;
     index->slots[gap] = index->slots[at];
     gap = at;
   }
-  index->slots[gap] = 0;
+  index->slots[gap].first = 0;
 }
 
 static bool S_grow_slots(fb_session *session, fb_index_memory *index) {
   if (index->groups < index->slot_count - index->slot_count / 4) return true;
   uint32_t count = index->slot_count ? index->slot_count * 2 : FIRST_SLOTS;
-  uint32_t *slots = fb_alloc_zero(&session->allocator, (size_t)count * sizeof *slots);
+  fb_index_slot *slots = fb_alloc_zero(&session->allocator, (size_t)count * sizeof *slots);
   if (!slots) return false;
   for (uint32_t i = 0; i < index->slot_count; i++) {
-    if (!index->slots[i]) continue;
-    uint32_t at = index->hash[index->slots[i] - 1] & (count - 1);
-    while (slots[at]) at = (at + 1) & (count - 1);
+    if (!index->slots[i].first) continue;
+    uint32_t at = index->slots[i].hash & (count - 1);
+    while (slots[at].first) at = (at + 1) & (count - 1);
     slots[at] = index->slots[i];
   }
   fb_free(&session->allocator, index->slots, (size_t)index->slot_count * sizeof *slots);
@@ -97,15 +102,15 @@ static bool S_grow_rows(fb_session *session, fb_index_memory *index, uint32_t ro
   size_t rows = index->rows + index->rows / 2 > (size_t)row + FIRST_ROWS
                     ? index->rows + index->rows / 2
                     : (size_t)row + FIRST_ROWS;
-  uint32_t **arrays[] = {&index->next, &index->prev, &index->hash};
-  uint32_t *grown[3];
-  for (int i = 0; i < 3; i++) {
+  uint32_t **arrays[] = {&index->next, &index->prev};
+  uint32_t *grown[2];
+  for (int i = 0; i < 2; i++) {
     grown[i] = fb_alloc(&session->allocator, rows * sizeof(uint32_t));
     if (grown[i]) continue;
     while (i--) fb_free(&session->allocator, grown[i], rows * sizeof(uint32_t));
     return false;
   }
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < 2; i++) {
     if (index->rows) memcpy(grown[i], *arrays[i], index->rows * sizeof(uint32_t));
     fb_free(&session->allocator, *arrays[i], index->rows * sizeof(uint32_t));
     *arrays[i] = grown[i];
@@ -119,7 +124,7 @@ static uint64_t S_serial(const fb_session *session, const uint32_t *places, uint
   return fb_place_serial(session, places[row]);
 }
 
-static void S_link(fb_index_memory *index, uint32_t *slot, uint32_t prev, uint32_t next,
+static void S_link(fb_index_memory *index, fb_index_slot *slot, uint32_t prev, uint32_t next,
                    uint32_t row) {
   index->next[row] = next;
   index->prev[row] = prev;
@@ -127,7 +132,7 @@ static void S_link(fb_index_memory *index, uint32_t *slot, uint32_t prev, uint32
   if (prev)
     index->next[prev - 1] = row + 1;
   else
-    *slot = row + 1;
+    slot->first = row + 1;
 }
 
 static bool S_note(fb_session *session, fb_index_memory *index, uint32_t row) {
@@ -142,8 +147,8 @@ static bool S_note(fb_session *session, fb_index_memory *index, uint32_t row) {
 
 /* Into the group that `slot` leads to. */
 static bool S_enter_group(fb_session *session, fb_index_memory *index, const uint32_t *places,
-                          bool ordered, uint32_t *slot, uint32_t row) {
-  uint32_t next = *slot, prev = 0;
+                          bool ordered, fb_index_slot *slot, uint32_t row) {
+  uint32_t next = slot->first, prev = 0;
   if (ordered && next) {
     uint64_t serial = S_serial(session, places, row);
     /* Among misplaced rows only the newest fact is certain of its place. */
@@ -163,12 +168,13 @@ static bool S_enter_group(fb_session *session, fb_index_memory *index, const uin
 }
 
 /* Where the row's group is, or is to be. */
-static uint32_t *S_find_slot(const fb_session *session, const fb_rule_index *plan,
-                             const fb_index_memory *index, const fb_facts *facts, uint32_t row,
-                             uint32_t hash) {
+static fb_index_slot *S_find_slot(const fb_session *session, const fb_rule_index *plan,
+                                  const fb_index_memory *index, const fb_facts *facts, uint32_t row,
+                                  uint32_t hash) {
   uint32_t mask = index->slot_count - 1, at = hash & mask;
-  while (index->slots[at] && (index->hash[index->slots[at] - 1] != hash ||
-                              !S_same_rows(session, plan, facts, index->slots[at] - 1, row)))
+  while (index->slots[at].first &&
+         (index->slots[at].hash != hash ||
+          !S_same_rows(session, plan, facts, index->slots[at].first - 1, row)))
     at = (at + 1) & mask;
   return &index->slots[at];
 }
@@ -180,11 +186,11 @@ static bool S_insert(fb_session *session, uint32_t number, uint32_t row) {
   uint32_t hash;
   if (!S_hash_row(session, plan, memory->facts, row, &hash)) return true;
   if (!S_grow_rows(session, index, row) || !S_grow_slots(session, index)) return false;
-  uint32_t *slot = S_find_slot(session, plan, index, memory->facts, row, hash);
-  bool first = !*slot;
+  fb_index_slot *slot = S_find_slot(session, plan, index, memory->facts, row, hash);
+  bool first = !slot->first;
   if (!S_enter_group(session, index, memory->places, plan->ordered, slot, row)) return false;
   index->groups += first;
-  index->hash[row] = hash;
+  slot->hash = hash;
   index->count++;
   return true;
 }
@@ -200,9 +206,11 @@ void fb_index_remove(fb_session *session, uint32_t number, uint32_t row) {
   if (prev) {
     index->next[prev - 1] = next;
   } else {
-    uint32_t *slot = S_slot_of_row(index, row);
+    const fb_rule_index *plan = &session->set->indexes[number];
+    const fb_facts *facts = session->memories[session->set->alphas[plan->alpha].type].facts;
+    fb_index_slot *slot = S_slot_of_row(session, plan, index, facts, row);
     if (next)
-      *slot = next;
+      slot->first = next;
     else
       S_remove_slot(index, slot);
   }
@@ -232,12 +240,14 @@ static size_t S_take_strays(fb_session *session, const fb_rule_index *plan, fb_i
   for (size_t i = 0; i < index->misplaced_count; i++) {
     uint32_t row = index->misplaced[i], next = index->next[row], prev = index->prev[row];
     if (next == FB_INDEX_OUT || (!next && !prev)) continue;
-    uint32_t *slot = S_find_slot(session, plan, index, memory->facts, row, index->hash[row]);
+    uint32_t hash = 0;
+    S_hash_row(session, plan, memory->facts, row, &hash);
+    fb_index_slot *slot = S_find_slot(session, plan, index, memory->facts, row, hash);
     if (next) index->prev[next - 1] = prev;
     if (prev)
       index->next[prev - 1] = next;
     else
-      *slot = next;
+      slot->first = next;
     index->next[row] = FB_INDEX_OUT;
     out[count++] =
         (S_stray){S_serial(session, memory->places, row), (uint32_t)(slot - index->slots), row};
@@ -250,10 +260,10 @@ static void S_merge_strays(fb_session *session, fb_index_memory *index, const ui
                            const S_stray *strays, size_t count) {
   uint32_t prev = 0, next = 0;
   for (size_t i = 0; i < count; i++) {
-    uint32_t *slot = &index->slots[strays[i].group];
+    fb_index_slot *slot = &index->slots[strays[i].group];
     if (!i || strays[i - 1].group != strays[i].group) {
       prev = 0;
-      next = *slot;
+      next = slot->first;
     }
     while (next && S_serial(session, places, next - 1) > strays[i].serial) {
       prev = next;
@@ -287,7 +297,6 @@ void fb_index_release(fb_session *session, uint32_t number) {
   fb_free(allocator, index->slots, (size_t)index->slot_count * sizeof *index->slots);
   fb_free(allocator, index->next, index->rows * sizeof *index->next);
   fb_free(allocator, index->prev, index->rows * sizeof *index->prev);
-  fb_free(allocator, index->hash, index->rows * sizeof *index->hash);
   fb_free(allocator, index->misplaced, index->misplaced_cap * sizeof *index->misplaced);
   *index = (fb_index_memory){0};
 }
@@ -354,11 +363,15 @@ uint32_t fb_index_first(fb_session *session, uint32_t number, const fb_value *va
     hash = S_mix(hash, keys[i]);
   }
   uint32_t mask = index->slot_count - 1;
-  for (uint32_t at = hash & mask, first; (first = index->slots[at]); at = (at + 1) & mask) {
-    if (index->hash[first - 1] != hash) continue;
+  for (uint32_t at = hash & mask, first; (first = index->slots[at].first); at = (at + 1) & mask) {
+    if (index->slots[at].hash != hash) continue;
     uint32_t i = 0;
     for (; i < plan->field_count; i++) {
       fb_value value = fb_facts_cell(facts, first - 1, plan->fields[i]);
+      if (value.kind == FB_INT && keys[i].tag == FB_KEY_INT) {
+        if ((uint64_t)value.as.i != keys[i].bits) break;
+        continue;
+      }
       if (keys[i].tag == FB_KEY_HASHED
               ? !fb_value_equal(value, values[i])
               : !fb_rule_key_equal(fb_rule_key_of(value, session->symbols), keys[i]))

@@ -2,12 +2,10 @@
  * Joins: do facts that are bound fit together, and which facts fit to those that are. */
 #include "rules/join.h"
 
-bool fb_join_tell(fb_session *session, const fb_rule_join *join) {
+bool fb_join_tell_any(fb_session *session, const fb_rule_join *join, fb_value a, fb_value b) {
   if (join->program)
     return fb_session_holds(session, join->program, join->rule, &join->place, NULL);
   bool failed = false;
-  fb_value a = fb_join_field(session, join->slot_a, join->field_a),
-           b = fb_join_field(session, join->slot_b, join->field_b);
   bool holds = fb_test_values(join->op, a, b, &failed);
   if (failed) {
     fb_error err;

@@ -15,7 +15,22 @@ static inline fb_value fb_join_field(const fb_session *session, uint32_t slot, u
   return fb_facts_cell(fact.as.facts, fact.len, field);
 }
 /* Does the join hold for what is bound? A failure is reported. */
-bool fb_join_tell(fb_session *session, const fb_rule_join *join);
+bool fb_join_tell_any(fb_session *session, const fb_rule_join *join, fb_value a, fb_value b);
+static inline bool fb_join_tell(fb_session *session, const fb_rule_join *join) {
+  if (join->program) return fb_join_tell_any(session, join, fb_absent(), fb_absent());
+  fb_value a = fb_join_field(session, join->slot_a, join->field_a),
+           b = fb_join_field(session, join->slot_b, join->field_b);
+  if (FB_UNLIKELY(a.kind != FB_INT || b.kind != FB_INT))
+    return fb_join_tell_any(session, join, a, b);
+  switch (join->op) {
+    case FB_RULE_EQ: return a.as.i == b.as.i;
+    case FB_RULE_NE: return a.as.i != b.as.i;
+    case FB_RULE_LT: return a.as.i < b.as.i;
+    case FB_RULE_LE: return a.as.i <= b.as.i;
+    case FB_RULE_GT: return a.as.i > b.as.i;
+    default: return a.as.i >= b.as.i;
+  }
+}
 /* Of the group that the level's probes find, for what is bound: the first row + 1, or 0. The index is ready. */
 uint32_t fb_join_first(fb_session *session, const fb_rule_level *level);
 

@@ -207,6 +207,8 @@ typedef struct fb_rule_field {
   uint32_t field; /* of ASSERT and MODIFY */
   const fb_node *node;
   fb_template *template_;
+  bool copies; /* it is that field of the fact in that slot */
+  uint32_t from_slot, from_field;
 } fb_rule_field;
 
 typedef struct fb_rule_action {

@@ -127,12 +127,17 @@ typedef struct fb_alpha_memory {
   uint32_t count;
 } fb_alpha_memory;
 
+typedef struct fb_index_slot {
+  uint32_t first; /* row + 1; 0: empty */
+  uint32_t hash;
+} fb_index_slot;
+
 /* Groups of rows with the same values, see index.c. Links are row + 1; 0: none. */
 typedef struct fb_index_memory {
-  uint32_t *slots;     /* open addressing: the first of each group */
-  uint32_t slot_count; /* a power of two, or 0 */
+  fb_index_slot *slots; /* open addressing: the first of each group */
+  uint32_t slot_count;  /* a power of two, or 0 */
   uint32_t groups;
-  uint32_t *next, *prev, *hash; /* by row */
+  uint32_t *next, *prev; /* by row */
   size_t rows;
   uint32_t *misplaced; /* rows that may not stand in order */
   size_t misplaced_count, misplaced_cap;
