@@ -816,7 +816,8 @@ static void S_get_walk(S_reader *r, const fb_rule *rule, uint64_t tick) {
   fb_agenda_level *level = &session->agenda.levels[rule->level];
   fb_waiting *item = &level->items[level->count - 1];
   uint32_t flags = S_get_below(r, 8), depth = S_get_below(r, rule->positive_count);
-  if (rule->single || ((flags & HEAD_READY) && depth + 1 != rule->positive_count))
+  bool whole = depth + 1 == rule->positive_count;
+  if (rule->single || ((flags & HEAD_READY) && !whole) || ((flags & ENTERS) && whole && depth))
     S_spoil(r, FB_E_RULE_SNAPSHOT);
   fb_walk *walk = r->status == FB_OK ? fb_lazy_new_walk(session, rule, tick) : NULL;
   if (!walk) {
@@ -829,6 +830,7 @@ static void S_get_walk(S_reader *r, const fb_rule *rule, uint64_t tick) {
   walk->depth = (uint16_t)depth;
   for (uint32_t i = 0; i < depth; i++) {
     uint32_t place = S_get_below(r, session->fact_count);
+    if (!place) S_spoil(r, FB_E_RULE_SNAPSHOT);
     walk->levels[i] = (fb_walk_level){S_get(r), place, FB_WALK_UNKNOWN};
   }
   item->walk = walk;
@@ -940,7 +942,7 @@ static void S_get_mends_of(S_reader *r, const fb_rule *rule) {
   for (uint64_t i = 0, count = S_get_count(r); i < count && r->status == FB_OK; i++) {
     uint64_t tick = S_get(r);
     for (uint32_t k = 0; k < rule->positive_count; k++)
-      places[k] = S_get_below(r, session->fact_count);
+      if (!(places[k] = S_get_below(r, session->fact_count))) S_spoil(r, FB_E_RULE_SNAPSHOT);
     fb_status status = r->status == FB_OK ? fb_mends_note(session, rule, places, tick) : r->status;
     if (status != FB_OK) S_spoil(r, status);
   }
