@@ -404,6 +404,23 @@ FB_API size_t fb_duration_format(int64_t nanos, char out[FB_TIME_TEXT_MAX]);
  * "-Infinity" for what is not finite. At most 32 bytes with the NUL; returns the length. */
 FB_API size_t fb_double_format(double d, char out[32]);
 
+/* ── Teams: threads for what wants to work in parallel ───────────────────────────────────────── */
+
+/* What has no threads of its own takes such a function as an input: it runs task(argument, 0) … task(argument, count - 1), in
+ * whatever threads and order, and returns when all are done. `context` is whatever it needs. */
+typedef void fb_task(void *argument, uint32_t number);
+typedef void fb_run_tasks(void *context, fb_task *task, void *argument, uint32_t count);
+
+#define FB_TEAM_MAX 256
+typedef struct fb_team fb_team;
+/* `threads`: 1 to FB_TEAM_MAX, the caller's own included. FB_E_LIMIT: another number. FB_E_NOMEM: a thread could not be
+ * started, and none is. */
+FB_API fb_status fb_team_new(uint32_t threads, const fb_allocator *allocator, fb_team **ret_team);
+/* No run may be going on. */
+FB_API void fb_team_free(fb_team *team);
+/* An fb_run_tasks; `team` is an fb_team. The calling thread works too. From one thread at a time. */
+FB_API void fb_team_run(void *team, fb_task *task, void *argument, uint32_t count);
+
 /* ── Version ─────────────────────────────────────────────────────────────────────────────────── */
 
 FB_API const char *fb_version(void); /* "0.1.0" */

@@ -473,6 +473,27 @@ FB_API fb_status fb_fact_map(const fb_facts *facts, uint32_t row, fb_arena *aren
 /* By name, for FB_FACT values whose type is not known before: FB_ABSENT when it has no such field. */
 FB_API fb_value fb_fact_get(fb_value fact, fb_slice field);
 
+/* ── Facts that do not fit in memory ─────────────────────────────────────────────────────────── */
+
+/* Where the cells of facts go that were not used lately, a chunk's at a time. fb_pages_open in flyball/store.h makes one over SQLite.
+ * Several sessions may share it, one after the other. */
+typedef struct fb_page_store {
+  size_t
+      memory; /* bytes of columns that are kept in memory, more or less: those that a change needs are in any case */
+  /* *page: 0 of a new one, which gets a number; else it is written over. */
+  fb_status (*write)(void *context, uint64_t *page, fb_slice bytes, fb_error *err);
+  /* The bytes that were written last, `len` of them. */
+  fb_status (*read)(void *context, uint64_t page, void *bytes, size_t len, fb_error *err);
+  void (*drop)(void *context, uint64_t page);
+  void *context;
+} fb_page_store;
+
+typedef struct fb_page_stats {
+  uint64_t hits;   /* chunks that were asked for again shortly before they would have gone */
+  uint64_t misses; /* read back */
+  uint64_t writes;
+} fb_page_stats;
+
 /* ── Fact streams ────────────────────────────────────────────────────────────────────────────── */
 
 typedef enum fb_stream_format {

@@ -63,6 +63,10 @@ FB_API void fb_ruleset_dump(const fb_ruleset *ruleset, fb_buf *out);
 /* True if its enabled rules read one fact each (no join, no `not`) and only emit and log: then a session of it
  * may be stateless. Else *ret_reason (nullable) tells the first rule that is not so: FB_E_RULE_STATEFUL. */
 FB_API bool fb_ruleset_stateless(const fb_ruleset *ruleset, fb_error *ret_reason);
+/* True if, besides, what it says of a fact depends on that fact alone, so that several stateless sessions may each decide upon a part
+ * of a stream. It is not so where a fact of an open type is read as a whole: its fields stand in the order in which a
+ * session saw them first. */
+FB_API bool fb_ruleset_splits(const fb_ruleset *ruleset);
 
 /* Which of the activations of one salience (and group) fires first. In all but depth, of one change (where the strategy says no more) the
  * rule that stands first in the rulebook does, then the facts asserted earlier. */
@@ -175,6 +179,10 @@ typedef struct fb_session_options {
   bool stateless;
   bool
       explain; /* keep the log of firings (24 bytes each, and 24 a fact) that fb_session_why needs for chains */
+  /* Where facts go that were not used lately, so that more may be held than fit in memory; what rules do is the same. NULL: all
+   * stay in memory. The store must outlive the session. Columns of lists, maps, bytes, times and mixed kinds stay, as do
+   * texts, indexes and the agenda. A store that fails leaves a session to be reset. */
+  const fb_page_store *store;
   fb_session_output output;
 } fb_session_options;
 
@@ -296,10 +304,61 @@ typedef struct fb_session_stats {
   uint64_t agenda; /* waiting: activations, and facts whose matches are still to be looked for */
   uint64_t candidates; /* facts looked at in joins */
   uint64_t memory;     /* bytes held by facts, indexes, what waits */
+  fb_page_stats pages; /* of options.store */
 } fb_session_stats;
 
 FB_API fb_session_stats fb_session_statistics(const fb_session *session);
 FB_API fb_rule_stats fb_session_rule_statistics(const fb_session *session, size_t rule_number);
+
+/* ── Partitions: one rulebook worked by several threads ──────────────────────────────────────── */
+
+/* Several sessions, the parts, that together do what one session does: the same firings in the same order, with the same output,
+ * whatever their number. Facts are shared out by the value of one field of each type, such that facts which may meet in a
+ * rule come to the same part; a type that rules only read may be copied to all. The fields are found, or named by
+ * `partition:` in the rulebook. Not every rulebook can be worked so: it must have the strategy depth, and no rule may halt,
+ * or ask about facts of all parts. */
+typedef struct fb_partition fb_partition;
+
+typedef struct fb_partition_options {
+  /* Of the whole. `explain` and `stateless` are not to be had; max_activations and max_candidates are of each part. Callbacks
+   * come from the thread that fires, in order; the session they get is the part's, which may be ahead: only its ruleset
+   * may be asked for. Errors of conditions come before the next firing of their part. */
+  fb_session_options session;
+  uint32_t parts; /* 1 to 256 */
+  /* How the parts' work is done: fb_team_run with a team, say. NULL: one part after the other. The allocator and the zone
+   * function are used by all threads at once. */
+  fb_run_tasks *run;
+  void *run_context;
+  /* Nullable: makes what is to become of a decision while its rule fires, in the part's thread (several at once), and appends it
+   * to `out`. Then session.output.decision gets no fields (NULL), and fb_partition_rendered returns the text. */
+  fb_status (*render)(void *context, fb_session *session, const fb_decision *decision, fb_buf *out);
+  void *render_context;
+} fb_partition_options;
+
+/* FB_E_RULE_PARTITION: the rulebook cannot be shared out; *err names the rule and its line. The ruleset must outlive it. */
+FB_API fb_status fb_partition_new(const fb_ruleset *ruleset, const fb_partition_options *options,
+                                  const fb_allocator *allocator, fb_partition **ret_partition,
+                                  fb_error *err);
+FB_API void fb_partition_free(fb_partition *partition);
+/* Open fact streams on it, as on that of a session. */
+FB_API fb_schema *fb_partition_schema(fb_partition *partition);
+/* For people: how the facts of each type are shared out, one a line. */
+FB_API void fb_partition_dump(const fb_partition *partition, fb_buf *out);
+/* As fb_session_assert_rows. But for FB_E_RULE_LIMIT (of max_facts) a failure leaves a partition that can only be freed. With rules that
+ * assert logically, all facts come before the first fire: FB_E_RULE_PARTITION. */
+FB_API fb_status fb_partition_assert_rows(fb_partition *partition, const fb_facts *facts,
+                                          uint32_t first, uint32_t count, uint32_t *ret_done,
+                                          fb_error *err);
+/* As fb_session_fire, but that a limit leaves a partition that can only be freed: its parts are ahead of what was handed out. */
+FB_API fb_status fb_partition_fire(fb_partition *partition, uint64_t *ret_firings, fb_error *err);
+/* As fb_session_set_deadline. */
+FB_API void fb_partition_set_deadline(fb_partition *partition, int64_t deadline);
+/* What `render` made of the decision that is handed out. Good during the callback only. */
+FB_API fb_slice fb_partition_rendered(const fb_partition *partition);
+/* Of the whole. `agenda` and `memory` are those of all parts; `candidates` may be more than one session looks at. */
+FB_API fb_session_stats fb_partition_statistics(const fb_partition *partition);
+FB_API fb_rule_stats fb_partition_rule_statistics(const fb_partition *partition,
+                                                  size_t rule_number);
 
 #ifdef __cplusplus
 }

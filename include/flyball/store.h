@@ -186,6 +186,18 @@ FB_API fb_status fb_value_pack(fb_buf *out, fb_value value);
 FB_API fb_status fb_value_unpack(fb_slice bytes, fb_arena *arena, fb_value *ret_value,
                                  fb_error *err);
 
+/* ── Pages of facts, for sessions whose facts do not fit in memory ────────────────────────────── */
+
+typedef struct fb_pages fb_pages;
+/* A database at `path`, whose pages are forgotten; NULL: a temporary one, on disk where SQLite puts such, which goes when it is
+ * closed. Of one thread at a time. */
+FB_API fb_status fb_pages_open(const char *path, const fb_allocator *allocator,
+                               fb_pages **ret_pages, fb_error *err);
+/* No session may use it any more. */
+FB_API void fb_pages_close(fb_pages *pages);
+/* For fb_session_options.store; `memory`: bytes of columns to be kept in memory. */
+FB_API fb_page_store fb_pages_store(fb_pages *pages, size_t memory);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * flyball eval: facts in, decisions out. */
 #include "cli/cli.h"
+#include "cli/eval_split.h"
 #include "cli/metrics_out.h"
 #include "cli/progress.h"
 
 #include <flyball/loop.h>
 #include <flyball/rules.h>
+#include <flyball/store.h>
 
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { RULEBOOK_MAX = 64 << 20 };
@@ -15,6 +18,14 @@ typedef struct S_eval {
   fb_cli *cli;
   fb_ruleset *rules;
   fb_session *session;
+  fb_partition *group; /* with several threads, in place of the session */
+  fb_team *team;
+  uint32_t threads;
+  uint64_t elsewhere; /* firings of other sessions before */
+  fb_pages *pages;
+  fb_page_store store;
+  bool splits; /* the threads decide upon pieces of files */
+  fb_split split;
   fb_buf line;
   fb_arena arena;
   bool explain;
@@ -50,6 +61,29 @@ static fb_status S_end_line(S_eval *eval) {
   return status;
 }
 
+/* But for its end: what follows is told when its turn comes. */
+static void S_begin_decision(fb_buf *out, bool json, const fb_decision *decision) {
+  if (!json) {
+    S_object(out, decision->type, decision->fields);
+    return;
+  }
+  fb_buf_text(out, "{");
+  S_member(out, FB_SLICE("type"), fb_string(FB_SLICE("flyball.decision.v1")));
+  S_member(out, FB_SLICE("decision"), fb_string(decision->type));
+  S_member(out, FB_SLICE("fields"), fb_map_value(decision->fields));
+  S_member(out, FB_SLICE("rule"), fb_string(decision->rule));
+  S_member(out, FB_SLICE("line"), fb_int(decision->line));
+}
+
+/* In the threads. The `{` that it begins with is what S_member looks for. */
+static fb_status S_render(void *context, fb_session *session, const fb_decision *decision,
+                          fb_buf *out) {
+  const S_eval *eval = context;
+  (void)session;
+  S_begin_decision(out, eval->cli->json, decision);
+  return FB_OK;
+}
+
 static fb_status S_decision(void *context, fb_session *session, const fb_decision *decision) {
   S_eval *eval = context;
   fb_buf *out = &eval->line;
@@ -58,31 +92,24 @@ static fb_status S_decision(void *context, fb_session *session, const fb_decisio
     fb_status status = fb_session_why(session, decision, &eval->arena, &why);
     if (status != FB_OK) return status;
   }
-  if (eval->cli->json) {
-    fb_buf_text(out, "{");
-    S_member(out, FB_SLICE("type"), fb_string(FB_SLICE("flyball.decision.v1")));
-    S_member(out, FB_SLICE("decision"), fb_string(decision->type));
-    S_member(out, FB_SLICE("fields"), fb_map_value(decision->fields));
-    S_member(out, FB_SLICE("rule"), fb_string(decision->rule));
-    S_member(out, FB_SLICE("line"), fb_int(decision->line));
-    S_member(out, FB_SLICE("firing"), fb_int((int64_t)decision->firing));
+  if (eval->group) {
+    fb_slice text = fb_partition_rendered(eval->group);
+    fb_buf_add(out, text.ptr, text.len);
   } else {
-    S_object(out, decision->type, decision->fields);
+    S_begin_decision(out, eval->cli->json, decision);
   }
+  int64_t firing = (int64_t)(decision->firing + eval->elsewhere);
+  if (eval->cli->json) S_member(out, FB_SLICE("firing"), fb_int(firing));
   if (eval->explain) S_member(out, FB_SLICE("why"), why);
   return S_end_line(eval);
 }
 
-static void S_log(void *context, fb_session *session, const fb_decision *line) {
-  S_eval *eval = context;
-  fb_buf *out = &eval->line;
-  (void)session;
-  if (eval->cli->json) {
+/* But for its end. */
+static void S_begin_log(fb_buf *out, bool json, const fb_decision *line) {
+  if (json) {
     S_object(out, FB_SLICE("flyball.log.v1"), line->fields);
-    S_end_line(eval);
     return;
   }
-  fb_progress_hide(&eval->progress);
   for (uint32_t i = 0; i < line->fields->len; i++) {
     fb_value value = line->fields->entries[i].value;
     fb_slice key = fb_value_text(line->fields->entries[i].key);
@@ -92,6 +119,18 @@ static void S_log(void *context, fb_session *session, const fb_decision *line) {
     else
       fb_json_write(out, value, FB_JSON_COMPACT);
   }
+}
+
+static void S_log(void *context, fb_session *session, const fb_decision *line) {
+  S_eval *eval = context;
+  fb_buf *out = &eval->line;
+  (void)session;
+  S_begin_log(out, eval->cli->json, line);
+  if (eval->cli->json) {
+    S_end_line(eval);
+    return;
+  }
+  fb_progress_hide(&eval->progress);
   fb_cli_note(eval->cli, "%.*s", (int)out->len, out->ptr ? out->ptr : "");
   fb_buf_clear(out);
 }
@@ -129,6 +168,20 @@ static const char *S_mode(const S_eval *eval) {
   return eval->stateless ? "stateless" : "session";
 }
 
+static fb_rule_stats S_rule_stats(const S_eval *eval, size_t rule) {
+  if (eval->group) return fb_partition_rule_statistics(eval->group, rule);
+  fb_rule_stats stats = fb_session_rule_statistics(eval->session, rule);
+  if (eval->splits) fb_split_add_rule_statistics(&eval->split, rule, &stats);
+  return stats;
+}
+
+static fb_session_stats S_session_stats(const S_eval *eval) {
+  if (eval->group) return fb_partition_statistics(eval->group);
+  fb_session_stats stats = fb_session_statistics(eval->session);
+  if (eval->splits) fb_split_add_statistics(&eval->split, &stats);
+  return stats;
+}
+
 static void S_stats_json(S_eval *eval, const fb_session_stats *stats, int64_t nanos) {
   fb_buf *out = &eval->line;
   fb_buf_printf(out,
@@ -137,7 +190,7 @@ static void S_stats_json(S_eval *eval, const fb_session_stats *stats, int64_t na
                 "\"asserted\":%llu,"
                 "\"modified\":%llu,\"retracted\":%llu,\"activations\":%llu,\"firings\":%llu,"
                 "\"decisions\":%llu,"
-                "\"errors\":%llu,\"candidates\":%llu,\"memory\":%llu,\"nanos\":%lld,\"rules\":[",
+                "\"errors\":%llu,\"candidates\":%llu,\"memory\":%llu,\"nanos\":%lld,",
                 S_mode(eval), (unsigned long long)eval->records, (unsigned long long)stats->facts,
                 (unsigned long long)stats->facts_peak, (unsigned long long)stats->asserted,
                 (unsigned long long)stats->modified, (unsigned long long)stats->retracted,
@@ -145,8 +198,13 @@ static void S_stats_json(S_eval *eval, const fb_session_stats *stats, int64_t na
                 (unsigned long long)stats->decisions, (unsigned long long)stats->errors,
                 (unsigned long long)stats->candidates, (unsigned long long)stats->memory,
                 (long long)nanos);
+  if (eval->pages)
+    fb_buf_printf(out, "\"store\":{\"hits\":%llu,\"misses\":%llu,\"writes\":%llu},",
+                  (unsigned long long)stats->pages.hits, (unsigned long long)stats->pages.misses,
+                  (unsigned long long)stats->pages.writes);
+  fb_buf_text(out, "\"rules\":[");
   for (size_t i = 0; i < fb_ruleset_count(eval->rules); i++) {
-    fb_rule_stats rule = fb_session_rule_statistics(eval->session, i);
+    fb_rule_stats rule = S_rule_stats(eval, i);
     fb_buf_text(out, i ? ",{" : "{");
     S_member(out, FB_SLICE("rule"), fb_string(fb_ruleset_rule(eval->rules, i).name));
     fb_buf_printf(out, ",\"activations\":%llu,\"firings\":%llu,\"errors\":%llu,\"nanos\":%lld}",
@@ -167,9 +225,13 @@ static void S_stats_text(S_eval *eval, const fb_session_stats *stats, int64_t na
               (unsigned long long)stats->facts_peak, (unsigned long long)stats->activations,
               (unsigned long long)stats->firings, (unsigned long long)stats->decisions,
               (unsigned long long)stats->errors, (double)stats->memory / 1e6, total);
+  if (eval->pages)
+    fb_cli_note(eval->cli, "store: %llu chunks written, %llu read back, %llu asked for in time",
+                (unsigned long long)stats->pages.writes, (unsigned long long)stats->pages.misses,
+                (unsigned long long)stats->pages.hits);
   fb_cli_note(eval->cli, "%12s %12s %8s %10s  rule", "activations", "firings", "errors", "time");
   for (size_t i = 0; i < fb_ruleset_count(eval->rules); i++) {
-    fb_rule_stats rule = fb_session_rule_statistics(eval->session, i);
+    fb_rule_stats rule = S_rule_stats(eval, i);
     fb_rule_info info = fb_ruleset_rule(eval->rules, i);
     fb_duration_format(rule.nanos, time);
     fb_cli_note(eval->cli, "%12llu %12llu %8llu %10s  %.*s", (unsigned long long)rule.activations,
@@ -193,8 +255,10 @@ static int S_assert_batch(S_eval *eval, const fb_batch *batch) {
   for (size_t i = 0; i < batch->run_count; i++) {
     const fb_run *run = &batch->runs[i];
     fb_error err;
-    fb_status status =
-        fb_session_assert_rows(eval->session, run->facts, run->first, run->count, NULL, NULL, &err);
+    fb_status status = eval->group ? fb_partition_assert_rows(eval->group, run->facts, run->first,
+                                                              run->count, NULL, &err)
+                                   : fb_session_assert_rows(eval->session, run->facts, run->first,
+                                                            run->count, NULL, NULL, &err);
     if (status != FB_OK) {
       fb_progress_hide(&eval->progress);
       return S_stopped(eval, &err);
@@ -241,20 +305,47 @@ static fb_stream_format S_format(const fb_cli *cli) {
   return strcmp(name, "csv") ? FB_STREAM_AUTO : FB_STREAM_CSV;
 }
 
+static fb_stream_options S_stream_options(const S_eval *eval, const char *path) {
+  return (fb_stream_options){.format = S_format(eval->cli),
+                             .name = fb_cli_file_name(path),
+                             .type = fb_slice_of(fb_cli_text(eval->cli, "type", "")),
+                             .type_key = fb_slice_of(fb_cli_text(eval->cli, "type-key", ""))};
+}
+
+/* In pieces, by all threads. */
+static int S_split_file(S_eval *eval, int fd, const char *path) {
+  fb_split *split = &eval->split;
+  uint64_t own = fb_session_statistics(eval->session).firings;
+  split->stream = S_stream_options(eval, path);
+  split->records = eval->records;
+  split->bytes = eval->bytes;
+  split->firings = own + eval->elsewhere;
+  int code = fb_split_file(split, fd, split->stream.name);
+  eval->records = split->records;
+  eval->bytes = split->bytes;
+  eval->elsewhere = split->firings - own;
+  eval->failed |= split->failed;
+  eval->refused |= split->refused;
+  return code;
+}
+
 static int S_read_file(S_eval *eval, const char *path) {
   fb_error err;
   int fd;
   fb_status status = fb_cli_open(path, &fd, &err);
   if (status != FB_OK) return fb_cli_error(eval->cli, &err);
-  fb_stream_options options = {.format = S_format(eval->cli),
-                               .name = fb_cli_file_name(path),
-                               .type = fb_slice_of(fb_cli_text(eval->cli, "type", "")),
-                               .type_key = fb_slice_of(fb_cli_text(eval->cli, "type-key", ""))};
+  fb_stream_options options = S_stream_options(eval, path);
   fb_stream *stream;
-  status = fb_stream_open(fb_source_fd(fd), fb_session_schema(eval->session), &options, NULL,
-                          &stream, &err);
-  int code = status == FB_OK ? S_read_stream(eval, stream) : fb_cli_error(eval->cli, &err);
-  if (status == FB_OK) fb_stream_free(stream);
+  fb_schema *schema =
+      eval->group ? fb_partition_schema(eval->group) : fb_session_schema(eval->session);
+  int code;
+  if (eval->splits && fb_split_takes(fd, options.format)) {
+    code = S_split_file(eval, fd, path);
+  } else {
+    status = fb_stream_open(fb_source_fd(fd), schema, &options, NULL, &stream, &err);
+    code = status == FB_OK ? S_read_stream(eval, stream) : fb_cli_error(eval->cli, &err);
+    if (status == FB_OK) fb_stream_free(stream);
+  }
   if (fd != 0) close(fd);
   return code;
 }
@@ -278,6 +369,7 @@ static int S_set_clock(S_eval *eval) {
   if (text && !fb_time_parse(fb_slice_of(text), &seconds, &nanos))
     return fb_cli_usage(eval->cli, "as in `--now 2026-01-31T00:00:00Z` (RFC 3339)",
                         "`%s` is no time", text);
+  if (eval->group) return FB_EXIT_OK; /* it has no such rules */
   fb_error err;
   fb_status status = fb_session_advance(eval->session, fb_timestamp(seconds, nanos), &err);
   return status == FB_OK ? FB_EXIT_OK : fb_cli_error(eval->cli, &err);
@@ -316,12 +408,15 @@ static int S_load(fb_cli *cli, const char *path, fb_ruleset **ret) {
 static void S_set_deadline(S_eval *eval) {
   const fb_clock *clock = fb_clock_system();
   int64_t limit = fb_cli_duration(eval->cli, "time-limit", 0);
-  if (limit) fb_session_set_deadline(eval->session, clock->mono(clock->context) + limit);
+  int64_t deadline = limit ? clock->mono(clock->context) + limit : 0;
+  if (limit && eval->group) fb_partition_set_deadline(eval->group, deadline);
+  if (limit && eval->session) fb_session_set_deadline(eval->session, deadline);
 }
 
 static int S_fire(S_eval *eval) {
   fb_error err;
-  fb_status status = fb_session_fire(eval->session, NULL, &err);
+  fb_status status = eval->group ? fb_partition_fire(eval->group, NULL, &err)
+                                 : fb_session_fire(eval->session, NULL, &err);
   return status == FB_OK ? FB_EXIT_OK : S_stopped(eval, &err);
 }
 
@@ -352,7 +447,7 @@ static int S_evaluate(S_eval *eval) {
   }
   if (fb_cli_has(cli, "facts"))
     fb_session_query(eval->session, FB_SLICE(""), FB_SLICE(""), S_fact, eval, NULL);
-  fb_session_stats stats = fb_session_statistics(eval->session);
+  fb_session_stats stats = S_session_stats(eval);
   int64_t nanos = clock->mono(clock->context) - start;
   if (fb_cli_has(cli, "stats")) {
     if (cli->json)
@@ -396,6 +491,94 @@ static int S_count(const S_eval *eval, const char *rules, int code) {
   return code;
 }
 
+/* How many threads, and may there be several? */
+static int S_choose_threads(S_eval *eval) {
+  fb_cli *cli = eval->cli;
+  uint64_t threads = fb_cli_number(cli, "threads", 1);
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  if (threads == 0) threads = cores > 0 ? (uint64_t)cores : 1;
+  if (threads > FB_TEAM_MAX) return fb_cli_usage(cli, "", "`--threads` is at most %d", FB_TEAM_MAX);
+  static const char *const alone[] = {"explain", "facts", "focus", "metrics"};
+  for (size_t i = 0; threads > 1 && i < sizeof alone / sizeof *alone; i++)
+    if (fb_cli_has(cli, alone[i]))
+      return fb_cli_usage(cli, "", "`--%s` needs one thread", alone[i]);
+  eval->threads = (uint32_t)threads;
+  /* Limits count what is done in order. */
+  eval->splits = eval->stateless && threads > 1 && fb_ruleset_splits(eval->rules) &&
+                 !fb_ruleset_timed(eval->rules) && !fb_cli_has(cli, "max-firings") &&
+                 !fb_cli_has(cli, "time-limit");
+  return FB_EXIT_OK;
+}
+
+/* "256MiB", "1GB", "4096". */
+static bool S_parse_size(const char *text, uint64_t *ret) {
+  static const struct {
+    const char *name;
+    uint64_t bytes;
+  } units[] = {{"", 1},          {"kB", 1000},     {"MB", 1000000}, {"GB", 1000000000},
+               {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
+  char *end;
+  errno = 0;
+  uint64_t number = strtoull(text, &end, 10);
+  if (end == text || *text == '-' || errno) return false;
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+    if (!strcmp(end, units[i].name) && number <= UINT64_MAX / units[i].bytes) {
+      *ret = number * units[i].bytes;
+      return true;
+    }
+  return false;
+}
+
+static int S_open_store(S_eval *eval, fb_session_options *options) {
+  fb_cli *cli = eval->cli;
+  const char *size = fb_cli_text(cli, "store-memory", "256MiB");
+  uint64_t memory;
+  fb_error err;
+  if (!S_parse_size(size, &memory) || memory > SIZE_MAX)
+    return fb_cli_usage(cli, "as in `--store-memory 256MiB`", "`%s` is no size", size);
+  if (strcmp(fb_cli_text(cli, "store", "columnar"), "cached") != 0 || eval->stateless)
+    return FB_EXIT_OK;
+  if (eval->threads > 1) return fb_cli_usage(cli, "", "`--store cached` needs one thread");
+  fb_status status = fb_pages_open(NULL, NULL, &eval->pages, &err);
+  if (status != FB_OK) return fb_cli_error(cli, &err);
+  eval->store = fb_pages_store(eval->pages, (size_t)memory);
+  options->store = &eval->store;
+  return FB_EXIT_OK;
+}
+
+static int S_make_split(S_eval *eval, const fb_session_options *options) {
+  fb_split *split = &eval->split;
+  *split = (fb_split){.cli = eval->cli,
+                      .team = eval->team,
+                      .progress = &eval->progress,
+                      .decision = S_begin_decision,
+                      .log = S_begin_log};
+  fb_status status = fb_split_init(split, eval->rules, eval->threads, options);
+  return status == FB_OK ? FB_EXIT_OK
+                         : fb_cli_fail(eval->cli, status, "no memory for the sessions");
+}
+
+static int S_make_session(S_eval *eval, const fb_session_options *options) {
+  fb_error err;
+  fb_status status;
+  if (eval->threads == 1 || eval->stateless) {
+    status = fb_session_new(eval->rules, options, NULL, &eval->session);
+    if (status != FB_OK) return fb_cli_fail(eval->cli, status, "no memory for a session");
+    if (!eval->splits) return FB_EXIT_OK;
+  }
+  status = fb_team_new(eval->threads, NULL, &eval->team);
+  if (status != FB_OK) return fb_cli_fail(eval->cli, status, "no memory for the threads");
+  if (eval->splits) return S_make_split(eval, options);
+  fb_partition_options group = {.session = *options,
+                                .parts = eval->threads,
+                                .run = fb_team_run,
+                                .run_context = eval->team,
+                                .render = S_render,
+                                .render_context = eval};
+  status = fb_partition_new(eval->rules, &group, NULL, &eval->group, &err);
+  return status == FB_OK ? FB_EXIT_OK : fb_cli_error(eval->cli, &err);
+}
+
 static int S_run(fb_cli *cli) {
   const char *rules = fb_cli_text(cli, "rules", NULL);
   if (!rules)
@@ -404,6 +587,7 @@ static int S_run(fb_cli *cli) {
   S_eval eval = {.cli = cli, .explain = fb_cli_has(cli, "explain")};
   int code = S_load(cli, rules, &eval.rules);
   if (code == FB_EXIT_OK) code = S_choose_mode(&eval);
+  if (code == FB_EXIT_OK) code = S_choose_threads(&eval);
   if (code != FB_EXIT_OK) {
     fb_ruleset_free(eval.rules);
     return code;
@@ -424,10 +608,16 @@ static int S_run(fb_cli *cli) {
   fb_zones *zones = NULL;
   fb_status status = fb_zones_new(NULL, NULL, &zones);
   options.zone_context = zones;
-  if (status == FB_OK) status = fb_session_new(eval.rules, &options, NULL, &eval.session);
-  code = status == FB_OK ? S_evaluate(&eval) : fb_cli_fail(cli, status, "no memory for a session");
+  code = status == FB_OK ? S_open_store(&eval, &options)
+                         : fb_cli_fail(cli, status, "no memory for a session");
+  if (code == FB_EXIT_OK) code = S_make_session(&eval, &options);
+  if (code == FB_EXIT_OK) code = S_evaluate(&eval);
   code = S_count(&eval, rules, code);
+  fb_partition_free(eval.group);
+  fb_split_release(&eval.split);
+  fb_team_free(eval.team);
   fb_session_free(eval.session);
+  fb_pages_close(eval.pages);
   fb_zones_free(zones);
   fb_arena_release(&eval.arena);
   fb_buf_release(&eval.line);
@@ -438,6 +628,7 @@ static int S_run(fb_cli *cli) {
 static const char *const S_modes[] = {"auto", "session", "stateless", NULL};
 static const char *const S_strategies[] = {"depth",      "breadth",    "lex",    "mea",
                                            "complexity", "simplicity", "random", NULL};
+static const char *const S_stores[] = {"columnar", "cached", NULL};
 static const char *const S_formats[] = {"auto", "ndjson", "json", "csv", NULL};
 
 static const fb_option S_options[] = {
@@ -470,6 +661,17 @@ static const fb_option S_options[] = {
      false},
     {0, "max-firings", FB_OPTION_NUMBER, "N", "Stop after so many firings", NULL, NULL, false},
     {0, "max-facts", FB_OPTION_NUMBER, "N", "Hold at most so many facts", NULL, NULL, false},
+    {0, "threads", FB_OPTION_NUMBER, "N",
+     "Work in so many threads, 0: one a processor; the output is that of one. Rules must join "
+     "facts along keys, if they do",
+     NULL, NULL, false},
+    {0, "store", FB_OPTION_CHOICE, "STORE",
+     "Where facts are held: `columnar`, in memory, or `cached`, where those not used lately go "
+     "to a temporary database, so that more may be held than fit in memory",
+     S_stores, NULL, false},
+    {0, "store-memory", FB_OPTION_TEXT, "SIZE",
+     "How much of the facts `--store cached` keeps in memory: 256MiB if not given", NULL, NULL,
+     false},
     {0, "time-limit", FB_OPTION_DURATION, "TIME",
      "Stop firing after so long; stateless: stop deciding", NULL, NULL, false},
     FB_OPTION_METRICS,

@@ -1,28 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Facts in columns. */
-#include "data/facts_internal.h"
+#include "data/pager.h"
 
 enum { FIRST_ROWS = 16, GROWTH = 4, PRESENT_BYTES = FB_CHUNK_ROWS / 8 };
-
-static size_t S_cell_size(uint8_t kind) {
-  switch (kind) {
-    case FB_BOOL: return 1;
-    case FB_INT:
-    case FB_UINT:
-    case FB_DOUBLE: return 8;
-    case FB_STRING: return sizeof(fb_symbol);
-    default: return sizeof(fb_value);
-  }
-}
 
 /* The array of a chunk's columns grows in steps, so that its size follows from their number. */
 static size_t S_columns_size(uint32_t count) {
   return (((size_t)count + 7) & ~(size_t)7) * sizeof(fb_column);
 }
 
-static void *S_resize(fb_facts *facts, void *ptr, size_t old_size, size_t size) {
+void *fb_facts_resize(fb_facts *facts, void *ptr, size_t old_size, size_t size) {
   void *moved = fb_resize(facts->allocator, ptr, old_size, size);
-  if (moved || !size) facts->held += size - old_size;
+  if (!moved && size) return NULL;
+  facts->held += size - old_size;
+  if (facts->pager) facts->pager->held += size - old_size;
   return moved;
 }
 
@@ -43,14 +34,17 @@ fb_status fb_facts_new(const fb_allocator *allocator, fb_schema *schema, fb_fact
 }
 
 static void S_release_column(fb_facts *facts, fb_column *column) {
-  if (column->cells) S_resize(facts, column->cells, column->rows * S_cell_size(column->kind), 0);
-  if (column->present) S_resize(facts, column->present, PRESENT_BYTES, 0);
+  if (column->cells)
+    fb_facts_resize(facts, column->cells, column->rows * fb_cell_size(column->kind), 0);
+  if (column->present) fb_facts_resize(facts, column->present, PRESENT_BYTES, 0);
   *column = (fb_column){0};
 }
 
 static void S_release_chunk(fb_facts *facts, fb_chunk *chunk) {
+  if (facts->pager) fb_pager_remove(facts, (uint32_t)(chunk - facts->chunks));
   for (uint32_t i = 0; i < chunk->column_count; i++) S_release_column(facts, &chunk->columns[i]);
-  if (chunk->columns) S_resize(facts, chunk->columns, S_columns_size(chunk->column_count), 0);
+  if (chunk->columns)
+    fb_facts_resize(facts, chunk->columns, S_columns_size(chunk->column_count), 0);
   *chunk = (fb_chunk){0};
 }
 
@@ -58,12 +52,14 @@ void fb_facts_free(fb_facts *facts) {
   if (!facts) return;
   for (size_t i = 0; i < facts->chunk_count; i++) S_release_chunk(facts, &facts->chunks[i]);
   fb_free(facts->allocator, facts->chunks, facts->chunk_cap * sizeof *facts->chunks);
+  fb_free(facts->allocator, facts->pages, facts->page_cap * sizeof *facts->pages);
   fb_arena_release(&facts->arena);
   fb_free(facts->allocator, facts, sizeof *facts);
 }
 
 void fb_facts_clear(fb_facts *facts) {
-  while (facts->chunk_count > 1) S_release_chunk(facts, &facts->chunks[--facts->chunk_count]);
+  size_t kept = facts->pager ? 0 : 1;
+  while (facts->chunk_count > kept) S_release_chunk(facts, &facts->chunks[--facts->chunk_count]);
   facts->count = 0;
   fb_arena_reset(&facts->arena);
   if (!facts->chunk_count) return;
@@ -82,7 +78,12 @@ fb_status fb_facts_last_chunk(fb_facts *facts, fb_chunk **ret_chunk) {
                  sizeof *facts->chunks))
       return FB_E_NOMEM;
     facts->chunks = chunks;
-    facts->chunks[facts->chunk_count++] = (fb_chunk){0};
+    facts->chunks[facts->chunk_count] = (fb_chunk){0};
+    if (facts->pager && fb_pager_add(facts, (uint32_t)facts->chunk_count)) return FB_E_NOMEM;
+    facts->chunk_count++;
+  } else if (facts->pager) {
+    fb_status status = fb_pager_link(facts, facts->count / FB_CHUNK_ROWS);
+    if (status) return status;
   }
   *ret_chunk = &facts->chunks[facts->count / FB_CHUNK_ROWS];
   return FB_OK;
@@ -92,7 +93,7 @@ static fb_status S_widen(fb_facts *facts, fb_chunk *chunk, uint32_t count) {
   size_t old_size = chunk->columns ? S_columns_size(chunk->column_count) : 0,
          size = S_columns_size(count);
   if (!chunk->columns || size != old_size) {
-    fb_column *columns = S_resize(facts, chunk->columns, old_size, size);
+    fb_column *columns = fb_facts_resize(facts, chunk->columns, old_size, size);
     if (!columns) return FB_E_NOMEM;
     chunk->columns = columns;
   }
@@ -107,8 +108,8 @@ fb_status fb_facts_grow_column(fb_facts *facts, fb_chunk *chunk, fb_column *colu
   uint32_t rows = chunk == facts->chunks ? FIRST_ROWS : FB_CHUNK_ROWS;
   while (rows <= at) rows *= GROWTH;
   if (rows > FB_CHUNK_ROWS) rows = FB_CHUNK_ROWS;
-  size_t cell = S_cell_size(column->kind);
-  void *cells = S_resize(facts, column->cells, column->rows * cell, rows * cell);
+  size_t cell = fb_cell_size(column->kind);
+  void *cells = fb_facts_resize(facts, column->cells, column->rows * cell, rows * cell);
   if (!cells) return FB_E_NOMEM;
   column->cells = cells;
   column->rows = rows;
@@ -124,11 +125,11 @@ static bool S_is_empty(const fb_column *column) {
 
 /* Turns a column of one kind into one of values. */
 static fb_status S_promote(fb_facts *facts, fb_column *column) {
-  fb_value *cells = S_resize(facts, NULL, 0, column->rows * sizeof *cells);
+  fb_value *cells = fb_facts_resize(facts, NULL, 0, column->rows * sizeof *cells);
   if (!cells) return FB_E_NOMEM;
   for (uint32_t at = 0; at < column->rows; at++)
     if (fb_column_has(column, at)) cells[at] = fb_column_value(column, facts->symbols, at);
-  S_resize(facts, column->cells, column->rows * S_cell_size(column->kind), 0);
+  fb_facts_resize(facts, column->cells, column->rows * fb_cell_size(column->kind), 0);
   column->cells = cells;
   column->kind = FB_COLUMN_VALUES;
   return FB_OK;
@@ -136,7 +137,8 @@ static fb_status S_promote(fb_facts *facts, fb_column *column) {
 
 /* Gives a column without values another kind; its cells go. */
 static void S_retype(fb_facts *facts, fb_column *column, uint8_t kind) {
-  if (column->cells) S_resize(facts, column->cells, column->rows * S_cell_size(column->kind), 0);
+  if (column->cells)
+    fb_facts_resize(facts, column->cells, column->rows * fb_cell_size(column->kind), 0);
   column->cells = NULL;
   column->rows = 0;
   column->kind = kind;
@@ -144,7 +146,7 @@ static void S_retype(fb_facts *facts, fb_column *column, uint8_t kind) {
 
 fb_status fb_facts_need_bits(fb_facts *facts, fb_column *column) {
   if (column->present) return FB_OK;
-  uint64_t *bits = S_resize(facts, NULL, 0, PRESENT_BYTES);
+  uint64_t *bits = fb_facts_resize(facts, NULL, 0, PRESENT_BYTES);
   if (!bits) return FB_E_NOMEM;
   memset(bits, 0, PRESENT_BYTES);
   column->present = bits;
@@ -167,6 +169,10 @@ fb_status fb_facts_column_for(fb_facts *facts, fb_chunk *chunk, uint32_t field, 
   if (!status && at > column->dense) status = fb_facts_need_bits(facts, column);
   if (!status) *ret_column = column;
   return status;
+}
+
+void fb_facts_page(fb_facts *facts, fb_pager *pager) {
+  facts->pager = pager;
 }
 
 /* ── Presence ── */
@@ -213,6 +219,7 @@ void fb_facts_commit(fb_facts *facts, uint32_t rows) {
 void fb_facts_drop_last(fb_facts *facts) {
   if (!facts->count) return;
   fb_chunk *chunk = &facts->chunks[--facts->count / FB_CHUNK_ROWS];
+  if (facts->pager) fb_pager_link(facts, facts->count / FB_CHUNK_ROWS);
   uint32_t at = --chunk->count;
   for (uint32_t i = 0; i < chunk->column_count; i++) {
     fb_column *column = &chunk->columns[i];
@@ -235,11 +242,13 @@ static void S_write_cell(fb_column *column, uint32_t at, fb_value value) {
 fb_status fb_facts_put(fb_facts *facts, uint32_t row, uint32_t field, fb_value value) {
   fb_chunk *chunk = &facts->chunks[row / FB_CHUNK_ROWS];
   uint32_t at = row % FB_CHUNK_ROWS;
+  fb_status status =
+      FB_UNLIKELY(facts->pager != NULL) ? fb_pager_link(facts, row / FB_CHUNK_ROWS) : FB_OK;
+  if (status) return status;
   if (value.kind == FB_ABSENT)
     return field < chunk->column_count ? S_unmark(facts, &chunk->columns[field], at) : FB_OK;
   fb_column *column;
-  fb_status status =
-      fb_facts_column_for(facts, chunk, field, fb_cell_kind(value.kind), at, &column);
+  status = fb_facts_column_for(facts, chunk, field, fb_cell_kind(value.kind), at, &column);
   if (status) return status;
   S_write_cell(column, at, value);
   fb_facts_mark(column, at, 1);
@@ -340,7 +349,9 @@ size_t fb_facts_chunks(const fb_facts *facts) {
 }
 
 const fb_chunk *fb_facts_chunk(const fb_facts *facts, size_t number) {
-  return number < fb_facts_chunks(facts) ? &facts->chunks[number] : NULL;
+  if (number >= fb_facts_chunks(facts)) return NULL;
+  if (facts->pager && fb_pager_link((fb_facts *)facts, (uint32_t)number)) return NULL;
+  return &facts->chunks[number];
 }
 
 size_t fb_facts_memory(const fb_facts *facts) {

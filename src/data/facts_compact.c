@@ -3,7 +3,7 @@
  * Lists, maps and bytes of a table lie in its arena, where one that is overwritten stays. So now and then those that
  * are left move to a new arena: when the old one is twice as large as after the last time, so that each byte written
  * costs no more than a few bytes moved. */
-#include "data/facts_internal.h"
+#include "data/pager.h"
 
 enum { SMALL = 64 << 10 /* bytes of an arena that is not worth it */ };
 
@@ -30,8 +30,12 @@ fb_status fb_facts_compact(fb_facts *facts) {
   fb_arena_init(&fresh, facts->allocator, 0);
   for (size_t c = 0; c < facts->chunk_count && status == FB_OK; c++) {
     const fb_chunk *chunk = &facts->chunks[c];
-    for (uint32_t i = 0; i < chunk->column_count && status == FB_OK; i++)
-      status = S_move_column(&chunk->columns[i], chunk->count, &fresh);
+    const fb_page *page = facts->pager ? facts->pages[c] : NULL;
+    bool linked = !page || page->state == FB_PAGE_LINKED;
+    const fb_column *columns = linked ? chunk->columns : page->columns;
+    uint32_t count = linked ? chunk->column_count : page->column_count;
+    for (uint32_t i = 0; i < count && status == FB_OK; i++)
+      status = S_move_column(&columns[i], chunk->count, &fresh);
   }
   if (status == FB_OK)
     fb_arena_release(&facts->arena);

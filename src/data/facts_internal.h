@@ -6,6 +6,8 @@
 
 #include "data/symbol_internal.h"
 
+typedef struct fb_pager fb_pager;
+
 struct fb_facts {
   fb_chunk *chunks; /* all but the last are full; the first stays when the table is cleared */
   size_t chunk_count, chunk_cap;
@@ -17,12 +19,19 @@ struct fb_facts {
   size_t held;       /* bytes of columns */
   size_t compact_at; /* bytes that the arena holds before it is worth a look; see facts_compact.c */
   const fb_allocator *allocator;
+  fb_pager *pager;        /* NULL: all chunks are in memory; see pager.h */
+  struct fb_page **pages; /* by chunk */
+  size_t page_cap;
 };
+
+/* What fb_facts_column does where the chunk may not be in memory. */
+const fb_column *fb_facts_fault(const fb_facts *facts, uint32_t row, uint32_t field);
 
 static inline const fb_column *fb_facts_column(const fb_facts *facts, uint32_t row,
                                                uint32_t field) {
   const fb_chunk *chunk = &facts->chunks[row / FB_CHUNK_ROWS];
-  return FB_LIKELY(field < chunk->column_count) ? &chunk->columns[field] : NULL;
+  if (FB_LIKELY(field < chunk->column_count)) return &chunk->columns[field];
+  return FB_UNLIKELY(facts->pager != NULL) ? fb_facts_fault(facts, row, field) : NULL;
 }
 
 /* What a present cell holds. */
@@ -51,6 +60,21 @@ static inline uint8_t fb_cell_kind(uint8_t kind) {
   return kind >= FB_BOOL && kind <= FB_STRING ? kind : FB_COLUMN_VALUES;
 }
 
+static inline size_t fb_cell_size(uint8_t kind) {
+  switch (kind) {
+    case FB_BOOL: return 1;
+    case FB_INT:
+    case FB_UINT:
+    case FB_DOUBLE: return 8;
+    case FB_STRING: return sizeof(fb_symbol);
+    default: return sizeof(fb_value);
+  }
+}
+
+/* Of columns: counts them. */
+void *fb_facts_resize(fb_facts *facts, void *ptr, size_t old_size, size_t size);
+/* The table, which has no rows yet, has its chunks paged. */
+void fb_facts_page(fb_facts *facts, fb_pager *pager);
 /* The chunk that the next row goes into, begun if need be. */
 fb_status fb_facts_last_chunk(fb_facts *facts, fb_chunk **ret_chunk);
 /* Makes `field` of the chunk a column that takes cells of `kind` (a column of another kind becomes one

@@ -238,6 +238,10 @@ static fb_status S_fire_rule(fb_session *session, const fb_rule *rule, const uin
     fb_session_report(session, rule->number, &place, err);
     return FB_OK;
   }
+  if (FB_UNLIKELY(session->pager != NULL) && (status = fb_session_paged(session, err)) != FB_OK) {
+    S_unprepare(session, rule, rule->action_count);
+    return status;
+  }
   fb_status told = S_hand_out_all(session, rule, ids);
   status = S_act_all(session, rule, ids, err);
   if (status == FB_OK && told != FB_OK)
@@ -321,12 +325,13 @@ fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const uint32_t 
   session->firing_rule = rule->number;
   session->firing_places = places;
   session->rule_stats[rule->number].firings++;
+  if (FB_UNLIKELY(session->part != NULL)) fb_part_begin(session, rule, places);
   fb_status status = S_fire_rule(session, rule, places, err);
   session->firing_rule = FB_RULE_NONE;
   session->firing_places = NULL;
   fb_arena_reset(&session->firing_arena);
   fb_arena_reset(&session->scratch);
-  fb_session_tidy_rule(session, rule);
+  status = fb_session_tidy_rule(session, rule, status, err);
   if (clock) session->rule_stats[rule->number].nanos += clock->mono(clock->context) - start;
   if (session->options.output.fired)
     session->options.output.fired(session->options.output.context, session, rule->book,
@@ -386,9 +391,9 @@ fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *
   fb_due due;
   if (!err) err = &local;
   if (ret_firings) *ret_firings = 0;
-  if (session->lost)
+  if (session->lost || fb_session_paged(session, NULL) != FB_OK)
     return fb_fail(err, FB_E_RULE_SESSION,
-                   "the session ran out of memory in the middle of a change; reset it");
+                   "the session lost memory or its store in the middle of a change; reset it");
   bool open = !max; /* only what fires because of this fire counts */
   if (open) max = FIRINGS_MAX;
   session->halted = false;
@@ -403,6 +408,7 @@ fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *
     if (open && S_tick(&due) <= begun) max++;
     bool plain = due.rule->plain && !due.activation && session->emitter.fast;
     status = fb_fire_limits(session, due.rule, fired, max, err);
+    session->firing_tick = S_tick(&due);
     if (status == FB_OK && !plain) status = fb_emit_take(session, err);
     if (status == FB_OK && !plain && (status = S_take(session, &due)) != FB_OK)
       fb_fail(err, status, "out of memory while a match was taken");
@@ -416,6 +422,7 @@ fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *
     if (ret_firings) *ret_firings = fired;
   }
   if (status == FB_DONE) status = FB_OK;
+  if (status == FB_OK) status = fb_session_paged(session, err);
   fb_status told = fb_emit_take(session, status == FB_OK ? err : NULL);
   fb_agenda_trim(session);
   return status == FB_OK ? told : status;

@@ -19,10 +19,16 @@ fb_status fb_memory_of(fb_session *session, const fb_fact_type *type, fb_memory 
     session->memory_cap = cap;
   }
   fb_memory *memory = &session->memories[type->id];
+  const fb_page_store *store = session->options.store;
+  if (store && !session->pager && !session->options.stateless) {
+    fb_status status = fb_pager_new(&session->allocator, store, &session->pager);
+    if (status != FB_OK) return status;
+  }
   if (!memory->facts) {
     fb_status status = fb_facts_new(&session->allocator, session->schema,
                                     fb_schema_type(session->schema, type->id), &memory->facts);
     if (status != FB_OK) return status;
+    fb_facts_page(memory->facts, session->pager);
   }
   *ret_memory = memory;
   return FB_OK;

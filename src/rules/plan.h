@@ -389,6 +389,11 @@ typedef struct fb_rule_type {
   uint32_t field_count;
 } fb_rule_type;
 
+/* A key that the rulebook names, see partition_plan.c. */
+typedef struct fb_rule_part_key {
+  uint32_t type, field;
+} fb_rule_part_key;
+
 struct fb_ruleset {
   const fb_allocator *allocator;
   fb_arena arena; /* all of the plan but programs, templates, symbols, schema */
@@ -422,6 +427,8 @@ struct fb_ruleset {
   uint32_t emit_count;
   fb_rule_type *types; /* by type id */
   uint32_t type_count;
+  fb_rule_part_key *part_keys; /* of `partition:` */
+  uint32_t part_key_count, part_key_cap;
   fb_cel_program **programs; /* owned */
   size_t program_count, program_cap;
   fb_template **templates; /* owned */
@@ -478,6 +485,8 @@ uint32_t fb_rule_focus(fb_rule_loader *loader, const fb_node *node);
 uint32_t fb_rule_group_named(const fb_ruleset *set, fb_slice name);
 /* Reads all groups of the rules, before the rules themselves. */
 void fb_rule_find_groups(fb_rule_loader *loader, const fb_node *rules);
+/* partition_plan.c: `partition:` of the rulebook; nullable. */
+void fb_rule_load_partition(fb_rule_loader *loader, const fb_node *node);
 /* check.c: reports tests of one fact that exclude each other. */
 void fb_rule_check_condition(fb_rule_loader *loader, const fb_rule_condition *condition);
 /* sieve.c: the sieves of all types. */

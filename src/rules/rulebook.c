@@ -372,15 +372,17 @@ static fb_status S_load(fb_rule_loader *loader, const fb_node *root) {
       {"rules", FB_KIND_BIT(FB_LIST), true},
       {"name", FB_KIND_BIT(FB_STRING), false},
       {"description", FB_KIND_BIT(FB_STRING), false},
-      {"strategy", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_MAP), false}};
-  const fb_node *keys[5];
-  fb_doc_keys(loader->doc, root, "a rulebook", specs, 5, keys, loader->errors);
+      {"strategy", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_MAP), false},
+      {"partition", FB_KIND_BIT(FB_MAP), false}};
+  const fb_node *keys[6];
+  fb_doc_keys(loader->doc, root, "a rulebook", specs, 6, keys, loader->errors);
   if (root->kind != FB_MAP) return FB_OK;
   if (fb_node_is(keys[0], FB_MAP)) {
     loader->declares = true;
     for (uint32_t i = 0; i < keys[0]->count; i++) S_declare(loader, &keys[0]->as.pairs[i]);
   }
   fb_rule_load_strategy(loader, keys[4]);
+  fb_rule_load_partition(loader, keys[5]);
   if (keys[1]) S_load_rules(loader, keys[1]);
   if (loader->nomem) return FB_E_NOMEM;
   if (!fb_errors_total(loader->errors)) S_warn_types(loader);

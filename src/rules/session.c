@@ -93,6 +93,7 @@ static void S_free_memories(fb_session *session) {
     fb_free(allocator, memory->modified, memory->modified_words * sizeof *memory->modified);
   }
   fb_free(allocator, session->memories, session->memory_cap * sizeof *session->memories);
+  fb_pager_free(session->pager);
   for (uint32_t i = 0; session->alphas && i < session->set->alpha_count; i++)
     fb_free(allocator, session->alphas[i].bits,
             session->alphas[i].words * sizeof *session->alphas[i].bits);
@@ -219,6 +220,9 @@ bool fb_session_halted(const fb_session *session) {
 /* ── Changes ── */
 
 static fb_status S_ready(const fb_session *session, fb_error *err) {
+  if (fb_session_paged(session, NULL) != FB_OK)
+    return fb_fail(err, FB_E_RULE_SESSION,
+                   "the store of facts has failed; what was read since is lost; reset the session");
   if (!session->lost) return FB_OK;
   return fb_fail(err, FB_E_RULE_SESSION,
                  "the session ran out of memory in the middle of a change; reset it");
@@ -360,8 +364,7 @@ fb_status fb_session_assert(fb_session *session, fb_slice type_name, const fb_ma
   }
   status = fb_session_insert_row(session, type->id, row, &place, err);
   if (status == FB_OK && ret_id) *ret_id = fb_place_id(session, place);
-  fb_session_tidy(session, type->id);
-  return status;
+  return fb_session_tidy(session, type->id, status, err);
 }
 
 static fb_status S_copy_row(fb_session *session, fb_memory *memory, const fb_facts *facts,
@@ -411,9 +414,9 @@ fb_status fb_session_assert_rows(fb_session *session, const fb_facts *facts, uin
     if (status != FB_OK) return status;
     if (ids) ids[i] = fb_place_id(session, place);
     if (ret_done) *ret_done = i + 1;
+    fb_session_trim(session);
   }
-  fb_session_tidy(session, type->id);
-  return FB_OK;
+  return fb_session_tidy(session, type->id, FB_OK, err);
 }
 
 /* Field numbers and fitting values of a map. */
@@ -450,8 +453,7 @@ fb_status fb_session_modify(fb_session *session, fb_fact_id id, const fb_map *fi
   if (status == FB_OK)
     status = fb_session_change(session, place, numbers, values, fields->len, err);
   fb_arena_rewind(&session->firing_arena, mark);
-  fb_session_tidy(session, type);
-  return status;
+  return fb_session_tidy(session, type, status, err);
 }
 
 fb_status fb_session_retract(fb_session *session, fb_fact_id id, fb_error *err) {
@@ -459,7 +461,9 @@ fb_status fb_session_retract(fb_session *session, fb_fact_id id, fb_error *err) 
   if (status != FB_OK) return status;
   uint32_t place = fb_memory_find(session, id);
   if (!place) return fb_fail(err, FB_E_RULE_FACT, "there is no fact %llu", (unsigned long long)id);
-  return fb_session_remove(session, place, err);
+  uint32_t type = session->facts[place].type;
+  status = fb_session_remove(session, place, err);
+  return fb_session_tidy(session, type, status, err);
 }
 
 /* ── Facts out ── */
@@ -495,6 +499,8 @@ static fb_status S_query(fb_session *session, const fb_fact_type *type,
     eval.steps = 10000000;
     if (holds.kind == FB_BOOL && holds.as.b)
       status = fn(context, session, fb_place_id(session, place), value);
+    fb_session_trim(session);
+    if (status == FB_OK) status = fb_session_paged(session, NULL);
   }
   fb_cel_context_release(&eval);
   fb_arena_release(&arena);
@@ -507,6 +513,7 @@ fb_status fb_session_query(fb_session *session, fb_slice type_name, fb_slice con
   fb_cel_program *program = NULL;
   fb_cel_env *env = NULL;
   fb_status status = FB_OK;
+  if (fb_session_paged(session, NULL) != FB_OK) return FB_E_RULE_SESSION;
   if (type_name.len && !type) return FB_OK;
   if (condition.len) {
     fb_cel_options options = {.name = "query", .want = fb_cel_simple(FB_CEL_BOOL)};
@@ -530,6 +537,7 @@ fb_session_stats fb_session_statistics(const fb_session *session) {
   stats.agenda = fb_agenda_count((fb_session *)session);
   stats.memory = session->held;
   stats.firings = session->firing;
+  if (session->pager) stats.pages = session->pager->stats;
   return stats;
 }
 

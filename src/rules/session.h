@@ -13,6 +13,7 @@
 #ifndef FB_RULES_SESSION_H
 #define FB_RULES_SESSION_H
 
+#include "data/pager.h"
 #include "rules/plan.h"
 
 typedef struct fb_activation fb_activation;
@@ -328,7 +329,10 @@ struct fb_session {
   bool queued;         /* queues in place of stacks; no rule is lazy */
   uint64_t *recencies; /* LEX, MEA: by place: the tick of the last modify */
   size_t recency_cap;
-  fb_value now; /* FB_ABSENT: before all times */
+  fb_value now;         /* FB_ABSENT: before all times */
+  fb_pager *pager;      /* NULL: all facts are in memory */
+  struct fb_part *part; /* NULL: it is a session of its own */
+  uint64_t firing_tick; /* of the activation that fires */
   bool halted;
   bool lost;   /* a change was cut off by lack of memory */
   bool capped; /* max_activations is in force: only where the change can be taken back */
@@ -669,6 +673,9 @@ fb_status fb_emit_fire(fb_session *session, const fb_rule *rule, uint32_t place,
 fb_status fb_stateless_rows(fb_session *session, fb_memory *memory, const fb_facts *facts,
                             uint32_t first, uint32_t count, uint32_t *ret_done, fb_error *err);
 
+/* partition.c: a firing begins, in a session that is a part. */
+void fb_part_begin(fb_session *session, const fb_rule *rule, const uint32_t *places);
+
 /* logical.c: truth maintenance. */
 void fb_logical_init(fb_session *session);
 void fb_logical_release(fb_session *session);
@@ -689,10 +696,15 @@ fb_status fb_logical_restore(fb_session *session, const fb_rule *rule, uint64_t 
 /* After every change: takes away the facts that have lost their last reason, and so on. */
 fb_status fb_logical_withdraw(fb_session *session);
 
-/* tidy.c: between changes, when no value of a fact is in use: lists, maps and bytes in facts of the type may move. Whoever
- * keeps one for longer copies it. */
-void fb_session_tidy(fb_session *session, uint32_t type);
-void fb_session_tidy_rule(fb_session *session, const fb_rule *rule);
+/* tidy.c: between changes, when no value of a fact is in use: lists, maps and bytes in facts of the type may move, and columns of
+ * facts may go out of memory. Whoever keeps a value for longer copies it. Returns `status`, or the failure of the store. */
+fb_status fb_session_tidy(fb_session *session, uint32_t type, fb_status status, fb_error *err);
+fb_status fb_session_tidy_rule(fb_session *session, const fb_rule *rule, fb_status status,
+                               fb_error *err);
+/* Columns only, where many facts are read between changes. What fails is told by the next tidying. */
+void fb_session_trim(fb_session *session);
+/* FB_OK, or the failure of the store: facts may have been read as if they had no fields. */
+fb_status fb_session_paged(const fb_session *session, fb_error *err);
 
 /* why.c */
 fb_status fb_why_begin(fb_session *session, const fb_rule *rule, const uint32_t *places);

@@ -364,10 +364,10 @@ static void S_put_log(fb_buf *out, const fb_session *session) {
 }
 
 fb_status fb_session_save(fb_session *session, fb_buf *out, fb_error *err) {
-  if (session->lost || session->firing_rule != FB_RULE_NONE || session->options.stateless)
+  bool lost = session->lost || fb_session_paged(session, NULL) != FB_OK;
+  if (lost || session->firing_rule != FB_RULE_NONE || session->options.stateless)
     return fb_fail(err, FB_E_RULE_SESSION, "%s",
-                   session->lost
-                       ? "the session ran out of memory in the middle of a change; reset it"
+                   lost ? "the session ran out of memory in the middle of a change; reset it"
                    : session->options.stateless ? "a stateless session holds nothing to be saved"
                                                 : "a session cannot be saved while a rule fires");
   size_t start = out->len;
@@ -385,6 +385,12 @@ fb_status fb_session_save(fb_session *session, fb_buf *out, fb_error *err) {
   S_put_agenda(out, session);
   S_put_mends(out, session);
   S_put_log(out, session);
+  fb_session_trim(session);
+  fb_status paged = fb_session_paged(session, err);
+  if (paged != FB_OK) {
+    if (!out->failed) out->len = start;
+    return paged;
+  }
   if (!good || out->failed) {
     if (!out->failed) out->len = start;
     return good ? fb_fail(err, FB_E_NOMEM, "no memory for a snapshot")
@@ -1096,6 +1102,8 @@ fb_status fb_session_restore(const fb_ruleset *ruleset, const fb_session_options
   status = S_read(&reader, err);
   if (reader.status != FB_OK) status = S_fail(reader.status, err);
   fb_arena_release(&reader.arena);
+  fb_session_trim(session);
+  if (status == FB_OK) status = fb_session_paged(session, err);
   if (status == FB_OK)
     *ret_session = session;
   else

@@ -4,9 +4,9 @@
  * change, by nested loops over all facts, with whole conditions evaluated by CEL over maps.
  *
  * FB_ORACLE_ROUNDS=n: so many rulebooks, from seed FB_ORACLE_FROM (1) on; FB_ORACLE_SEED=n: only the one of that seed, with its
- * rulebook shown. FB_ORACLE_LOGICAL=1: most rules assert logically, and what they do often concerns their own reasons.
+ * rulebook shown. FB_ORACLE_STORE=1: facts are paged, as in the second test. FB_ORACLE_LOGICAL=1: most rules assert logically, and what they do often concerns their own reasons.
  */
-#include "test.h"
+#include "pages.h"
 
 #include <flyball/cel.h>
 #include <flyball/rules.h>
@@ -32,12 +32,13 @@ enum { ID, X, Y, S, F };
 
 typedef enum S_kind { FACT, NOT, EXISTS, TEST } S_kind;
 
-/* Of a group; `other`: the same variable may be bound to a fact of this instead (an `any`). */
+/* Of a group; `other`: the same variable may be bound to a fact of this instead (an `any`). What a group's conditions read
+ * depends on the way in which branches are chosen: bit i of it is set if pattern i is the other one. */
 typedef struct S_pattern {
   int type, variable;
   char text[400];
   fb_cel_program *program;
-  unsigned watched;
+  unsigned watched[1 << PATTERNS]; /* by way */
   struct S_pattern *other;
 } S_pattern;
 
@@ -123,6 +124,7 @@ typedef struct S_world {
   fb_buf book, log, engine_log;
   bool declared, full;
   bool logical;            /* most asserts are */
+  bool paged;              /* the engine holds no columns in memory between changes */
   bool many;               /* rules, most with more constants than joins */
   bool mixed;              /* fields and constants of all kinds */
   int seen[6], seen_count; /* variables of groups that the next conjunct may read */
@@ -148,18 +150,22 @@ static int S_any_variable(S_world *w, const S_rule *rule, int own) {
   return !count ? own : at < rule->positive_count ? at : w->seen[at - rule->positive_count];
 }
 
-static void S_watch_group(S_group *group, int variable, int field) {
-  for (; group; group = group->inner)
-    for (int i = 0; i < group->pattern_count; i++)
-      if (group->patterns[i].variable == variable) {
-        group->patterns[i].watched |= 1u << field;
-        if (group->patterns[i].other) group->patterns[i].other->watched |= 1u << field;
-      }
+/* In the ways that have the bits of `mask` as in `way`. */
+static bool S_watch_group(S_group *group, int variable, int field, int mask, int way) {
+  bool found = false;
+  for (int i = 0; i < group->pattern_count; i++) {
+    if (group->patterns[i].variable != variable) continue;
+    found = true;
+    for (int w = 0; w < 1 << PATTERNS; w++)
+      if ((w & mask) == way) group->patterns[i].watched[w] |= 1u << field;
+  }
+  return found;
 }
 
 static void S_watch(S_rule *rule, int variable, int field) {
   for (int i = 0; i < rule->condition_count; i++)
-    S_watch_group(rule->conditions[i].group, variable, field);
+    for (S_group *group = rule->conditions[i].group; group; group = group->inner)
+      S_watch_group(group, variable, field, 0, 0);
   for (int i = 0; i < rule->condition_count; i++)
     if (rule->conditions[i].kind != TEST && rule->conditions[i].variable == variable)
       rule->conditions[i].watched |= 1u << field;
@@ -371,17 +377,15 @@ static void S_make_branch(S_world *w, S_rule *rule, S_rule *copy) {
   }
 }
 
-/* `own`: the pattern that has the text; what another branch of it reads is no matter of this one. NULL: none. */
-static void S_watch_text(S_rule *rule, const char *text, S_pattern *own) {
+/* Of pattern `number` of the group, if it is not NULL, in the ways that have its bit as in `way`. */
+static void S_watch_text(S_rule *rule, const char *text, S_group *group, int number, int way) {
   for (const char *at = text; *at; at++) {
     if (at[0] != 'v') continue;
     char *end;
     int variable = (int)strtol(at + 1, &end, 10);
     for (int f = X; *end == '.' && f < FIELDS; f++) {
       if (S_field_names[f][0] != end[1]) continue;
-      if (own && own->variable == variable)
-        own->watched |= 1u << f;
-      else
+      if (!group || !S_watch_group(group, variable, f, 1 << number, way))
         S_watch(rule, variable, f);
     }
   }
@@ -390,13 +394,13 @@ static void S_watch_text(S_rule *rule, const char *text, S_pattern *own) {
 static void S_rewatch(S_rule *rule) {
   for (int i = 0; i < rule->condition_count; i++) rule->conditions[i].watched = 0;
   for (int i = 0; i < rule->condition_count; i++) {
-    S_watch_text(rule, rule->conditions[i].text, NULL);
+    S_watch_text(rule, rule->conditions[i].text, NULL, 0, 0);
     for (S_group *group = rule->conditions[i].group; group; group = group->inner) {
-      S_watch_text(rule, group->test, NULL);
+      S_watch_text(rule, group->test, NULL, 0, 0);
       for (int k = 0; k < group->pattern_count; k++) {
         S_pattern *p = &group->patterns[k];
-        S_watch_text(rule, p->text, p);
-        if (p->other) S_watch_text(rule, p->other->text, p->other);
+        S_watch_text(rule, p->text, group, k, 0);
+        if (p->other) S_watch_text(rule, p->other->text, group, k, 1 << k);
       }
     }
   }
@@ -558,31 +562,40 @@ static bool S_true(S_world *w, const fb_cel_program *program, const fb_value *sl
   return holds;
 }
 
-static bool S_fits(S_world *w, const S_pattern *p, int f, fb_value *slots, const S_view *view) {
-  if (!w->facts[f].alive || w->facts[f].type != p->type || !S_sees(view, p->watched, f))
-    return false;
+static bool S_fits(S_world *w, const S_pattern *p, unsigned watched, int f, fb_value *slots,
+                   const S_view *view) {
+  if (!w->facts[f].alive || w->facts[f].type != p->type || !S_sees(view, watched, f)) return false;
   slots[p->variable] = fb_map_value(&w->facts[f].map);
   return S_true(w, p->program, slots);
 }
 
 static bool S_group_holds(S_world *w, const S_group *group, fb_value *slots, const S_view *view);
 
-static bool S_group_finds(S_world *w, const S_group *group, int at, fb_value *slots,
+static bool S_group_finds(S_world *w, const S_group *group, int at, int way, fb_value *slots,
                           const S_view *view) {
   if (at == PATTERNS || at == group->pattern_count)
     return S_true(w, group->program, slots) &&
            (!group->inner || S_group_holds(w, group->inner, slots, view));
-  const S_pattern *p = &group->patterns[at];
+  const S_pattern *p = &group->patterns[at], *chosen = way >> at & 1 ? p->other : p;
   bool found = false;
   for (int f = 0; f < w->fact_count && !found; f++)
-    found = (S_fits(w, p, f, slots, view) || (p->other && S_fits(w, p->other, f, slots, view))) &&
-            S_group_finds(w, group, at + 1, slots, view);
+    found = S_fits(w, chosen, p->watched[way], f, slots, view) &&
+            S_group_finds(w, group, at + 1, way, slots, view);
   slots[p->variable] = fb_absent();
   return found;
 }
 
+static bool S_is_way(const S_group *group, int way) {
+  for (int i = 0; i < PATTERNS; i++)
+    if ((way >> i & 1) && (i >= group->pattern_count || !group->patterns[i].other)) return false;
+  return true;
+}
+
 static bool S_group_holds(S_world *w, const S_group *group, fb_value *slots, const S_view *view) {
-  return S_group_finds(w, group, 0, slots, view) == (group->kind == EXISTS);
+  bool found = false;
+  for (int way = 0; way < 1 << PATTERNS && !found; way++)
+    found = S_is_way(group, way) && S_group_finds(w, group, 0, way, slots, view);
+  return found == (group->kind == EXISTS);
 }
 
 static bool S_guards(S_world *w, const S_rule *rule, fb_value *slots, const S_view *view) {
@@ -960,6 +973,9 @@ static void S_run(S_world *w, const fb_ruleset *rules) {
       .strategy = w->by_book ? FB_STRATEGY_BOOK : (fb_strategy)w->strategy,
       .explain = snapshots,
       .output = {.decision = S_decision, .fired = S_fired, .context = w}};
+  fb_test_pages pages = {0};
+  fb_page_store store = fb_test_pages_store(&pages);
+  if (w->paged) options.store = &store;
   assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
   S_changed(w, NULL);
   for (uint32_t step = 0, steps = 5 + S_below(w, 30); step < steps; step++) {
@@ -985,6 +1001,7 @@ static void S_run(S_world *w, const fb_ruleset *rules) {
   if (!w->overflow && w->fact_count < FACTS)
     assert_int_equal(fb_session_count(session, FB_SLICE("")), alive);
   fb_session_free(session);
+  fb_test_pages_release(&pages);
 }
 
 /* A rulebook that contradicts itself is refused; that is no difference. */
@@ -994,10 +1011,11 @@ static bool S_refused(const fb_errors *errors) {
   return errors->count > 0;
 }
 
-static bool S_round(uint64_t seed, bool show) {
+static bool S_round(uint64_t seed, bool show, bool paged) {
   S_world *w = calloc(1, sizeof *w);
   fb_random_seed(&w->random, seed);
   w->logical = getenv("FB_ORACLE_LOGICAL") != NULL;
+  w->paged = paged;
   fb_cel_env_new(NULL, &w->env);
   fb_arena_init(&w->arena, NULL, 0);
   fb_cel_context_init(&w->context, &w->arena);
@@ -1046,22 +1064,33 @@ static bool S_round(uint64_t seed, bool show) {
   return same;
 }
 
-static void test_random_rulebooks(void **state) {
-  (void)state;
+static void S_rounds(uint64_t count, bool paged) {
   const char *rounds = getenv("FB_ORACLE_ROUNDS"), *seed = getenv("FB_ORACLE_SEED"),
              *from = getenv("FB_ORACLE_FROM");
+  paged |= getenv("FB_ORACLE_STORE") != NULL;
   if (seed) {
-    assert_true(S_round(strtoull(seed, NULL, 10), true));
+    assert_true(S_round(strtoull(seed, NULL, 10), true, paged));
     return;
   }
-  uint64_t count = rounds ? strtoull(rounds, NULL, 10) : 1000;
+  if (rounds) count = paged && !getenv("FB_ORACLE_STORE") ? 0 : strtoull(rounds, NULL, 10);
   uint64_t first = from ? strtoull(from, NULL, 10) : 1;
   for (uint64_t i = first; i < first + count; i++)
-    if (!S_round(i, false))
+    if (!S_round(i, false, paged))
       fail_msg("engine and oracle differ: FB_ORACLE_SEED=%llu", (unsigned long long)i);
 }
 
+static void test_random_rulebooks(void **state) {
+  (void)state;
+  S_rounds(1000, false);
+}
+
+static void test_random_rulebooks_with_paged_facts(void **state) {
+  (void)state;
+  S_rounds(400, true);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_rulebooks)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_rulebooks),
+                                     cmocka_unit_test(test_random_rulebooks_with_paged_facts)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
