@@ -238,6 +238,21 @@ static void S_say(void (*say)(void *context, const char *remark), void *context,
   say(context, text);
 }
 
+/* Elapsed time that shows nothing while processor time does: others disturbed. */
+static void S_user_remark(const fb_bench_report *report, size_t i,
+                          void (*say)(void *context, const char *remark), void *context) {
+  const fb_bench_cell *wall = fb_bench_cell_of(report, i, FB_MEASURE_WALL);
+  const fb_bench_cell *user = fb_bench_cell_of(report, i, FB_MEASURE_USER);
+  if (!wall->compared || !user->compared || wall->ratio.verdict != FB_BENCH_SAME ||
+      (user->ratio.verdict != FB_BENCH_LESS && user->ratio.verdict != FB_BENCH_MORE))
+    return;
+  S_say(say, context,
+        "%s: no difference in elapsed time is shown, but in user time: %.4g times the "
+        "reference's (%.4g … %.4g)",
+        report->bench->sides[i].name, user->ratio.ratio, user->ratio.interval.low,
+        user->ratio.interval.high);
+}
+
 static void S_side_remarks(const fb_bench_report *report, size_t i,
                            void (*say)(void *context, const char *remark), void *context) {
   const fb_bench_side *side = &report->bench->sides[i];
@@ -273,6 +288,7 @@ void fb_bench_remarks(const fb_bench_report *report, void (*say)(void *context, 
     some |= in_shell;
     all &= in_shell;
     S_side_remarks(report, i, say, context);
+    S_user_remark(report, i, say, context);
   }
   if (some && !all)
     S_say(say, context,
