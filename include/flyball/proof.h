@@ -846,6 +846,10 @@ FB_API fb_status fb_suite_alert_add(fb_suite *suite, fb_slice type, fb_slice rul
 /* The row that a judged one is of. */
 FB_API const fb_suite_row *fb_suite_row_of(const fb_suite_part *part, const fb_gate_row *judged);
 
+/* The claim's name; where several series fit it, with the workload. At most `size` bytes with the NUL. */
+FB_API void fb_claim_label(const fb_suite_part *part, const fb_gate_row *judged, char *out,
+                           size_t size);
+
 /* met, missed, unclear, not measured, and measured for rows without a bound. */
 typedef enum fb_claim {
   FB_CLAIM_MET,

@@ -4,6 +4,7 @@
 
 #include <flyball/loop.h>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,7 +18,8 @@ typedef struct S_report {
   const char *self;    /* path of this program */
   const char *folder;  /* of the suite */
   const char *const *env;
-  fb_arena *arena; /* the suite's */
+  fb_arena *arena;     /* the suite's */
+  fb_ruleset *ruleset; /* NULL: none */
   size_t rule_fails;
 } S_report;
 
@@ -289,21 +291,22 @@ static const fb_gate_row *S_all_rows(S_report *report, size_t *ret_count) {
   return rows;
 }
 
-static int S_apply_rules(S_report *report) {
-  fb_ruleset *ruleset = NULL;
-  fb_error err;
-  size_t count;
+/* Before anything is measured: a mistake in it is to be told then. */
+static int S_load_rules(S_report *report) {
   if (!report->suite.rules) return FB_EXIT_OK;
   const char *path = S_beside(report, report->suite.rules);
+  return path ? fb_proof_rules(report->cli, path, &report->ruleset) : S_no_memory(report);
+}
+
+static int S_apply_rules(S_report *report) {
+  fb_error err;
+  size_t count;
+  if (!report->ruleset) return FB_EXIT_OK;
   const fb_gate_row *rows = S_all_rows(report, &count);
-  if (!path || !rows) return S_no_memory(report);
-  int code = fb_proof_rules(report->cli, path, &ruleset);
-  if (code != FB_EXIT_OK) return code;
-  fb_gate_rules rules = {ruleset, S_decision, report};
-  if (fb_gate_decide(&rules, rows, count, NULL, &err) != FB_OK)
-    code = fb_cli_error(report->cli, &err);
-  fb_ruleset_free(ruleset);
-  return code;
+  if (!rows) return S_no_memory(report);
+  fb_gate_rules rules = {report->ruleset, S_decision, report};
+  return fb_gate_decide(&rules, rows, count, NULL, &err) == FB_OK ? FB_EXIT_OK
+                                                                  : fb_cli_error(report->cli, &err);
 }
 
 /* ── Writing ── */
@@ -317,12 +320,12 @@ static void S_print_text(S_report *report) {
     const fb_suite_part *part = &report->suite.parts[i];
     for (size_t k = 0; k < part->judged_count; k++) {
       const fb_gate_row *row = &part->judged[k];
-      const fb_suite_row *claim = fb_suite_row_of(part, row);
-      char target[96], value[40] = "-", low[40], high[40];
+      char target[96], label[160], value[40] = "-", low[40], high[40];
       fb_claim_target(row, target, sizeof target);
       if (row->result) fb_quantity_format(row->value, row->result->unit, value);
       fb_grid_add(&grid, "%s", fb_claim_name(fb_claim_of(row)));
-      fb_grid_add(&grid, "%.*s", (int)claim->name.len, claim->name.ptr);
+      fb_claim_label(part, row, label, sizeof label);
+      fb_grid_add(&grid, "%s", label);
       fb_grid_add(&grid, "%s", *target ? target : "-");
       fb_grid_add(&grid, "%s", value);
       if (row->has_interval) {
@@ -357,6 +360,19 @@ static int S_write_results(S_report *report, const char *path) {
   int code = out.failed ? S_no_memory(report) : fb_proof_write(report->cli, path, &out);
   fb_buf_release(&out);
   return code;
+}
+
+/* So that what was measured for minutes is not lost to a slip of the pen. */
+static int S_check_files(S_report *report) {
+  static const char *const options[] = {"html", "markdown", "results"};
+  for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+    const char *path = fb_cli_text(report->cli, options[i], NULL);
+    int fd = path ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666) : -1;
+    if (path && fd < 0)
+      return fb_cli_fail(report->cli, FB_E_IO, "cannot write %s: %s", path, strerror(errno));
+    if (fd >= 0) close(fd);
+  }
+  return FB_EXIT_OK;
 }
 
 typedef void S_writer(const fb_suite *suite, const fb_suite_about *about, fb_buf *out);
@@ -436,6 +452,8 @@ static int S_judge(S_report *report, const char *path) {
   int64_t start = clock->mono(clock->context);
   fb_environment_read("", &report->environment);
   int code = fb_proof_complete(report->cli, &report->run);
+  if (code == FB_EXIT_OK) code = S_load_rules(report);
+  if (code == FB_EXIT_OK) code = S_check_files(report);
   if (code == FB_EXIT_OK) code = S_measure(report);
   if (code != FB_EXIT_OK) return code;
   fb_proof_random(report->cli, &random);
@@ -461,6 +479,7 @@ static int S_run(fb_cli *cli) {
   for (size_t i = 0; report.results && i < report.suite.part_count; i++)
     fb_results_release(&report.results[i]);
   fb_results_release(&report.run);
+  fb_ruleset_free(report.ruleset);
   fb_suite_release(&report.suite);
   return code;
 }

@@ -143,6 +143,18 @@ const fb_suite_row *fb_suite_row_of(const fb_suite_part *part, const fb_gate_row
   return NULL;
 }
 
+void fb_claim_label(const fb_suite_part *part, const fb_gate_row *judged, char *out, size_t size) {
+  const fb_suite_row *row = fb_suite_row_of(part, judged);
+  size_t rows = 0;
+  for (size_t i = 0; i < part->judged_count; i++) rows += part->judged[i].budget == judged->budget;
+  int len = snprintf(out, size, "%.*s", (int)row->name.len, row->name.ptr);
+  if (rows > 1 && judged->result && len > 0 && (size_t)len < size)
+    snprintf(out + len, size - (size_t)len, " (%.*s)", (int)judged->result->workload.len,
+             judged->result->workload.ptr);
+  size_t end = strlen(out);
+  while (end && !fb_utf8_valid(out, end, NULL)) out[--end] = 0; /* cut within a character */
+}
+
 static bool S_has_bound(const fb_budget *budget) {
   return budget->has_max || budget->has_min || budget->has_worse;
 }

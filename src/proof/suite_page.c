@@ -127,11 +127,12 @@ static void S_write_figure(const fb_gate_row *row, fb_buf *out) {
 static void S_write_row(const fb_suite_part *part, const fb_gate_row *row, bool published,
                         fb_buf *out) {
   const fb_suite_row *claim = fb_suite_row_of(part, row);
-  char target[96];
+  char target[96], label[160];
   fb_buf name;
   fb_claim verdict = fb_claim_of(row);
+  fb_claim_label(part, row, label, sizeof label);
   fb_buf_text(out, "<tr><td>");
-  fb_html_text(out, claim->name);
+  S_text(out, label);
   fb_buf_text(out, "<span class=\"note\">");
   fb_html_text(out, claim->note);
   fb_buf_init(&name, out->allocator, 0);

@@ -84,10 +84,11 @@ static void S_draw_claim(const S_claims *claims, const fb_suite_part *part, cons
                                         "fb-median"};
   double times = 1;
   fb_interval interval = {1, 1};
-  const fb_suite_row *claim = fb_suite_row_of(part, row);
+  char label[160];
+  fb_claim_label(part, row, label, sizeof label);
   S_times_better(row, &times, &interval);
   const char *kind = classes[fb_claim_of(row)];
-  S_draw_label(claim->name, 36, y, out);
+  S_draw_label(fb_slice_of(label), 36, y, out);
   double middle = S_x(claims, 1), x = S_x(claims, times);
   fb_buf_printf(out,
                 "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"8\" "

@@ -37,11 +37,12 @@ static void S_figure(fb_buf *out, const fb_gate_row *row) {
 
 static void S_markdown_row(const fb_suite_part *part, const fb_gate_row *row, fb_buf *out) {
   const fb_suite_row *claim = fb_suite_row_of(part, row);
-  char target[96];
+  char target[96], label[160];
   fb_claim verdict = fb_claim_of(row);
   fb_claim_target(row, target, sizeof target);
+  fb_claim_label(part, row, label, sizeof label);
   fb_buf_text(out, "| ");
-  S_cell(out, claim->name);
+  S_cell(out, fb_slice_of(label));
   fb_buf_text(out, " | ");
   S_cell(out, claim->published);
   fb_buf_text(out, " | ");
@@ -56,13 +57,23 @@ static void S_markdown_row(const fb_suite_part *part, const fb_gate_row *row, fb
   fb_buf_text(out, " |\n");
 }
 
+/* As a block of code: each line behind four blanks. */
+static void S_block(fb_buf *out, const char *text) {
+  fb_buf_text(out, "    ");
+  for (; *text; text++) {
+    fb_buf_char(out, *text);
+    if (*text == '\n' && text[1]) fb_buf_text(out, "    ");
+  }
+  fb_buf_text(out, "\n\n");
+}
+
 static void S_markdown_part(const fb_suite_part *part, fb_buf *out) {
   fb_buf_text(out, "\n## ");
   S_cell(out, part->name);
   fb_buf_text(out, "\n\n");
   if (part->about.len) fb_buf_add(out, part->about.ptr, part->about.len);
   if (part->about.len) fb_buf_text(out, "\n\n");
-  if (part->command) fb_buf_printf(out, "    %s\n\n", part->command);
+  if (part->command) S_block(out, part->command);
   if (part->trouble) fb_buf_printf(out, "Failed: %s\n\n", part->trouble);
   fb_buf_text(out,
               "| claim | published | target | measured | 95 % interval | samples | verdict |\n"
