@@ -288,7 +288,8 @@ fb_status fb_server_new(const fb_server_options *options, const fb_allocator *al
   server->clock = fb_clock_system();
   server->seed = fb_random_seed_system();
   fb_arena_init(&server->arena, allocator, 0);
-  fb_status status = S_options(server, options, err);
+  fb_status status = fb_mhd_load(err);
+  if (status == FB_OK) status = S_options(server, options, err);
   if (status == FB_OK) status = S_metrics(server, err);
   if (status == FB_OK) status = S_parts(server, err);
   if (status == FB_OK) status = S_listen(server, &fd, err);

@@ -11,11 +11,12 @@
 #ifndef FB_SERVER_H
 #define FB_SERVER_H
 
+#include "server/mhd.h"
+
 #include <flyball/guard.h>
 #include <flyball/server.h>
 #include <flyball/store.h>
 
-#include <microhttpd.h>
 #include <pthread.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
