@@ -215,14 +215,15 @@ static int S_measure_part(S_report *report, fb_suite_part *part, fb_results *res
     part->trouble = path ? S_read_results(report, path, path, results) : "no memory";
     return FB_EXIT_OK;
   }
-  int fd = mkstemp(output);
+  int fd = mkostemp(output, O_CLOEXEC);
   if (fd < 0)
     return fb_cli_fail(report->cli, FB_E_IO, "cannot write %s: %s", output, strerror(errno));
-  close(fd);
+  unlink(output); /* so that nothing is left of it, however this ends */
+  snprintf(output, sizeof output, "/proc/self/fd/%d", fd);
   part->trouble =
       S_execute(report, part->source == FB_SUITE_RUN ? part->argv : argv, part->timeout, output);
   if (!part->trouble) part->trouble = S_read_results(report, output, part->command, results);
-  unlink(output);
+  close(fd);
   return FB_EXIT_OK;
 }
 
