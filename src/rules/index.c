@@ -24,12 +24,20 @@ static inline uint32_t S_mix(uint32_t hash, fb_rule_key key) {
   return (uint32_t)(hash * UINT32_C(0x9e3779b1) + (uint32_t)fb_rule_key_hash(key));
 }
 
+/* The common kinds at once. */
+static inline fb_rule_key S_key_of(fb_value value, const fb_symbols *symbols) {
+  if (value.kind == FB_INT) return (fb_rule_key){FB_KEY_INT, value.as.u};
+  if (value.kind == FB_STRING && value.symbol)
+    return (fb_rule_key){FB_KEY_SYMBOL, fb_symbol_of(value)};
+  return fb_rule_key_of(value, symbols);
+}
+
 /* False: some field equals nothing, so that no join finds the row. */
 static bool S_hash_row(const fb_session *session, const fb_rule_index *plan, const fb_facts *facts,
                        uint32_t row, uint32_t *ret_hash) {
   uint32_t hash = 0;
   for (uint32_t i = 0; i < plan->field_count; i++) {
-    fb_rule_key key = fb_rule_key_of(fb_facts_cell(facts, row, plan->fields[i]), session->symbols);
+    fb_rule_key key = S_key_of(fb_facts_cell(facts, row, plan->fields[i]), session->symbols);
     if (key.tag == FB_KEY_NONE) return false;
     hash = S_mix(hash, key);
   }
@@ -38,9 +46,9 @@ static bool S_hash_row(const fb_session *session, const fb_rule_index *plan, con
 }
 
 static bool S_equals(const fb_session *session, fb_value a, fb_value b) {
-  fb_rule_key key = fb_rule_key_of(a, session->symbols);
+  fb_rule_key key = S_key_of(a, session->symbols);
   if (key.tag == FB_KEY_HASHED) return fb_value_equal(a, b);
-  return fb_rule_key_equal(key, fb_rule_key_of(b, session->symbols));
+  return fb_rule_key_equal(key, S_key_of(b, session->symbols));
 }
 
 static bool S_same_rows(const fb_session *session, const fb_rule_index *plan, const fb_facts *facts,
@@ -358,7 +366,7 @@ uint32_t fb_index_first(fb_session *session, uint32_t number, const fb_value *va
   uint32_t hash = 0;
   if (!index->groups) return 0;
   for (uint32_t i = 0; i < plan->field_count; i++) {
-    keys[i] = fb_rule_key_of(values[i], session->symbols);
+    keys[i] = S_key_of(values[i], session->symbols);
     if (keys[i].tag == FB_KEY_NONE || keys[i].tag == FB_KEY_UNKNOWN_TEXT) return 0;
     hash = S_mix(hash, keys[i]);
   }
@@ -374,7 +382,7 @@ uint32_t fb_index_first(fb_session *session, uint32_t number, const fb_value *va
       }
       if (keys[i].tag == FB_KEY_HASHED
               ? !fb_value_equal(value, values[i])
-              : !fb_rule_key_equal(fb_rule_key_of(value, session->symbols), keys[i]))
+              : !fb_rule_key_equal(S_key_of(value, session->symbols), keys[i]))
         break;
     }
     if (i == plan->field_count) return first;

@@ -146,25 +146,46 @@ static fb_status S_resume(const S_walker *w, uint32_t *ret_level) {
   return FB_OK;
 }
 
-/* Does the row go with what is bound before the level? Then it is bound too. */
-static bool S_fits(const S_walker *w, uint32_t level, uint32_t row) {
+/* Does the row go with what is bound before the level? It is bound then. */
+static bool S_fits(const S_walker *w, uint32_t level, const fb_memory *memory, uint32_t row) {
   fb_session *session = w->session;
   const fb_rule_level *plan = &w->start->written[level];
   const fb_rule_condition *c = &w->rule->conditions[plan->condition];
-  uint32_t place = session->memories[c->type].places[row];
-  uint64_t serial = fb_place_serial(session, place);
-  fb_walk_level *at = &w->walk->levels[level];
+  uint32_t place = memory->places[row];
   session->stats.candidates++;
-  at->place = place;
-  at->serial = serial;
-  at->next = S_index(w, level)->next[row];
-  if (!S_sees(w, c, place, serial)) return false;
+  if (!w->latest && !S_sees(w, c, place, fb_place_serial(session, place))) return false;
   if (plan->other && place == w->place && fb_port_tick(session, c->port, place) == w->walk->tick)
     return false;
-  fb_join_bind(session, c->slot, place);
+  session->places[c->slot] = place;
+  session->slots[c->slot] = fb_fact_value(memory->facts, row);
   for (uint32_t i = 0; i < plan->join_count; i++)
     if (!fb_join_tell(session, plan->joins[i])) return false;
   return true;
+}
+
+/* The walk stands at the row. */
+static void S_stand(const S_walker *w, uint32_t level, uint32_t row) {
+  fb_walk_level *at = &w->walk->levels[level];
+  at->place = w->session->memories[S_condition(w, level)->type].places[row];
+  at->serial = fb_place_serial(w->session, at->place);
+  at->next = S_index(w, level)->next[row];
+}
+
+/* Goes down the level's list to the next row that fits; false: there is none, or it is time to stop. Stands there, or at
+ * the last row that was looked at. */
+static bool S_advance(const S_walker *w, uint32_t level, bool *ret_over) {
+  const fb_memory *memory = &w->session->memories[S_condition(w, level)->type];
+  const uint32_t *next = S_index(w, level)->next;
+  uint32_t row = w->walk->levels[level].next, last = 0;
+  bool fits = false;
+  while (row && !fits && !*ret_over) {
+    last = row;
+    fits = S_fits(w, level, memory, row - 1);
+    *ret_over = !fits && S_is_over(w);
+    row = next[row - 1];
+  }
+  if (last) S_stand(w, level, last - 1);
+  return fits;
 }
 
 static bool S_is_last(const fb_walk *walk) {
@@ -179,23 +200,22 @@ static fb_status S_stream(const S_walker *w) {
   fb_status status = S_resume(w, &level);
   if (status != FB_OK) return status;
   if (level == FB_RULE_NONE) return FB_DONE;
-  for (;;) {
-    uint32_t next = walk->levels[level].next;
-    bool fits = next && S_fits(w, level, next - 1);
-    if (fits && level + 1 < walk->count) {
-      if ((status = S_enter(w, ++level)) != FB_OK) return status;
-      continue;
-    }
-    if (fits && S_holds(w)) {
-      walk->depth = walk->count;
-      walk->finished = S_is_last(walk);
-      return FB_OK;
-    }
-    if (!next) {
+  for (bool over = false;;) {
+    if (S_advance(w, level, &over)) {
+      if (level + 1 < walk->count) {
+        if ((status = S_enter(w, ++level)) != FB_OK) return status;
+        continue;
+      }
+      if (S_holds(w)) {
+        walk->depth = walk->count;
+        walk->finished = S_is_last(walk);
+        return FB_OK;
+      }
+    } else if (!over) {
       if (!level) return FB_DONE;
       level--;
     }
-    if (S_is_over(w)) {
+    if (over || S_is_over(w)) {
       walk->depth = (uint16_t)(level + 1);
       return FB_E_RULE_LIMIT;
     }
