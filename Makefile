@@ -40,7 +40,7 @@ tsan: ## what has threads, under ThreadSanitizer
 	@tools/setup
 	@tools/sanitize tsan
 
-soak: setup $(BUILD)/build.ninja ## SOAK_ROUNDS (100,000) random rulebooks and SOAK_MINUTES (30) of one session's life
+soak: setup $(BUILD)/build.ninja ## SOAK_ROUNDS (100,000) random rulebooks, SOAK_MINUTES (30) of one session's life, SOAK_KILLS (10,000) simulated crashes
 	@tools/soak $(BUILD)
 
 fuzz: ## fuzz every target for FUZZ_SECONDS (60); FUZZ=NAME takes one

@@ -69,6 +69,8 @@ typedef struct fb_world {
   /* Replaces the file as a whole or not at all, makes missing folders, is on disk when it returns. Any
    * thread. */
   fb_status (*write)(void *context, const char *path, fb_slice bytes, unsigned mode, fb_error *err);
+  /* What the file has survives power loss when it returns. Any thread. NULL: it always does. */
+  fb_status (*sync)(void *context, const char *path, fb_error *err);
   /* Waits until something happened and delivers it. False: nothing is outstanding. */
   bool (*turn)(void *context);
   void *context;
@@ -112,20 +114,37 @@ typedef struct fb_call {
   void *zone_context;
   void *state;      /* the tool's, from prepare to work */
   int64_t deadline; /* the clock's mono, for work that can stop by itself; 0: none */
-  fb_value output;  /* becomes steps.ID.output */
+  /* 32 hex digits, the same in every attempt, after crashes too: FLYBALL_STEP_KEY, an Idempotency-Key. */
+  const char *key;
+  /* What a person decided on this step: {decision: "approved" | "rejected" | …, by, at, note}. FB_ABSENT: nothing. */
+  fb_value decision;
+  fb_value output; /* becomes steps.ID.output */
   const char
       *note; /* what came out, in a few words for people; in the arena; NULL: nothing to say */
 } fb_call;
+
+/* What doing a step once more would mean. */
+typedef enum fb_semantics {
+  FB_AT_LEAST_ONCE, /* it may be repeated after a crash, but not silently */
+  FB_PURE,          /* it has no effect: it need not even be recorded that it begins */
+  FB_IDEMPOTENT,    /* once more changes nothing */
+  FB_ONCE           /* never without a check or a person */
+} fb_semantics;
+/* "at-least-once", "pure", "idempotent", "once" */
+FB_API const char *fb_semantics_name(fb_semantics semantics);
 
 /* A tool is an action key of a step ("run", "write", "rules") and what it does. The engine knows the
  * tools that it is given; wings that do not know each other meet in this table. */
 typedef struct fb_tool {
   const char *key;
   bool process; /* it starts a process: takes env, dir, stdin, parse */
+  bool
+      reenters; /* what is inside knows itself what was done: a call in doubt is simply made again */
+  fb_semantics semantics; /* of steps that do not say */
   /* Reads and checks the action's value at load; problems go to fb_loader_errors. */
   fb_status (*load)(fb_mission_loader *loader, const fb_node *node, void **ret_plan);
   void (*unload)(void *plan); /* nullable; plan memory from fb_loader_arena needs none */
-  /* Evaluates the texts. On the run's thread. */
+  /* Evaluates the texts. On the run's thread. FB_E_STEP_WAITS: a person has to decide first; the error tells what on. */
   fb_status (*prepare)(const void *plan, fb_call *call, fb_error *err);
   /* Does it, for tools without a process. Any thread; only `call` may be written. */
   fb_status (*work)(const void *plan, fb_call *call, fb_error *err);
@@ -192,6 +211,8 @@ typedef struct fb_step_info {
   uint32_t level;  /* 0 without needs, else 1 + the highest of theirs */
   int64_t timeout; /* ns; 0: none */
   fb_on_error on_error;
+  fb_semantics semantics;
+  bool has_check; /* a command tells whether it had its effect */
   bool for_each;
   uint32_t line; /* in the document */
 } fb_step_info;
@@ -230,10 +251,11 @@ typedef enum fb_step_status {
   FB_STEP_FAILED,
   FB_STEP_TIMEOUT,
   FB_STEP_SKIPPED, /* by its condition, or because what it needs failed */
-  FB_STEP_CANCELLED
+  FB_STEP_CANCELLED,
+  FB_STEP_WAITING /* for a person; not final, but nothing goes on */
 } fb_step_status;
 
-/* "pending", "running", "ok", "failed", "timeout", "skipped", "cancelled" */
+/* "pending", "running", "ok", "failed", "timeout", "skipped", "cancelled", "waiting" */
 FB_API const char *fb_step_status_name(fb_step_status status);
 
 typedef enum fb_mission_status {
@@ -241,7 +263,8 @@ typedef enum fb_mission_status {
   FB_MISSION_OK,
   FB_MISSION_FAILED,  /* a step failed that was not allowed to, or an output has no value */
   FB_MISSION_TIMEOUT, /* limits.timeout */
-  FB_MISSION_CANCELLED
+  FB_MISSION_CANCELLED,
+  FB_MISSION_WAITING /* all that is left waits for a person; the run goes on from its journal */
 } fb_mission_status;
 FB_API const char *fb_mission_status_name(fb_mission_status status);
 
@@ -251,7 +274,8 @@ typedef enum fb_mission_event_kind {
   FB_MISSION_EVENT_ITEM_FINISHED, /* of a for_each */
   FB_MISSION_EVENT_STEP_FINISHED,
   FB_MISSION_EVENT_RUN_FINISHED,
-  FB_MISSION_EVENT_ATTEMPT_FAILED /* of a step or item: there will be another */
+  FB_MISSION_EVENT_ATTEMPT_FAILED, /* of a step or item: there will be another */
+  FB_MISSION_EVENT_STEP_WAITING    /* or an item of it; error: on what */
 } fb_mission_event_kind;
 
 /* Borrowed for the duration of the callback. */
@@ -284,7 +308,11 @@ typedef struct fb_mission_run_options {
   /* Where the run is recorded; NULL: nowhere. One that has events is gone on with: steps whose end it knows are
    * not run again. */
   fb_journal *journal;
-  const char *scope; /* of a sub-mission: the way to it, "fix.3/"; NULL: "" */
+  /* What else the journal should know of the run: name → value; borrowed. NULL: nothing */
+  const fb_map *about;
+  /* Of a sub-mission: the run that it is a step of, whose journal it shares, and the way to it, "fix.3/". */
+  const fb_mission_run *parent;
+  const char *scope;                                              /* NULL: "" */
   void (*on_event)(void *context, const fb_mission_event *event); /* may be NULL */
   void *context;
 } fb_mission_run_options;
@@ -299,6 +327,10 @@ FB_API void fb_mission_run_free(fb_mission_run *run);
 FB_API void fb_mission_run_start(fb_mission_run *run);
 /* Starts nothing more, ends what runs (SIGTERM, then SIGKILL after the grace; `now`: SIGKILL). */
 FB_API void fb_mission_run_cancel(fb_mission_run *run, bool now);
+/* What a person decided on a step that waits (or an item of it; FB_NO_ITEM: none; `scope`: the way to its sub-mission):
+ * it goes on. FB_E_RUN_STATE: it does not wait. */
+FB_API fb_status fb_mission_run_decide(fb_mission_run *run, fb_slice scope, fb_slice step,
+                                       uint32_t item, fb_value decision, fb_error *err);
 FB_API fb_mission_status fb_mission_run_state(const fb_mission_run *run);
 /* Start and turn the world until it is finished. */
 FB_API fb_mission_status fb_mission_run_wait(fb_mission_run *run);
@@ -327,6 +359,43 @@ FB_API void fb_mission_run_plan(fb_mission_run *run, fb_buf *out);
 /* The same as a value: {name, inputs, levels: [[{id, needs, does, if, for_each}]]}. */
 FB_API fb_status fb_mission_run_plan_value(fb_mission_run *run, fb_arena *arena,
                                            fb_value *ret_value);
+
+/* ── The past: what a journal says of a run ──────────────────────────────────────────────────── */
+
+/* A step, or an item of a for_each, as it was last. */
+typedef struct fb_past_step {
+  fb_slice scope, id;
+  uint32_t item; /* FB_NO_ITEM: none */
+  uint8_t phase; /* FB_PHASE_MAIN, … */
+  /* RUNNING: begun, and no end is recorded. If no process works on the run, it is in doubt. */
+  fb_step_status status;
+  uint32_t attempts;
+  uint32_t repeats;       /* of them: made although the effect of an earlier one was not known */
+  int64_t started, ended; /* ns since 1970; 0: not yet */
+  int64_t duration;       /* ns */
+  int exit_code, signal;  /* -1, 0: none */
+  const char *error, *note, *out_path, *err_path, *waits_for; /* NULL: none */
+  fb_value decision; /* what a person decided last; FB_ABSENT: nothing */
+} fb_past_step;
+
+typedef struct fb_past {
+  fb_mission_status status; /* GOING: no end is recorded */
+  int64_t started, ended;   /* ns since 1970 */
+  uint32_t sessions;        /* processes that worked on it */
+  uint64_t events;
+  uint64_t lost;  /* places where events could not be read */
+  fb_value about; /* of the start: {mission, inputs, …}; null when it is lost */
+  fb_value outputs;
+  const char *error;   /* the run's own; NULL: none */
+  fb_past_step *steps; /* in the order in which they first appeared */
+  uint32_t step_count;
+} fb_past;
+
+FB_API fb_status fb_past_read(fb_journal *journal, const fb_allocator *allocator,
+                              fb_past **ret_past, fb_error *err);
+FB_API void fb_past_free(fb_past *past);
+/* "fix.3/sub/build", "each.2" */
+FB_API void fb_past_step_path(const fb_past_step *step, fb_buf *out);
 
 #ifdef __cplusplus
 }

@@ -43,7 +43,8 @@ enum {
   FB_EVENT_AGAIN = 2,     /* of STEP_ENDED: not the last attempt, it is tried again */
   FB_EVENT_NOT_BEGUN = 4, /* of STEP_ENDED: ended before it was started; it had no effect */
   FB_EVENT_RECOVERED = 8, /* of STEP_STARTED: the effect of an earlier attempt is not known */
-  FB_EVENT_LOST = 16      /* of NOTE, never on disk: events before this one cannot be read */
+  FB_EVENT_LOST = 16,     /* of NOTE, never on disk: events before this one cannot be read */
+  FB_EVENT_OTHERWISE = 32 /* of STEP_ENDED: not by a call, but by its check or by a person */
 };
 
 /* What of a step an event is about. */
@@ -95,6 +96,24 @@ FB_API void fb_journal_memory_fail(fb_journal *journal, fb_status status);
 /* Forgets what was not committed, and what was after the first `events` of it: a crash. */
 FB_API void fb_journal_memory_cut(fb_journal *journal, uint64_t events);
 
+/* ── Disk ────────────────────────────────────────────────────────────────────────────────────── */
+
+/* What a journal asks of a disk. Each returns -1 with errno when it fails; flags are those of open(2). A write may be short. */
+typedef struct fb_disk {
+  int (*open)(void *context, const char *path, int flags);
+  int64_t (*size)(void *context, int fd);
+  int64_t (*read)(void *context, int fd, void *bytes, size_t count, uint64_t offset);
+  int64_t (*write)(void *context, int fd, const void *bytes, size_t count, uint64_t offset);
+  int (*allocate)(void *context, int fd, uint64_t offset, uint64_t count);
+  int (*truncate)(void *context, int fd, uint64_t size);
+  /* What was written survives power loss from here on. */
+  int (*sync)(void *context, int fd);
+  int (*sync_folder)(void *context, const char *path); /* of the file at `path`: so does its name */
+  void (*close)(void *context, int fd);
+  void *context;
+} fb_disk;
+FB_API const fb_disk *fb_disk_system(void);
+
 /* ── Journal on disk ─────────────────────────────────────────────────────────────────────────── */
 
 /* An append-only file, a record an event, each with a checksum and the SHA-256 of itself and the one before. A record
@@ -107,6 +126,7 @@ typedef struct fb_journal_log_options {
   /* Go on although events in the middle cannot be read. `read` then gives, in their place, one FB_EVENT_NOTE with
    * FB_EVENT_LOST. Without it such a file is refused: FB_E_JOURNAL_DAMAGED. */
   bool damaged_ok;
+  const fb_disk *disk; /* NULL: the system's */
 } fb_journal_log_options;
 
 FB_API fb_status fb_journal_log_open(const char *path, const fb_journal_log_options *options,
@@ -114,6 +134,12 @@ FB_API fb_status fb_journal_log_open(const char *path, const fb_journal_log_opti
                                      fb_error *err);
 /* What was not committed is lost. */
 FB_API void fb_journal_log_close(fb_journal *journal);
+
+/* Calls `each` with the first and the last event of the file, without reading what is between (if there is only one, once;
+ * if there is none, never). Damage is not looked for. Slices are good for the call. */
+FB_API fb_status fb_journal_log_peek(const char *path, const fb_allocator *allocator,
+                                     void (*each)(void *user, const fb_event *event), void *user,
+                                     fb_error *err);
 
 typedef struct fb_journal_head {
   uint64_t seq; /* of the last committed event; 0: none */
@@ -123,6 +149,13 @@ FB_API fb_journal_head fb_journal_log_head(const fb_journal *journal);
 
 /* SHA-256. */
 FB_API void fb_digest(fb_slice bytes, uint8_t ret_digest[FB_DIGEST_SIZE]);
+/* The same in parts. */
+typedef struct fb_digester {
+  uint64_t state[13]; /* private */
+} fb_digester;
+FB_API void fb_digest_begin(fb_digester *digester);
+FB_API void fb_digest_add(fb_digester *digester, fb_slice bytes);
+FB_API void fb_digest_end(fb_digester *digester, uint8_t ret_digest[FB_DIGEST_SIZE]);
 /* "…64 hex digits", NUL at the end. */
 FB_API void fb_hex(const uint8_t *bytes, size_t count, char *ret_text);
 FB_API bool fb_unhex(fb_slice text, uint8_t *ret_bytes, size_t count);
@@ -151,12 +184,14 @@ typedef struct fb_audit_report {
   fb_journal_head head;
 } fb_audit_report;
 
-/* Reads all of the file and tells everything that is wrong. `found` and `event` (nullable: each good event, in order)
- * are called as it goes. FB_OK also when there are findings; else the file cannot be read at all. */
-FB_API fb_status fb_journal_verify(const char *path, const fb_allocator *allocator,
+/* Reads all of the file and tells everything that is wrong. `found` and `event` (nullable: each good event, in order,
+ * with its hash, as the file has it) are called as it goes. FB_OK also when there are findings; else the file cannot be read at all. */
+FB_API fb_status fb_journal_verify(const char *path, const fb_disk *disk,
+                                   const fb_allocator *allocator,
                                    void (*found)(void *user, const fb_audit_finding *finding),
-                                   void (*event)(void *user, const fb_event *event), void *user,
-                                   fb_audit_report *ret_report, fb_error *err);
+                                   void (*event)(void *user, const fb_event *event,
+                                                 const uint8_t hash[FB_DIGEST_SIZE]),
+                                   void *user, fb_audit_report *ret_report, fb_error *err);
 
 /* ── Signatures (Ed25519) ────────────────────────────────────────────────────────────────────── */
 

@@ -23,6 +23,7 @@ typedef enum fb_exit {
   FB_EXIT_DOCUMENT = 3, /* a document does not load */
   FB_EXIT_OUTSIDE = 4,  /* the outside failed: I/O, network, memory */
   FB_EXIT_BUG = 5,
+  FB_EXIT_WAITS = 6, /* a run waits for a person: neither done nor failed */
   FB_EXIT_TIME = 124 /* the time limit was reached */
 } fb_exit;
 

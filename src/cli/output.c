@@ -93,9 +93,14 @@ int fb_exit_of(fb_status code) {
   switch (code) {
     case FB_OK:
     case FB_DONE: return FB_EXIT_OK;
+    case FB_E_RUN_UNKNOWN:
     case FB_E_USAGE:
     case FB_E_NET_URL:
     case FB_E_SERVER_OPTION: return FB_EXIT_USAGE;
+    case FB_E_RUN_STATE:
+    case FB_E_SIGNATURE: return FB_EXIT_NO;
+    case FB_E_DISK_FULL:
+    case FB_E_LEASE:
     case FB_E_NOMEM:
     case FB_E_SERVER_BIND:
     case FB_E_NET:

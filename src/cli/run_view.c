@@ -10,7 +10,7 @@
 enum { MOST_ROWS = 30, MOST_SUMMARY = 40, MOST_WIDTH = 400 };
 
 static const char *S_status_text(fb_step_status status) {
-  return status == FB_STEP_PENDING ? "waiting" : fb_step_status_name(status);
+  return status == FB_STEP_PENDING ? "" : fb_step_status_name(status);
 }
 
 static const char *S_colour(fb_step_status status) {
@@ -19,6 +19,7 @@ static const char *S_colour(fb_step_status status) {
     case FB_STEP_FAILED:
     case FB_STEP_TIMEOUT: return "31";
     case FB_STEP_RUNNING: return "36";
+    case FB_STEP_WAITING:
     case FB_STEP_CANCELLED: return "33";
     default: return "2";
   }
@@ -61,7 +62,8 @@ static void S_json_end(fb_buf *out, const fb_mission_event *event, fb_step_statu
 
 static void S_json_event(fb_run_view *view, const fb_mission_event *event) {
   static const char *const types[] = {"run.started",   "step.started", "item.finished",
-                                      "step.finished", "run.finished", "attempt.failed"};
+                                      "step.finished", "run.finished", "attempt.failed",
+                                      "step.waiting"};
   fb_buf out;
   fb_buf_init(&out, NULL, 0);
   fb_buf_printf(&out, "{\"type\":\"flyball.%s.v1\"", types[event->kind]);
@@ -92,7 +94,13 @@ static void S_json_event(fb_run_view *view, const fb_mission_event *event) {
     if (attempt)
       fb_buf_printf(&out, ",\"attempt\":%u,\"wait\":%.6f", event->attempt,
                     (double)event->wait / 1e9);
-    if (event->kind != FB_MISSION_EVENT_STEP_STARTED) S_json_end(&out, event, event->status);
+    if (event->kind == FB_MISSION_EVENT_STEP_WAITING) {
+      fb_buf_text(&out, ",\"waits_for\":");
+      fb_json_write_text(&out, fb_slice_of(event->error ? event->error->text : ""),
+                         FB_JSON_COMPACT);
+    } else if (event->kind != FB_MISSION_EVENT_STEP_STARTED) {
+      S_json_end(&out, event, event->status);
+    }
   }
   fb_buf_text(&out, "}\n");
   fb_out_buf(view->cli, &out);
@@ -118,7 +126,8 @@ static void S_line_event(fb_run_view *view, const fb_mission_event *event) {
   fb_step_info info;
   char took[FB_TIME_TEXT_MAX + 1];
   if (event->kind == FB_MISSION_EVENT_ATTEMPT_FAILED) S_attempt_line(view, event);
-  if (event->kind != FB_MISSION_EVENT_STEP_STARTED && event->kind != FB_MISSION_EVENT_STEP_FINISHED)
+  if (event->kind != FB_MISSION_EVENT_STEP_STARTED &&
+      event->kind != FB_MISSION_EVENT_STEP_FINISHED && event->kind != FB_MISSION_EVENT_STEP_WAITING)
     return;
   fb_mission_step(view->mission, event->step, &info);
   if (event->kind == FB_MISSION_EVENT_STEP_STARTED) {
@@ -136,6 +145,7 @@ static void S_line_event(fb_run_view *view, const fb_mission_event *event) {
 void fb_run_view_event(void *context, const fb_mission_event *event) {
   fb_run_view *view = context;
   if (event->kind == FB_MISSION_EVENT_STEP_STARTED) view->running++;
+  if (event->kind == FB_MISSION_EVENT_STEP_WAITING && view->running) view->running--;
   if (event->kind == FB_MISSION_EVENT_STEP_FINISHED) {
     fb_step_state state;
     fb_mission_run_step(view->run, event->step, &state);
@@ -289,7 +299,7 @@ void fb_run_view_tick(void *context) {
 /* ── The end ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void S_totals(fb_run_view *view, fb_buf *out) {
-  uint32_t counts[FB_STEP_CANCELLED + 1] = {0};
+  uint32_t counts[FB_STEP_WAITING + 1] = {0};
   char took[FB_TIME_TEXT_MAX + 1];
   const char *between = ": ";
   for (uint32_t i = 0; i < fb_mission_steps(view->mission); i++) {
@@ -301,7 +311,7 @@ static void S_totals(fb_run_view *view, fb_buf *out) {
   fb_slice name = fb_mission_name(view->mission);
   fb_buf_printf(out, "%.*s%s%s in %.*s", (int)name.len, name.ptr, name.len ? " " : "mission ",
                 fb_mission_status_name(fb_mission_run_state(view->run)), (int)length, took);
-  for (int status = FB_STEP_OK; status <= FB_STEP_CANCELLED; status++) {
+  for (int status = FB_STEP_OK; status <= FB_STEP_WAITING; status++) {
     if (!counts[status]) continue;
     fb_buf_printf(out, "%s%u %s", between, counts[status],
                   fb_step_status_name((fb_step_status)status));
@@ -312,7 +322,8 @@ static void S_totals(fb_run_view *view, fb_buf *out) {
 
 /* A failure that is only the echo of another one needs no words of its own. */
 static bool S_worth_telling(const fb_step_state *state) {
-  return state->error && state->status != FB_STEP_SKIPPED && state->status != FB_STEP_CANCELLED;
+  return state->error && state->status != FB_STEP_SKIPPED && state->status != FB_STEP_CANCELLED &&
+         state->status != FB_STEP_WAITING;
 }
 
 static void S_failures(fb_run_view *view) {
@@ -356,4 +367,29 @@ void fb_run_view_summary(fb_run_view *view) {
   }
   S_send(&out);
   S_failures(view);
+}
+
+void fb_run_view_waiting(fb_run_view *view) {
+  fb_slice only = {0};
+  uint32_t waiting = 0;
+  bool doubt = false;
+  for (uint32_t i = 0; i < fb_mission_steps(view->mission); i++) {
+    fb_step_info info;
+    fb_step_state state;
+    fb_mission_run_step(view->run, i, &state);
+    bool items = state.status == FB_STEP_RUNNING && state.error;
+    if (state.status != FB_STEP_WAITING && !items) continue;
+    fb_mission_step(view->mission, i, &info);
+    fb_cli_note(view->cli, "%.*s waits: %s", (int)info.id.len, info.id.ptr,
+                state.error ? state.error->text : "");
+    only = info.id;
+    doubt = state.error && state.error->code == FB_E_STEP_DOUBT;
+    waiting += items ? 2 : 1;
+  }
+  if (waiting == 1)
+    fb_cli_note(view->cli, "decide with: flyball approve %s %.*s%s", view->id, (int)only.len,
+                only.ptr, doubt ? " --done (or --again, --reject)" : "");
+  else
+    fb_cli_note(view->cli, "see flyball show %s, decide with: flyball approve %s STEP", view->id,
+                view->id);
 }

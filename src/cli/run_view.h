@@ -28,5 +28,7 @@ void fb_run_view_event(void *context, const fb_mission_event *event);
 void fb_run_view_tick(void *context);
 /* The table, then every failure with its place. */
 void fb_run_view_summary(fb_run_view *view);
+/* What a run waits for that ended so, and what to do about it. */
+void fb_run_view_waiting(fb_run_view *view);
 
 #endif

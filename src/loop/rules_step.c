@@ -290,6 +290,7 @@ static void S_describe(const void *tool_plan, fb_step_scope *scope, fb_buf *out)
 const fb_tool fb_tool_rules = {.key = "rules",
                                .load = S_load,
                                .unload = S_unload,
+                               .semantics = FB_PURE,
                                .prepare = S_prepare,
                                .work = S_do,
                                .describe = S_describe};

@@ -123,7 +123,7 @@ void fb_rules_metrics_gone(fb_rules_metrics *view, fb_rules_seen *seen) {
 
 /* ── Missions ── */
 
-enum { STEP_STATUSES = FB_STEP_CANCELLED + 1, RUN_STATUSES = FB_MISSION_CANCELLED + 1 };
+enum { STEP_STATUSES = FB_STEP_CANCELLED + 1, RUN_STATUSES = FB_MISSION_WAITING + 1 };
 
 struct fb_mission_metrics {
   const fb_allocator *allocator;
@@ -204,6 +204,7 @@ void fb_mission_metrics_event(fb_mission_metrics *view, const fb_mission_run *ru
       fb_histogram_record(view->run_seconds, seconds);
       break;
     case FB_MISSION_EVENT_RUN_STARTED:
+    case FB_MISSION_EVENT_STEP_WAITING:
     case FB_MISSION_EVENT_ITEM_FINISHED: break;
   }
 }

@@ -20,7 +20,7 @@ static fb_active *S_new(fb_mission_run *run, uint32_t step, uint32_t item) {
   active->step = step;
   active->item = item;
   active->exit_code = -1;
-  active->out = active->err = active->call.output = fb_absent();
+  active->out = active->err = active->call.output = active->call.decision = fb_absent();
   active->started = fb_run_now(run);
   active->timeout = run->mission->steps[step].timeout;
   fb_arena_init(&active->arena, run->allocator, 1024);
@@ -31,7 +31,7 @@ static fb_active *S_new(fb_mission_run *run, uint32_t step, uint32_t item) {
   return active;
 }
 
-static void S_free(fb_active *active) {
+void fb_run_drop_call(fb_active *active) {
   fb_mission_run *run = active->run;
   if (active->timer) run->world->timer_stop(run->world->context, active->timer);
   if (active->prev)
@@ -46,7 +46,7 @@ static void S_free(fb_active *active) {
 
 void fb_run_end_call(fb_active *active) {
   fb_run_call_done(active);
-  S_free(active);
+  fb_run_drop_call(active);
 }
 
 /* The end of a call that was on its way: what it held up may go on. */
@@ -59,7 +59,7 @@ static void S_end_and_pump(void *user) {
 
 /* ── The process ─────────────────────────────────────────────────────────────────────────────── */
 
-static void S_stop_timer(fb_active *active) {
+void fb_run_stop_timer(fb_active *active) {
   const fb_world *world = active->run->world;
   if (active->timer) world->timer_stop(world->context, active->timer);
   active->timer = NULL;
@@ -74,7 +74,7 @@ static void S_kill_now(void *user) {
 
 static void S_terminate(fb_active *active) {
   fb_mission_run *run = active->run;
-  S_stop_timer(active);
+  fb_run_stop_timer(active);
   if (!active->process) return;
   run->world->signal(run->world->context, active->process, SIGTERM);
   active->timer = run->world->timer_start(run->world->context, fb_run_now(run) + run->options.grace,
@@ -92,7 +92,7 @@ static void S_timed_out(void *user) {
 void fb_run_call_cancel(fb_active *active, bool now) {
   if (!active->cancelled && !active->timed_out) active->cancelled = true;
   if (now) {
-    S_stop_timer(active);
+    fb_run_stop_timer(active);
     S_kill_now(active);
   } else if (!active->killed) {
     active->killed = true;
@@ -104,7 +104,7 @@ static void S_exited(void *user, const fb_process_end *how) {
   fb_active *active = user;
   fb_mission_run *run = active->run;
   active->process = NULL;
-  S_stop_timer(active);
+  fb_run_stop_timer(active);
   active->exit_code = how->code;
   active->signal = how->signal;
   active->out_size = how->out.size;
@@ -171,6 +171,13 @@ static fb_status S_label(fb_active *active) {
   return FB_OK;
 }
 
+static fb_status S_key(fb_active *active) {
+  char key[33];
+  fb_step_key(active, key);
+  active->call.key = fb_arena_text(&active->arena, fb_slice_of(key));
+  return active->call.key ? FB_OK : fb_fail(&active->error, FB_E_NOMEM, "out of memory");
+}
+
 static fb_status S_prepare(fb_active *active) {
   fb_mission_run *run = active->run;
   const fb_step *step = &run->mission->steps[active->step];
@@ -182,8 +189,26 @@ static fb_status S_prepare(fb_active *active) {
   if (active->timeout) active->call.deadline = active->started + active->timeout;
   active->call.scope = fb_run_scope(run, &active->arena);
   fb_status status = S_label(active);
+  if (!status) status = S_key(active);
   if (!status) status = step->tool->prepare(step->tool_plan, &active->call, &active->error);
   if (!status && step->tool->process) status = S_prepare_process(active);
+  return status;
+}
+
+fb_status fb_run_prepare_check(fb_active *active) {
+  const fb_step *step = &active->run->mission->steps[active->step];
+  active->call.arena = &active->arena;
+  active->call.world = active->run->world;
+  active->call.scope = fb_run_scope(active->run, &active->arena);
+  fb_status status = S_label(active);
+  if (!status) status = S_key(active);
+  if (!status) status = step->check->prepare(step->check_plan, &active->call, &active->error);
+  if (!status) status = S_prepare_process(active);
+  const char *label =
+      status ? NULL : fb_arena_printf(&active->arena, "%s.check", active->call.label);
+  if (!status && !label) return fb_fail(&active->error, FB_E_NOMEM, "out of memory");
+  active->call.process.label = label;
+  active->call.process.input = (fb_slice){0};
   return status;
 }
 
@@ -229,7 +254,7 @@ void fb_run_launch(fb_active *active) {
 void fb_run_never_called(fb_mission_run *run, uint32_t step, uint32_t item, fb_status status,
                          const fb_error *err) {
   fb_active gone = {.run = run, .step = step, .item = item, .exit_code = -1};
-  gone.out = gone.err = gone.call.output = fb_absent();
+  gone.out = gone.err = gone.call.output = gone.call.decision = fb_absent();
   gone.started = fb_run_now(run);
   gone.status = status;
   gone.error = *err;
@@ -248,7 +273,10 @@ static void S_no_memory(fb_mission_run *run, uint32_t step, uint32_t item) {
 /* Everything is decided: prepares and launches. */
 static void S_go(fb_active *active) {
   fb_status status = S_prepare(active);
-  if (status)
+  if (status == FB_E_STEP_WAITS) {
+    fb_error why = active->error;
+    fb_run_hold(active, &why);
+  } else if (status)
     fb_run_not_started(active, status);
   else if (active->run->recorder)
     fb_record_intent(active);
@@ -270,21 +298,33 @@ void fb_run_call_again(fb_try *guarded) {
   S_go(active);
 }
 
+void fb_run_start_timeout(fb_active *active) {
+  const fb_world *world = active->run->world;
+  active->timer = world->timer_start(world->context, fb_run_now(active->run) + active->timeout,
+                                     S_timed_out, active);
+}
+
 void fb_run_call(fb_mission_run *run, uint32_t step_number, uint32_t item) {
   fb_active *active = S_new(run, step_number, item);
   if (!active) {
     S_no_memory(run, step_number, item);
     return;
   }
-  bool skip;
   fb_run_set_item(run, &run->steps[step_number], item);
-  if (run->recorder && fb_record_replay(active)) {
+  if (run->recorder && fb_record_replay(active))
     fb_run_end_call(active);
-    return;
-  }
+  else if (!run->recorder || !fb_doubt_take(active))
+    fb_run_call_go(active);
+}
+
+void fb_run_call_go(fb_active *active) {
+  fb_mission_run *run = active->run;
+  bool skip;
+  uint32_t step_number = active->step, item = active->item;
+  fb_run_set_item(run, &run->steps[step_number], item);
   active->status = S_item_condition(active, &skip);
   if (skip) {
-    S_free(active);
+    fb_run_drop_call(active);
     fb_run_item_skipped(run, step_number, item);
     return;
   }
@@ -294,7 +334,7 @@ void fb_run_call(fb_mission_run *run, uint32_t step_number, uint32_t item) {
   }
   if (run->mission->steps[step_number].guard) {
     fb_pass pass = fb_try_enter(active);
-    if (pass == FB_PASS_WAIT) S_free(active);
+    if (pass == FB_PASS_WAIT) fb_run_drop_call(active);
     if (pass == FB_PASS_FAILED) fb_run_not_started(active, active->status);
     if (pass != FB_PASS_GO) return;
     fb_try_begin(active);

@@ -90,9 +90,11 @@ fb_status fb_run_call_env(fb_active *active, fb_error *err) {
   const fb_step *step = &run->mission->steps[active->step];
   S_env env;
   fb_status status =
-      S_open(&env, &active->arena, run->env, run->env_count, step->env.count + 2, err);
+      S_open(&env, &active->arena, run->env, run->env_count, step->env.count + 3, err);
   if (!status) status = S_set_list(&env, &active->call.scope, &step->env, err);
   if (!status) status = S_set(&env, FB_SLICE("FLYBALL_STEP"), step->id, err);
+  if (!status)
+    status = S_set(&env, FB_SLICE("FLYBALL_STEP_KEY"), fb_slice_of(active->call.key), err);
   if (!status && step->for_each) {
     const char *item = fb_arena_printf(&active->arena, "%u", active->item);
     status = item ? S_set(&env, FB_SLICE("FLYBALL_ITEM"), fb_slice_of(item), err)

@@ -25,27 +25,37 @@ bool fb_items_may_start(const fb_mission_run *run, uint32_t number) {
 void fb_items_end(fb_mission_run *run, uint32_t number) {
   fb_step_run *state = &run->steps[number];
   const fb_items *items = state->items;
-  if (items->running || (items->next < items->count && !items->stop)) return;
+  bool held = items->held && run->ending == FB_MISSION_GOING;
+  if (items->running || held || (items->next < items->count && !items->stop)) return;
   fb_step_status status = FB_STEP_OK;
   if (items->failed)
     status = FB_STEP_FAILED;
-  else if (items->next < items->count || run->ending != FB_MISSION_GOING)
+  else if (items->next < items->count || items->held || run->ending != FB_MISSION_GOING)
     status = FB_STEP_CANCELLED;
   fb_run_final_without_call(run, number, status, state->error);
+}
+
+/* What the call had in its own arena, which goes. */
+static bool S_keep(fb_step_run *state, fb_value *value) {
+  return value->kind == FB_ABSENT || fb_value_copy(&state->arena, *value, value) == FB_OK;
 }
 
 void fb_items_final(fb_mission_run *run, uint32_t number, uint32_t item, fb_outcome *result) {
   const fb_step *step = &run->mission->steps[number];
   fb_step_run *state = &run->steps[number];
   fb_items *items = state->items;
+  fb_error lost = {0};
   items->done++;
   if (step->referenced) {
-    fb_value copy = fb_absent();
-    if (!fb_value_copy(&state->arena, result->output, &copy)) result->output = copy;
-    if (!fb_value_copy(&state->arena, result->out, &copy)) result->out = copy;
-    if (!fb_value_copy(&state->arena, result->err, &copy)) result->err = copy;
-    if (fb_result_value(result, &state->arena, &items->results[item]))
-      items->results[item] = fb_absent();
+    bool kept = S_keep(state, &result->output) && S_keep(state, &result->out) &&
+                S_keep(state, &result->err) &&
+                fb_result_value(result, &state->arena, &items->results[item]) == FB_OK;
+    if (!kept) {
+      fb_fail(&lost, FB_E_NOMEM, "out of memory");
+      items->results[item] = result->output = result->out = result->err = fb_absent();
+      result->error = fb_run_keep_error(run, &lost);
+      result->status = FB_STEP_FAILED;
+    }
   }
   fb_mission_event event = {.kind = FB_MISSION_EVENT_ITEM_FINISHED,
                             .step = number,

@@ -274,6 +274,8 @@ void fb_mission_step(const fb_mission *mission, uint32_t number, fb_step_info *r
                              .level = step->level,
                              .timeout = step->timeout,
                              .on_error = (fb_on_error)step->on_error,
+                             .semantics = (fb_semantics)step->semantics,
+                             .has_check = step->check != NULL,
                              .for_each = step->for_each != NULL,
                              .line = step->id_node->line};
 }

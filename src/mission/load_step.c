@@ -24,6 +24,8 @@ enum {
   K_BREAKER,
   K_LIMIT,
   K_UNTIL,
+  K_SEMANTICS,
+  K_CHECK,
   K_COUNT
 };
 static const fb_key_spec S_step_keys[K_COUNT] = {
@@ -44,7 +46,9 @@ static const fb_key_spec S_step_keys[K_COUNT] = {
     [K_RETRY] = {"retry", FB_KIND_BIT(FB_INT) | FB_KIND_BIT(FB_MAP), false},
     [K_BREAKER] = {"breaker", FB_KIND_BIT(FB_STRING), false},
     [K_LIMIT] = {"limit", FB_KIND_BIT(FB_STRING), false},
-    [K_UNTIL] = {"until", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_MAP), false}};
+    [K_UNTIL] = {"until", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_MAP), false},
+    [K_SEMANTICS] = {"semantics", FB_KIND_BIT(FB_STRING), false},
+    [K_CHECK] = {"check", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_LIST), false}};
 
 static const fb_tool *S_action(fb_mission_loader *loader, const fb_node *node,
                                const fb_node *const *actions, const fb_node **ret_action) {
@@ -162,6 +166,27 @@ static void S_process_keys(fb_mission_loader *loader, const fb_node *const *node
   if (nodes[K_STDIN]) step->input = fb_loader_text(loader, nodes[K_STDIN], NULL);
 }
 
+const char *fb_semantics_name(fb_semantics semantics) {
+  static const char *const names[] = {"at-least-once", "pure", "idempotent", "once"};
+  return names[semantics];
+}
+
+/* What a crash in the middle of it means. The check is a command of its own: [program, argument, …], or a script. */
+static void S_semantics(fb_mission_loader *loader, const fb_node *const *nodes, fb_step *step) {
+  static const char *const words[] = {"at-least-once", "pure", "idempotent", "once"};
+  if (step->tool) step->semantics = (uint8_t)step->tool->semantics;
+  if (nodes[K_SEMANTICS])
+    step->semantics = (uint8_t)fb_load_word(loader, nodes[K_SEMANTICS], "semantics", words, 4);
+  const fb_node *check = nodes[K_CHECK];
+  if (!check) return;
+  if (step->semantics == FB_PURE)
+    fb_load_fail(loader, check, FB_E_MISSION_SYNTAX, "leave it out, or say another `semantics`",
+                 "a pure step has no effect that could be checked");
+  step->check = check->kind == FB_STRING ? &fb_tool_shell : &fb_tool_run;
+  if (step->check->load(loader, check, &step->check_plan) == FB_E_NOMEM)
+    loader->out_of_memory = true;
+}
+
 static void S_condition(fb_mission_loader *loader, const fb_node *node, fb_step *step) {
   size_t before = loader->need_count;
   if (!node) return;
@@ -213,6 +238,7 @@ void fb_load_step(fb_mission_loader *loader, const fb_node *node, uint32_t numbe
   fb_load_needs(loader, nodes[K_NEEDS]);
   S_process_keys(loader, nodes, step);
   fb_load_guard(loader, nodes + K_RETRY, step);
+  S_semantics(loader, nodes, step);
   if (step->tool && step->tool->load(loader, step->action, &step->tool_plan) == FB_E_NOMEM)
     loader->out_of_memory = true;
   step->needs = fb_load_take_needs(loader, &step->need_count);

@@ -111,7 +111,10 @@ typedef struct fb_step {
   uint8_t parse;          /* fb_parse */
   uint8_t on_error;       /* fb_on_error */
   fb_step_guard *guard;   /* NULL: its calls are made as they come */
-  fb_text *for_each;      /* NULL: it runs once */
+  uint8_t semantics;      /* fb_semantics */
+  const fb_tool *check;   /* tells whether it had its effect; NULL: nothing does */
+  void *check_plan;
+  fb_text *for_each; /* NULL: it runs once */
   fb_slice as;
   uint32_t item_parallel; /* 0: as many as the run allows */
   uint32_t level;

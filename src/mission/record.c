@@ -3,217 +3,109 @@
 
 #include <stdio.h>
 
-/* Results up to this stand in the journal; larger ones are read again from what was kept. Bytes. */
-enum { SMALL_RESULT = 4096 };
-
-/* ── Appending ───────────────────────────────────────────────────────────────────────────────── */
-
-static void S_break(fb_mission_run *run, const fb_error *err) {
-  fb_recorder *recorder = run->recorder;
-  if (recorder->broken) return;
-  recorder->broken = true;
-  recorder->error = *err;
-  fb_error_prefix(&recorder->error, "the journal cannot be written");
-}
-
-static void S_append(fb_mission_run *run, fb_event *event) {
-  fb_recorder *recorder = run->recorder;
-  fb_error err = {0};
-  if (recorder->broken) {
-    fb_buf_clear(&recorder->payload);
-    return;
-  }
-  event->wall = run->world->clock->wall(run->world->clock->context);
-  event->scope = recorder->scope;
-  if (recorder->payload.failed)
-    fb_fail(&err, FB_E_NOMEM, "out of memory");
-  else
-    event->payload = fb_buf_slice(&recorder->payload);
-  if (err.code || recorder->journal->append(recorder->journal->context, event, &err))
-    S_break(run, &err);
-  else
-    recorder->appended = true;
-  fb_buf_clear(&recorder->payload);
-}
-
-/* A map of few entries on the stack: up to 8 need no index. */
-typedef struct S_map {
-  fb_map map;
-  fb_entry entries[8];
-} S_map;
-
-static void S_put(S_map *map, const char *key, fb_value value) {
-  map->map.entries = map->entries;
-  map->entries[map->map.len++] = (fb_entry){fb_string(fb_slice_of(key)), value};
-}
-
-static void S_pack(fb_recorder *recorder, fb_value value) {
-  if (fb_value_pack(&recorder->payload, value)) recorder->payload.failed = true;
-}
-
 /* ── Who a call is ───────────────────────────────────────────────────────────────────────────── */
 
-static uint64_t S_identity(fb_mission_run *run, uint32_t step) {
+uint64_t fb_record_identity(fb_mission_run *run, uint32_t step) {
   uint64_t *identity = &run->recorder->identities[step];
   if (!*identity) *identity = fb_step_identity(run->mission, step);
   return *identity;
 }
 
-/* Of the item that the variables are set to. */
-static uint64_t S_item_hash(fb_mission_run *run) {
-  fb_buf *buf = &run->recorder->payload;
+uint64_t fb_record_item_hash(fb_mission_run *run) {
+  fb_ledger *ledger = run->recorder->ledger;
   fb_value item = run->slots[fb_slot_item(run->mission)];
   if (item.kind == FB_ABSENT) return 0;
-  S_pack(run->recorder, item);
-  uint64_t hash = fb_hash_bytes(buf->ptr, buf->len, 0);
-  fb_buf_clear(buf);
+  fb_ledger_pack(ledger, item);
+  uint64_t hash = fb_hash_bytes(ledger->payload.ptr, ledger->payload.len, 0);
+  fb_buf_clear(&ledger->payload);
   return hash;
 }
 
-typedef struct S_key {
-  char text[400];
-  size_t length;
-} S_key;
-
-/* Scope and id are bounded by what a file name may have; longer ones are told apart by their hash. */
-static void S_make_key(S_key *key, fb_slice scope, fb_slice step, uint8_t phase, uint32_t item) {
-  int length = 0;
-  if (scope.len + step.len < 300)
-    length = snprintf(key->text, sizeof key->text, "%.*s\n%.*s", (int)scope.len, scope.ptr,
-                      (int)step.len, step.ptr);
-  else
-    length = snprintf(key->text, sizeof key->text, "%016llx\n%016llx",
-                      (unsigned long long)fb_hash_bytes(scope.ptr, scope.len, 0),
-                      (unsigned long long)fb_hash_bytes(step.ptr, step.len, 0));
-  length +=
-      snprintf(key->text + length, sizeof key->text - (size_t)length, "\n%u\n%u", phase, item);
-  key->length = (size_t)length;
-}
-
-static uint32_t S_item_number(const fb_active *active) {
+uint32_t fb_record_item(const fb_active *active) {
   return active->run->mission->steps[active->step].for_each ? active->item : FB_NO_ITEM;
 }
 
 static fb_memo *S_memo(const fb_mission_run *run, uint32_t step, uint32_t item) {
-  S_key key;
-  if (!run->recorder->resumed) return NULL;
-  S_make_key(&key, run->recorder->scope, run->mission->steps[step].id, FB_PHASE_MAIN, item);
-  fb_table_slot *slot = fb_table_get(&run->recorder->memos, (fb_slice){key.text, key.length});
-  return slot ? slot->value.ptr : NULL;
-}
-
-/* ── What the journal knows ──────────────────────────────────────────────────────────────────── */
-
-static fb_memo *S_memo_of_event(fb_recorder *recorder, const fb_event *event) {
-  S_key key;
-  bool added;
-  S_make_key(&key, event->scope, event->step, event->phase, event->item);
-  fb_table_slot *slot = fb_table_get(&recorder->memos, (fb_slice){key.text, key.length});
-  if (slot) return slot->value.ptr;
-  fb_slice own = {fb_arena_copy(&recorder->arena, key.text, key.length), key.length};
-  fb_memo *memo = fb_arena_zero(&recorder->arena, sizeof *memo);
-  slot = own.ptr && memo ? fb_table_put(&recorder->memos, own, &added) : NULL;
-  if (slot) slot->value.ptr = memo;
-  return slot ? memo : NULL;
-}
-
-static fb_status S_read_intent(fb_recorder *recorder, const fb_event *event, fb_memo *memo) {
-  fb_value value;
-  fb_arena_mark mark = fb_arena_save(&recorder->arena);
-  fb_status status = fb_value_unpack(event->payload, &recorder->arena, &value, NULL);
-  if (!status && value.kind == FB_LIST && value.as.list->len >= 2) {
-    memo->identity = value.as.list->items[0].as.u;
-    memo->item = value.as.list->items[1].as.u;
-  }
-  fb_arena_rewind(&recorder->arena, mark);
-  memo->state = FB_MEMO_STARTED;
-  memo->started = event->seq;
-  memo->attempts++;
-  return status;
-}
-
-static fb_status S_read_event(void *user, const fb_event *event) {
-  fb_recorder *recorder = user;
-  recorder->resumed = true;
-  if (event->kind < FB_EVENT_STEP_STARTED || event->kind > FB_EVENT_STEP_SETTLED) return FB_OK;
-  fb_memo *memo = S_memo_of_event(recorder, event);
-  if (!memo) return FB_E_NOMEM;
-  if (event->kind == FB_EVENT_STEP_STARTED) return S_read_intent(recorder, event, memo);
-  if (event->kind == FB_EVENT_STEP_ENDED && event->status == FB_STEP_CANCELLED) {
-    /* It was ended in the middle, or never begun: then it is as if it had not been tried. */
-    if (event->flags & FB_EVENT_NOT_BEGUN) memo->state = FB_MEMO_NONE;
-    return FB_OK;
-  }
-  if (event->flags & FB_EVENT_AGAIN) {
-    memo->state = FB_MEMO_NONE;
-    return FB_OK;
-  }
-  memo->state = event->kind == FB_EVENT_STEP_ENDED ? FB_MEMO_ENDED : FB_MEMO_SETTLED;
-  if (memo->state == FB_MEMO_SETTLED) memo->started = event->seq;
-  memo->ended = event->seq;
-  memo->status = event->status;
-  memo->code = event->code;
-  memo->signal = event->signal;
-  memo->payload.len = event->payload.len;
-  memo->payload.ptr = fb_arena_copy(&recorder->arena, event->payload.ptr, event->payload.len);
-  return memo->payload.ptr || !event->payload.len ? FB_OK : FB_E_NOMEM;
+  return fb_memo_find(run->recorder, step, item);
 }
 
 /* ── New and free ────────────────────────────────────────────────────────────────────────────── */
 
+static void S_hang(fb_recorder *recorder) {
+  fb_ledger *ledger = recorder->ledger;
+  recorder->next = ledger->recorders;
+  if (ledger->recorders) ledger->recorders->prev = recorder;
+  ledger->recorders = recorder;
+}
+
 fb_status fb_record_new(fb_mission_run *run, fb_error *err) {
-  fb_recorder *recorder = fb_alloc_zero(run->allocator, sizeof *recorder);
+  fb_recorder *recorder = fb_arena_zero(&run->arena, sizeof *recorder);
+  const fb_mission_run *parent = run->options.parent;
+  fb_status status = FB_OK;
   if (!recorder) return fb_fail(err, FB_E_NOMEM, "out of memory");
-  run->recorder = recorder;
-  recorder->journal = run->options.journal;
-  fb_arena_init(&recorder->arena, run->allocator, 0);
-  fb_table_init(&recorder->memos, run->allocator, run->options.hash_seed);
-  fb_buf_init(&recorder->payload, run->allocator, 0);
-  recorder->scope = fb_slice_of(run->options.scope ? run->options.scope : "");
-  recorder->scope.ptr = fb_arena_text(&recorder->arena, recorder->scope);
-  recorder->identities = fb_arena_zero(
-      &recorder->arena, (run->mission->step_count + 1) * sizeof *recorder->identities);
-  recorder->ended =
-      fb_arena_zero(&recorder->arena, (run->mission->step_count + 1) * sizeof *recorder->ended);
+  recorder->run = run;
+  recorder->owner = !parent || !parent->recorder;
+  fb_slice scope = fb_slice_of(run->options.scope ? run->options.scope : "");
+  recorder->scope = (fb_slice){fb_arena_text(&run->arena, scope), scope.len};
+  size_t count = run->mission->step_count + 1;
+  recorder->identities = fb_arena_zero(&run->arena, count * sizeof *recorder->identities);
+  recorder->ended = fb_arena_zero(&run->arena, count * sizeof *recorder->ended);
   if (!recorder->identities || !recorder->ended || !recorder->scope.ptr)
     return fb_fail(err, FB_E_NOMEM, "out of memory");
-  fb_status status =
-      recorder->journal->read(recorder->journal->context, S_read_event, recorder, err);
-  if (status && err && !err->code) fb_fail(err, status, "the journal cannot be read");
-  return status;
+  if (recorder->owner)
+    status = fb_ledger_new(run, &recorder->ledger, err);
+  else
+    recorder->ledger = parent->recorder->ledger;
+  if (status) return status;
+  S_hang(recorder);
+  run->recorder = recorder;
+  return FB_OK;
 }
 
 void fb_record_free(fb_mission_run *run) {
   fb_recorder *recorder = run->recorder;
   if (!recorder) return;
-  fb_table_release(&recorder->memos);
-  fb_buf_release(&recorder->payload);
-  fb_arena_release(&recorder->arena);
-  fb_free(run->allocator, recorder, sizeof *recorder);
+  if (recorder->prev)
+    recorder->prev->next = recorder->next;
+  else
+    recorder->ledger->recorders = recorder->next;
+  if (recorder->next) recorder->next->prev = recorder->prev;
+  if (recorder->owner) fb_ledger_free(recorder->ledger);
   run->recorder = NULL;
 }
 
 /* ── The run ─────────────────────────────────────────────────────────────────────────────────── */
 
+/* The start and end of a sub-mission are those of the step that it is. */
 void fb_record_run_started(fb_mission_run *run) {
   fb_recorder *recorder = run->recorder;
-  S_map map = {0};
-  S_put(&map, "mission", fb_string(run->mission->name));
-  S_put(&map, "inputs", run->slots[FB_SLOT_INPUTS]);
-  S_pack(recorder, fb_map_value(&map.map));
-  fb_event event = {.kind = recorder->resumed ? FB_EVENT_RUN_RESUMED : FB_EVENT_RUN_STARTED,
+  const fb_map *about = run->options.about;
+  fb_value value = fb_null();
+  if (!recorder->owner) return;
+  fb_map *map = fb_map_new(&run->scratch, 12);
+  bool good = map && fb_map_put(map, &run->scratch, fb_string(FB_SLICE("mission")),
+                                fb_string(run->mission->name), NULL);
+  good = good && fb_map_put(map, &run->scratch, fb_string(FB_SLICE("inputs")),
+                            run->slots[FB_SLOT_INPUTS], NULL);
+  for (uint32_t i = 0; good && about && i < about->len; i++)
+    good = fb_map_put(map, &run->scratch, about->entries[i].key, about->entries[i].value, NULL);
+  if (good) value = fb_map_value(map);
+  fb_ledger_pack(recorder->ledger, value);
+  if (!good) recorder->ledger->payload.failed = true;
+  fb_arena_reset(&run->scratch);
+  fb_event event = {.kind = recorder->ledger->resumed ? FB_EVENT_RUN_RESUMED : FB_EVENT_RUN_STARTED,
                     .item = FB_NO_ITEM,
                     .code = -1};
-  S_append(run, &event);
+  fb_ledger_append(recorder, &event);
 }
 
-static void S_put_error(S_map *map, const fb_error *err) {
-  S_put(map, "code", fb_int(err->code));
-  S_put(map, "text", fb_string(fb_slice_of(err->text)));
-  if (err->hint[0]) S_put(map, "hint", fb_string(fb_slice_of(err->hint)));
-  if (err->line) S_put(map, "file", fb_string(fb_slice_of(err->file)));
-  if (err->line) S_put(map, "line", fb_int(err->line));
-  if (err->line) S_put(map, "column", fb_int(err->column));
+static void S_put_error(fb_small_map *map, const fb_error *err) {
+  fb_small_put(map, "code", fb_int(err->code));
+  fb_small_put(map, "text", fb_string(fb_slice_of(err->text)));
+  if (err->hint[0]) fb_small_put(map, "hint", fb_string(fb_slice_of(err->hint)));
+  if (err->line) fb_small_put(map, "file", fb_string(fb_slice_of(err->file)));
+  if (err->line) fb_small_put(map, "line", fb_int(err->line));
+  if (err->line) fb_small_put(map, "column", fb_int(err->column));
 }
 
 /* ── What still holds ────────────────────────────────────────────────────────────────────────── */
@@ -235,7 +127,7 @@ static void S_ended(fb_mission_run *run, uint32_t step, uint64_t seq) {
 bool fb_record_knows(const fb_mission_run *run, uint32_t step) {
   const fb_memo *memo = run->mission->steps[step].for_each ? NULL : S_memo(run, step, FB_NO_ITEM);
   return memo && memo->state == FB_MEMO_ENDED && S_holds(run, step, memo) &&
-         memo->identity == S_identity((fb_mission_run *)run, step);
+         memo->identity == fb_record_identity((fb_mission_run *)run, step);
 }
 
 bool fb_record_replay_settled(fb_mission_run *run, uint32_t step) {
@@ -280,6 +172,19 @@ static void S_get_value(fb_value map, const char *key, fb_value *ret_value) {
   if (value) *ret_value = *value;
 }
 
+/* Read again from what was kept: it must be what it was. */
+static fb_status S_restore_kept(fb_active *active, const fb_memo *memo) {
+  const fb_step *step = &active->run->mission->steps[active->step];
+  if (!step->referenced) return FB_OK;
+  if (!step->tool->process)
+    return fb_fail(&active->error, FB_E_IO, "nothing needed its result then, so it was not kept");
+  fb_status status = fb_active_reread(active);
+  if (status || !memo->has_digest) return status;
+  fb_digest_output(active);
+  if (active->has_digest && memcmp(active->digest, memo->digest, FB_DIGEST_SIZE) == 0) return FB_OK;
+  return fb_fail(&active->error, FB_E_IO, "its output was changed since");
+}
+
 static fb_status S_restore(fb_active *active, const fb_memo *memo) {
   fb_value map = fb_null();
   fb_status status = FB_OK;
@@ -295,7 +200,7 @@ static fb_status S_restore(fb_active *active, const fb_memo *memo) {
   const fb_value *err = S_get(map, "error");
   if (err) S_get_error(active, *err);
   const fb_value *result = S_get(map, "result");
-  if (!result) return fb_active_reread(active);
+  if (!result) return S_restore_kept(active, memo);
   S_get_value(*result, "output", &active->call.output);
   S_get_value(*result, "out", &active->out);
   S_get_value(*result, "err", &active->err);
@@ -304,11 +209,11 @@ static fb_status S_restore(fb_active *active, const fb_memo *memo) {
 
 bool fb_record_replay(fb_active *active) {
   fb_mission_run *run = active->run;
-  const fb_memo *memo = S_memo(run, active->step, S_item_number(active));
+  const fb_memo *memo = S_memo(run, active->step, fb_record_item(active));
   if (!memo) return false;
   active->attempt = memo->attempts;
-  if (memo->state != FB_MEMO_ENDED || memo->identity != S_identity(run, active->step) ||
-      memo->item != S_item_hash(run) || !S_holds(run, active->step, memo))
+  if (memo->state != FB_MEMO_ENDED || memo->identity != fb_record_identity(run, active->step) ||
+      memo->item != fb_record_item_hash(run) || !S_holds(run, active->step, memo))
     return false;
   S_ended(run, active->step, memo->ended);
   active->replayed = true;
@@ -320,81 +225,105 @@ bool fb_record_replay(fb_active *active) {
   return true;
 }
 
+/* {identity, item}: which call it is. */
+static void S_pack_who(fb_active *active) {
+  fb_mission_run *run = active->run;
+  uint64_t item = fb_record_item_hash(run);
+  fb_value items[2] = {fb_uint(fb_record_identity(run, active->step)), fb_uint(item)};
+  fb_list list = {2, 2, items};
+  fb_ledger_pack(run->recorder->ledger, fb_list_value(&list));
+}
+
 void fb_record_intent(fb_active *active) {
   fb_mission_run *run = active->run;
   fb_recorder *recorder = run->recorder;
+  const fb_step *step = &run->mission->steps[active->step];
   recorder->ended[active->step] = UINT64_MAX;
-  const fb_memo *memo = S_memo(run, active->step, S_item_number(active));
-  fb_value items[2] = {fb_uint(S_identity(run, active->step)), fb_uint(S_item_hash(run))};
-  fb_list list = {2, 2, items};
-  S_pack(recorder, fb_list_value(&list));
+  const fb_memo *memo = S_memo(run, active->step, fb_record_item(active));
   fb_event event = {.kind = FB_EVENT_STEP_STARTED,
-                    .item = S_item_number(active),
+                    .item = fb_record_item(active),
                     .attempt = ++active->attempt,
                     .code = -1,
-                    .step = run->mission->steps[active->step].id};
+                    .step = step->id};
   if (memo && memo->state == FB_MEMO_STARTED && event.attempt == memo->attempts + 1)
     event.flags |= FB_EVENT_RECOVERED;
-  S_append(run, &event);
-  active->next_held = NULL;
-  if (recorder->last_held)
-    recorder->last_held->next_held = active;
+  if (fb_digest_input(active, event.digest)) event.flags |= FB_EVENT_HAS_DIGEST;
+  S_pack_who(active);
+  fb_ledger_append(recorder, &event);
+  /* What has no effect may begin before it is recorded that it does. */
+  if (step->semantics == FB_PURE && !recorder->ledger->broken)
+    fb_run_launch(active);
   else
-    recorder->first_held = active;
-  recorder->last_held = active;
+    fb_ledger_hold(recorder->ledger, active);
 }
 
 static size_t S_size(fb_value value) {
   switch (value.kind) {
     case FB_STRING:
     case FB_BYTES: return value.len;
-    case FB_LIST: return value.as.list->len > 64 ? SIZE_MAX / 4 : SMALL_RESULT / 2;
-    case FB_MAP: return value.as.map->len > 64 ? SIZE_MAX / 4 : SMALL_RESULT / 2;
+    case FB_LIST: return value.as.list->len > 64 ? SIZE_MAX / 4 : FB_SMALL_RESULT / 2;
+    case FB_MAP: return value.as.map->len > 64 ? SIZE_MAX / 4 : FB_SMALL_RESULT / 2;
     default: return 16;
   }
 }
 
 /* Whether the result must stand in the journal: nothing else keeps what a tool without a process gave. */
-static bool S_put_result(fb_active *active, const fb_outcome *result, S_map *values) {
+static bool S_put_result(fb_active *active, const fb_outcome *result, fb_small_map *values) {
   const fb_step *step = &active->run->mission->steps[active->step];
-  if (!step->referenced) return false;
-  if (step->tool->process && active->out_path &&
-      S_size(result->output) + S_size(result->out) + S_size(result->err) > SMALL_RESULT)
+  if (step->tool->process) {
+    if (!step->referenced || !fb_result_is_small(active)) return false;
+  } else if (!step->referenced && S_size(result->output) > FB_SMALL_RESULT) {
     return false;
-  if (result->output.kind != FB_ABSENT) S_put(values, "output", result->output);
-  if (result->out.kind != FB_ABSENT) S_put(values, "out", result->out);
-  if (result->err.kind != FB_ABSENT) S_put(values, "err", result->err);
+  }
+  if (result->output.kind != FB_ABSENT) fb_small_put(values, "output", result->output);
+  if (result->out.kind != FB_ABSENT) fb_small_put(values, "out", result->out);
+  if (result->err.kind != FB_ABSENT) fb_small_put(values, "err", result->err);
   return true;
 }
 
 void fb_record_result(fb_active *active, const fb_outcome *result) {
   fb_mission_run *run = active->run;
-  S_map map = {0}, values = {0}, error = {0};
-  S_put(&map, "duration", fb_int(result->duration));
-  if (active->call.note) S_put(&map, "note", fb_string(fb_slice_of(active->call.note)));
-  if (active->out_path) S_put(&map, "out_path", fb_string(fb_slice_of(active->out_path)));
-  if (active->err_path) S_put(&map, "err_path", fb_string(fb_slice_of(active->err_path)));
-  if (S_put_result(active, result, &values)) S_put(&map, "result", fb_map_value(&values.map));
+  fb_small_map map = {0}, values = {0}, error = {0};
+  fb_small_put(&map, "duration", fb_int(result->duration));
+  if (active->call.note) fb_small_put(&map, "note", fb_string(fb_slice_of(active->call.note)));
+  if (active->out_path) fb_small_put(&map, "out_path", fb_string(fb_slice_of(active->out_path)));
+  if (active->err_path) fb_small_put(&map, "err_path", fb_string(fb_slice_of(active->err_path)));
+  if (S_put_result(active, result, &values))
+    fb_small_put(&map, "result", fb_map_value(&values.map));
   if (result->error) {
     S_put_error(&error, result->error);
-    S_put(&map, "error", fb_map_value(&error.map));
+    fb_small_put(&map, "error", fb_map_value(&error.map));
   }
-  S_pack(run->recorder, fb_map_value(&map.map));
-  fb_event event = {
-      .kind = FB_EVENT_STEP_ENDED,
-      .status = (uint8_t)result->status,
-      .item = S_item_number(active),
-      .attempt = active->attempt,
-      .code = (int16_t)result->exit_code,
-      .signal = (int16_t)result->signal,
-      .flags = (active->not_begun ? FB_EVENT_NOT_BEGUN : 0) | (active->again ? FB_EVENT_AGAIN : 0),
-      .step = run->mission->steps[active->step].id};
-  S_append(run, &event);
+  fb_value who[2];
+  fb_list list = {2, 2, who};
+  if (active->otherwise) {
+    fb_run_set_item(run, &run->steps[active->step], active->item);
+    who[0] = fb_uint(fb_record_identity(run, active->step));
+    who[1] = fb_uint(fb_record_item_hash(run));
+    fb_small_put(&map, "who", fb_list_value(&list));
+    run->recorder->ended[active->step] = UINT64_MAX;
+  }
+  fb_ledger_pack(run->recorder->ledger, fb_map_value(&map.map));
+  fb_event event = {.kind = FB_EVENT_STEP_ENDED,
+                    .status = (uint8_t)result->status,
+                    .item = fb_record_item(active),
+                    .attempt = active->attempt,
+                    .code = (int16_t)result->exit_code,
+                    .signal = (int16_t)result->signal,
+                    .flags = active->not_begun ? FB_EVENT_NOT_BEGUN : 0,
+                    .step = run->mission->steps[active->step].id};
+  if (active->again) event.flags |= FB_EVENT_AGAIN;
+  if (active->otherwise) event.flags |= FB_EVENT_OTHERWISE;
+  if (active->has_digest) {
+    event.flags |= FB_EVENT_HAS_DIGEST;
+    memcpy(event.digest, active->digest, FB_DIGEST_SIZE);
+  }
+  fb_ledger_append(run->recorder, &event);
 }
 
 void fb_record_settled(fb_mission_run *run, uint32_t step, const fb_outcome *result) {
   const fb_memo *memo = S_memo(run, step, FB_NO_ITEM);
-  S_map map = {0};
+  fb_small_map map = {0};
   if (memo && memo->state == FB_MEMO_SETTLED && memo->status == result->status &&
       S_holds(run, step, memo)) {
     S_ended(run, step, memo->ended);
@@ -403,108 +332,46 @@ void fb_record_settled(fb_mission_run *run, uint32_t step, const fb_outcome *res
   run->recorder->ended[step] = UINT64_MAX;
   if (result->error) {
     S_put_error(&map, result->error);
-    S_pack(run->recorder, fb_map_value(&map.map));
+    fb_ledger_pack(run->recorder->ledger, fb_map_value(&map.map));
   }
   fb_event event = {.kind = FB_EVENT_STEP_SETTLED,
                     .status = (uint8_t)result->status,
                     .item = FB_NO_ITEM,
                     .code = (int16_t)run->steps[step].skip,
                     .step = run->mission->steps[step].id};
-  S_append(run, &event);
+  fb_ledger_append(run->recorder, &event);
 }
 
-/* ── Commits ─────────────────────────────────────────────────────────────────────────────────── */
-
-static void S_commit(void *user) {
-  fb_recorder *recorder = ((fb_mission_run *)user)->recorder;
-  recorder->error = (fb_error){0};
-  recorder->committed = recorder->journal->commit(recorder->journal->context, &recorder->error);
+void fb_record_waiting(fb_active *active, const char *why) {
+  fb_mission_run *run = active->run;
+  const fb_memo *memo = S_memo(run, active->step, fb_record_item(active));
+  fb_small_map map = {0};
+  if (memo && memo->waiting) return;
+  fb_small_put(&map, "text", fb_string(fb_slice_of(why)));
+  fb_ledger_pack(run->recorder->ledger, fb_map_value(&map.map));
+  fb_event event = {.kind = FB_EVENT_STEP_SETTLED,
+                    .status = FB_STEP_WAITING,
+                    .item = fb_record_item(active),
+                    .code = -1,
+                    .step = run->mission->steps[active->step].id};
+  fb_ledger_append(run->recorder, &event);
 }
 
-/* Launches what waited for the commit, or ends it as not begun. */
-static void S_release(fb_mission_run *run, bool launch) {
-  fb_active *active = run->recorder->sealed;
-  run->recorder->sealed = NULL;
-  while (active) {
-    fb_active *next = active->next_held;
-    if (launch && !active->cancelled) {
-      fb_run_launch(active);
-    } else {
-      active->not_begun = active->cancelled = true;
-      active->status = fb_fail(&active->error, FB_E_MISSION_CANCELLED, "cancelled before it began");
-      fb_run_end_call(active);
-    }
-    active = next;
-  }
-}
-
-static void S_give_up(fb_mission_run *run) {
-  fb_recorder *recorder = run->recorder;
-  fb_error err = recorder->error;
-  recorder->broken = true;
-  fb_run_wind_down(run, &err);
-  S_release(run, false);
-  recorder->sealed = recorder->first_held;
-  recorder->first_held = recorder->last_held = NULL;
-  S_release(run, false);
-}
-
-static void S_committed(void *user) {
-  fb_mission_run *run = user;
-  fb_recorder *recorder = run->recorder;
-  recorder->busy = false;
-  if (recorder->committed) {
-    fb_error err = recorder->error;
-    S_break(run, &err);
-    S_give_up(run);
-    if (recorder->finishing && run->final == FB_MISSION_OK) run->final = FB_MISSION_FAILED;
-  } else {
-    S_release(run, true);
-  }
-  if (recorder->finishing)
-    fb_run_finished(run);
-  else
-    fb_run_pump(run);
-}
-
-static bool S_start_commit(fb_mission_run *run) {
-  fb_recorder *recorder = run->recorder;
-  recorder->appended = false;
-  recorder->sealed = recorder->first_held;
-  recorder->first_held = recorder->last_held = NULL;
-  if (!recorder->journal->seal(recorder->journal->context)) return false;
-  recorder->busy = true;
-  if (run->world->work(run->world->context, S_commit, S_committed, run) == FB_OK) return true;
-  S_commit(run); /* no memory for a trip to another thread */
-  S_committed(run);
-  return true;
-}
-
-bool fb_record_pump(fb_mission_run *run, bool over) {
-  fb_recorder *recorder = run->recorder;
-  if (recorder->busy) return true;
-  if (recorder->broken) {
-    if (recorder->first_held) S_give_up(run);
-    return false;
-  }
-  if (over || !recorder->appended) return false;
-  return S_start_commit(run);
-}
+/* ── The end ─────────────────────────────────────────────────────────────────────────────────── */
 
 bool fb_record_finish(fb_mission_run *run) {
   fb_recorder *recorder = run->recorder;
-  S_map map = {0}, error = {0};
-  S_put(&map, "duration", fb_int(run->duration));
-  S_put(&map, "outputs", run->outputs);
+  fb_small_map map = {0}, error = {0};
+  if (!recorder->owner) return false;
+  fb_small_put(&map, "duration", fb_int(run->duration));
+  fb_small_put(&map, "outputs", run->outputs);
   if (run->error) {
     S_put_error(&error, run->error);
-    S_put(&map, "error", fb_map_value(&error.map));
+    fb_small_put(&map, "error", fb_map_value(&error.map));
   }
-  S_pack(recorder, fb_map_value(&map.map));
+  fb_ledger_pack(recorder->ledger, fb_map_value(&map.map));
   fb_event event = {
       .kind = FB_EVENT_RUN_ENDED, .status = (uint8_t)run->final, .item = FB_NO_ITEM, .code = -1};
-  S_append(run, &event);
-  if (recorder->broken) return false;
-  recorder->finishing = true;
-  return S_start_commit(run);
+  fb_ledger_append(recorder, &event);
+  return fb_ledger_finish(recorder);
 }

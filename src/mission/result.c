@@ -2,7 +2,7 @@
  *
  * What comes out of a call: output read back, parsed, and made the value that `steps.ID` is.
  */
-#include "mission/run.h"
+#include "mission/record.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -221,6 +221,16 @@ static fb_status S_after_process(fb_active *active) {
   return status;
 }
 
+static fb_status S_sync_kept(fb_active *active) {
+  const fb_world *world = active->run->world;
+  fb_error *err = active->status ? NULL : &active->error;
+  fb_status status = FB_OK;
+  if (fb_result_is_small(active)) return FB_OK;
+  if (active->out_path) status = world->sync(world->context, active->out_path, err);
+  if (!status && active->err_path) status = world->sync(world->context, active->err_path, err);
+  return status;
+}
+
 void fb_active_work(void *user) {
   fb_active *active = user;
   const fb_step *step = &active->run->mission->steps[active->step];
@@ -228,14 +238,22 @@ void fb_active_work(void *user) {
     active->status = S_after_process(active);
   else
     active->status = step->tool->work(step->tool_plan, &active->call, &active->error);
+  if (!active->run->recorder) return;
+  fb_digest_output(active);
+  /* What is read again after a crash must be on disk before it is recorded that it is there. */
+  if (!step->tool->process || !step->referenced || !active->run->world->sync) return;
+  fb_status synced = S_sync_kept(active);
+  if (!active->status) active->status = synced;
 }
 
 fb_status fb_active_reread(fb_active *active) {
   const fb_step *step = &active->run->mission->steps[active->step];
   if (!step->referenced || !step->tool->process) return FB_OK;
   fb_status status = S_read_streams(active);
-  if (status || active->replayed_status != FB_STEP_OK) return status;
-  if (step->parse) return S_parse_whole(active, (fb_parse)step->parse);
+  if (status) return status;
+  if (step->parse)
+    return active->replayed_status == FB_STEP_OK ? S_parse_whole(active, (fb_parse)step->parse)
+                                                 : FB_OK;
   S_trimmed_output(active);
   return FB_OK;
 }

@@ -9,13 +9,13 @@ enum { EVALUATION_STEPS = 10000000 };
 /* ── Small things ────────────────────────────────────────────────────────────────────────────── */
 
 const char *fb_step_status_name(fb_step_status status) {
-  static const char *const names[] = {"pending", "running", "ok",       "failed",
-                                      "timeout", "skipped", "cancelled"};
+  static const char *const names[] = {"pending", "running", "ok",        "failed",
+                                      "timeout", "skipped", "cancelled", "waiting"};
   return names[status];
 }
 
 const char *fb_mission_status_name(fb_mission_status status) {
-  static const char *const names[] = {"running", "ok", "failed", "timeout", "cancelled"};
+  static const char *const names[] = {"running", "ok", "failed", "timeout", "cancelled", "waiting"};
   return names[status];
 }
 

@@ -21,7 +21,7 @@ typedef struct fb_items {
   fb_value over; /* the list or map, in the step's arena */
   uint32_t count;
   uint32_t next; /* first item not started */
-  uint32_t running, done, failed;
+  uint32_t running, done, failed, held;
   bool stop;         /* start no more */
   fb_value *results; /* one an item if the step is referenced, else NULL */
 } fb_items;
@@ -89,7 +89,10 @@ struct fb_active {
   fb_timer *timer;
   bool timed_out, cancelled, killed;
   bool not_begun; /* ended while it waited for the journal */
-  bool replayed;  /* its end comes from the journal */
+  bool otherwise; /* it ended without a call: by its check, or by a person */
+  bool has_digest;
+  uint8_t digest[FB_DIGEST_SIZE]; /* of what it gave */
+  bool replayed;                  /* its end comes from the journal */
   fb_step_status replayed_status;
   int64_t replayed_duration;
   uint32_t attempt;     /* from 1; with a journal */
@@ -108,6 +111,13 @@ struct fb_active {
 };
 
 typedef struct fb_recorder fb_recorder; /* record.h */
+
+/* A call that waits for a person. */
+typedef struct fb_held fb_held;
+struct fb_held {
+  uint32_t step, item;
+  fb_held *next;
+};
 
 struct fb_mission_run {
   const fb_mission *mission;
@@ -138,6 +148,7 @@ struct fb_mission_run {
   fb_value outputs;
   fb_error *error;
   fb_recorder *recorder; /* NULL: no journal */
+  fb_held *held;         /* in the run's arena, newest first */
 };
 
 /* What `steps.ID` becomes. */
@@ -197,6 +208,17 @@ void fb_run_never_called(fb_mission_run *run, uint32_t step, uint32_t item, fb_s
 void fb_run_call_again(fb_try *guarded);
 /* Frees a call whose end was taken. */
 void fb_run_end_call(fb_active *active);
+void fb_run_stop_timer(fb_active *active);
+/* From the call's start on. */
+void fb_run_start_timeout(fb_active *active);
+/* The process of the step's check. */
+fb_status fb_run_prepare_check(fb_active *active);
+/* Forgets a call that comes to nothing. */
+void fb_run_drop_call(fb_active *active);
+/* The rest of a call that was looked into first (doubt.c): condition, texts, start. */
+void fb_run_call_go(fb_active *active);
+/* doubt.c: the step or item waits for a person. Frees the call. */
+void fb_run_hold(fb_active *active, const fb_error *why);
 void fb_run_call_cancel(fb_active *active, bool now);
 /* verdict.c: a call has ended; takes what it needs from `active`, which is freed afterwards. */
 void fb_run_call_done(fb_active *active);

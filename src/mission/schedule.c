@@ -234,9 +234,10 @@ static void S_finish(fb_mission_run *run) {
   const fb_world *world = run->world;
   if (run->timer) world->timer_stop(world->context, run->timer);
   run->timer = NULL;
-  S_outputs(run);
+  if (run->open == 0) S_outputs(run);
   run->duration = fb_run_now(run) - run->started;
   run->final = run->ending != FB_MISSION_GOING ? run->ending
+               : run->held                     ? FB_MISSION_WAITING
                : run->failed                   ? FB_MISSION_FAILED
                                                : FB_MISSION_OK;
   if (!run->recorder || !fb_record_finish(run)) fb_run_finished(run);
@@ -263,7 +264,9 @@ void fb_run_pump(fb_mission_run *run) {
       break;
   }
   run->pumping = false;
-  bool over = run->open == 0 && run->active_count == 0;
+  /* What is held needs no process: the run ends, and goes on from its journal. */
+  bool stuck = run->held && run->first_ready == FB_NO_STEP && !run->guards.tries;
+  bool over = (run->open == 0 || stuck) && run->active_count == 0;
   if (run->recorder && fb_record_pump(run, over)) return;
   if (over) S_finish(run);
 }
@@ -273,8 +276,9 @@ static void S_begin_no_more(fb_mission_run *run, fb_mission_status ending) {
   if (run->ending != FB_MISSION_GOING) return;
   run->ending = ending;
   fb_tries_cancel(run);
+  run->held = NULL;
   for (uint32_t i = 0; i < run->mission->step_count; i++) {
-    if (run->steps[i].status == FB_STEP_PENDING)
+    if (run->steps[i].status == FB_STEP_PENDING || run->steps[i].status == FB_STEP_WAITING)
       fb_run_final_without_call(run, i, FB_STEP_CANCELLED, NULL);
     else if (run->steps[i].items && !fb_run_is_final(&run->steps[i]))
       run->steps[i].items->stop = true;

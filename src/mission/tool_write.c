@@ -187,6 +187,7 @@ static void S_write_describe(const void *tool_plan, fb_step_scope *scope, fb_buf
 }
 
 const fb_tool fb_tool_write = {.key = "write",
+                               .semantics = FB_IDEMPOTENT,
                                .load = S_write_load,
                                .prepare = S_write_prepare,
                                .work = S_write_work,

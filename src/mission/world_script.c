@@ -38,6 +38,7 @@ struct fb_timer {
 typedef struct S_file {
   char *path;
   fb_buf content;
+  bool synced;
 } S_file;
 
 struct fb_script_world {
@@ -52,6 +53,7 @@ struct fb_script_world {
   fb_pool events, processes, timers;
   fb_table files; /* path → S_file */
   fb_script_counts counts;
+  bool closed;
   void (*reply)(void *context, const fb_process_spec *spec, fb_script_reply *ret_reply);
   void *reply_context;
 };
@@ -155,6 +157,7 @@ fb_status fb_script_world_put(fb_script_world *world, const char *path, fb_slice
   fb_table_slot *slot = fb_table_get(&world->files, fb_slice_of(path));
   S_file *file = slot ? slot->value.ptr : S_new_file(world, path);
   if (!file) return FB_E_NOMEM;
+  file->synced = false;
   fb_buf_clear(&file->content);
   fb_buf_add(&file->content, bytes.ptr, bytes.len);
   return file->content.failed ? FB_E_NOMEM : FB_OK;
@@ -170,11 +173,33 @@ static fb_status S_read(void *context, const char *path, uint64_t offset, uint64
   return out->failed ? fb_fail(err, FB_E_NOMEM, "out of memory") : FB_OK;
 }
 
+static fb_status S_sync(void *context, const char *path, fb_error *err) {
+  const fb_script_world *world = context;
+  fb_table_slot *slot = fb_table_get(&world->files, fb_slice_of(path));
+  if (!slot) return fb_fail(err, FB_E_IO, "cannot sync %s: there is no such file", path);
+  ((S_file *)slot->value.ptr)->synced = true;
+  return FB_OK;
+}
+
 static fb_status S_write(void *context, const char *path, fb_slice bytes, unsigned mode,
                          fb_error *err) {
   (void)mode;
   fb_status status = fb_script_world_put(context, path, bytes);
-  return status ? fb_fail(err, status, "out of memory") : FB_OK;
+  return status ? fb_fail(err, status, "out of memory") : S_sync(context, path, err);
+}
+
+void fb_script_world_each(const fb_script_world *world,
+                          void (*each)(void *user, const char *path, fb_slice bytes, bool synced),
+                          void *user) {
+  for (size_t i = 0; i < world->files.cap; i++) {
+    if (!world->files.slots[i].key.ptr) continue;
+    const S_file *file = world->files.slots[i].value.ptr;
+    each(user, file->path, fb_buf_slice(&file->content), file->synced);
+  }
+}
+
+void fb_script_world_close(fb_script_world *world) {
+  world->closed = true;
 }
 
 /* ── Processes ───────────────────────────────────────────────────────────────────────────────── */
@@ -197,7 +222,7 @@ static fb_status S_start(void *context, const fb_process_spec *spec,
   fb_script_world *world = context;
   fb_script_reply reply = {0};
   if (world->reply) world->reply(world->reply_context, spec, &reply);
-  if (reply.missing)
+  if (reply.missing || world->closed)
     return fb_fail(err, FB_E_STEP_SPAWN, "cannot start `%s`: it is not in the script",
                    spec->argv[0]);
   fb_process *process = fb_pool_get(&world->processes);
@@ -315,6 +340,7 @@ fb_status fb_script_world_new(const fb_allocator *allocator,
                            .work = S_work,
                            .read = S_read,
                            .write = S_write,
+                           .sync = S_sync,
                            .turn = S_turn,
                            .context = world};
   *ret_world = world;

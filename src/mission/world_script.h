@@ -36,6 +36,12 @@ fb_script_counts fb_script_world_counts(const fb_script_world *world);
 /* Calls `fired` at a time of the world. Cannot be stopped. */
 fb_status fb_script_world_at(fb_script_world *world, int64_t at, void (*fired)(void *user),
                              void *user);
+/* Nothing can be started any more. */
+void fb_script_world_close(fb_script_world *world);
+/* All files. `synced`: it was written or synced, not only left by a program. */
+void fb_script_world_each(const fb_script_world *world,
+                          void (*each)(void *user, const char *path, fb_slice bytes, bool synced),
+                          void *user);
 /* A file; NULL when there is none. Replaced by _put. */
 const fb_buf *fb_script_world_file(const fb_script_world *world, const char *path);
 fb_status fb_script_world_put(fb_script_world *world, const char *path, fb_slice bytes);

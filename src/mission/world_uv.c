@@ -218,6 +218,15 @@ static fb_status S_write(void *context, const char *path, fb_slice bytes, unsign
   return FB_OK;
 }
 
+static fb_status S_sync(void *context, const char *path, fb_error *err) {
+  (void)context;
+  int fd = S_open(path, O_RDONLY, 0);
+  if (fd < 0) return S_errno(err, errno, "sync", path);
+  int result = fdatasync(fd), number = errno;
+  close(fd);
+  return result != 0 && number != EINVAL ? S_errno(err, number, "sync", path) : FB_OK;
+}
+
 /* ── Starting a process ──────────────────────────────────────────────────────────────────────── */
 
 static const char *S_env_get(const char *const *env, const char *name) {
@@ -600,6 +609,7 @@ fb_status fb_world_uv_new(const fb_allocator *allocator, const fb_uv_options *op
                            .work = S_work,
                            .read = S_read,
                            .write = S_write,
+                           .sync = S_sync,
                            .turn = S_turn,
                            .context = world};
   int terminal = S_open("/dev/tty", O_RDONLY | O_NOCTTY, 0);

@@ -11,6 +11,22 @@ void fb_digest(fb_slice bytes, uint8_t ret_digest[FB_DIGEST_SIZE]) {
   crypto_hash_sha256(ret_digest, (const uint8_t *)bytes.ptr, bytes.len);
 }
 
+_Static_assert(sizeof(fb_digester) >= sizeof(crypto_hash_sha256_state), "room for SHA-256");
+
+void fb_digest_begin(fb_digester *digester) {
+  crypto_hash_sha256_init((crypto_hash_sha256_state *)(void *)digester);
+}
+
+void fb_digest_add(fb_digester *digester, fb_slice bytes) {
+  if (bytes.len)
+    crypto_hash_sha256_update((crypto_hash_sha256_state *)(void *)digester,
+                              (const uint8_t *)bytes.ptr, bytes.len);
+}
+
+void fb_digest_end(fb_digester *digester, uint8_t ret_digest[FB_DIGEST_SIZE]) {
+  crypto_hash_sha256_final((crypto_hash_sha256_state *)(void *)digester, ret_digest);
+}
+
 void fb_hex(const uint8_t *bytes, size_t count, char *ret_text) {
   static const char digits[] = "0123456789abcdef";
   for (size_t i = 0; i < count; i++) {
@@ -20,17 +36,18 @@ void fb_hex(const uint8_t *bytes, size_t count, char *ret_text) {
   ret_text[2 * count] = 0;
 }
 
-static int S_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
+/* 16: it is none. */
+static unsigned S_digit(char c) {
+  if (c >= '0' && c <= '9') return (unsigned)(c - '0');
+  if (c >= 'a' && c <= 'f') return (unsigned)(c - 'a') + 10;
+  if (c >= 'A' && c <= 'F') return (unsigned)(c - 'A') + 10;
+  return 16;
 }
 
 bool fb_unhex(fb_slice text, uint8_t *ret_bytes, size_t count) {
   if (text.len != 2 * count) return false;
   for (size_t i = 0; i < text.len; i++)
-    if (S_digit(text.ptr[i]) < 0) return false;
+    if (S_digit(text.ptr[i]) > 15) return false;
   for (size_t i = 0; i < count; i++)
     ret_bytes[i] = (uint8_t)(S_digit(text.ptr[2 * i]) << 4 | S_digit(text.ptr[2 * i + 1]));
   return true;

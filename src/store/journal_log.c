@@ -7,8 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <unistd.h>
 
 /* Room is taken ahead in steps of these: a write within it does not change the file's size, which spares the disk
  * a second write. Bytes. */
@@ -16,6 +14,7 @@ enum { LEAST_AHEAD = 64 << 10, MOST_AHEAD = 4 << 20 };
 
 typedef struct S_log {
   fb_journal face;
+  const fb_disk *disk;
   const fb_allocator *allocator;
   char *path;
   size_t path_size;
@@ -63,11 +62,13 @@ static bool S_seal(void *context) {
 
 /* Hashes and checks what was sealed; *head becomes that of the last. Doing it again gives the same. */
 static void S_chain(S_log *log, fb_journal_head *head) {
-  for (size_t at = 0; at < log->sealed.len;) {
+  uint32_t into = 0;
+  for (size_t at = 0; at < log->sealed.len; into++) {
     char *record = log->sealed.ptr + at;
     uint32_t size, check;
     memcpy(&size, record, 4);
     memcpy(&head->seq, record + 8, 8);
+    memcpy(record + FB_LOG_INTO, &into, 4);
     fb_log_hash(head->hash, record, size, head->hash);
     memcpy(record + size - FB_DIGEST_SIZE, head->hash, FB_DIGEST_SIZE);
     check = fb_log_check(record, size, log->file.salt);
@@ -84,16 +85,16 @@ static void S_take_ahead(S_log *log) {
                                             : log->ahead;
   if (need + more > INT64_MAX) return;
   /* Where it cannot be had the file grows as it is written. */
-  if (fallocate(log->file.fd, 0, (off_t)log->ahead, (off_t)(need + more - log->ahead)) == 0)
+  if (log->disk->allocate(log->disk->context, log->file.fd, log->ahead, need + more - log->ahead) ==
+      0)
     log->ahead = need + more;
 }
 
 static fb_status S_write(S_log *log, fb_error *err) {
   size_t done = 0;
   while (done < log->sealed.len) {
-    ssize_t put = pwrite(log->file.fd, log->sealed.ptr + done, log->sealed.len - done,
-                         (off_t)(log->end + done));
-    if (put < 0 && errno == EINTR) continue;
+    int64_t put = log->disk->write(log->disk->context, log->file.fd, log->sealed.ptr + done,
+                                   log->sealed.len - done, log->end + done);
     if (put <= 0) return fb_log_errno("write", log->path, err);
     done += (size_t)put;
   }
@@ -109,7 +110,7 @@ static fb_status S_commit(void *context, fb_error *err) {
   S_take_ahead(log);
   fb_status status = S_write(log, err);
   if (status) return status;
-  if (!log->options.unsynced && fdatasync(log->file.fd) != 0) {
+  if (!log->options.unsynced && log->disk->sync(log->disk->context, log->file.fd) != 0) {
     log->broken = true;
     return fb_log_errno("write", log->path, err);
   }
@@ -139,7 +140,9 @@ static fb_status S_damaged(const S_log *log, uint64_t seq, uint64_t offset, fb_e
 static fb_status S_skip(S_log *log, S_walk *walk, bool *ret_end, fb_error *err) {
   uint64_t next = 0;
   fb_log_found found;
-  fb_status status = fb_log_find(&log->file, walk->offset + 8, &next, &found, err);
+  fb_status status = fb_log_is_torn(&log->file, walk->offset, walk->seq + 1, ret_end, err);
+  if (status || *ret_end) return status;
+  status = fb_log_find(&log->file, walk->offset + 8, &next, &found, err);
   *ret_end = !status && found == FB_LOG_END;
   if (status || *ret_end) return status;
   if (!log->options.damaged_ok) return S_damaged(log, walk->seq + 1, walk->offset, err);
@@ -199,35 +202,41 @@ static fb_status S_read(void *context, fb_status (*each)(void *user, const fb_ev
 
 /* ── Open and close ──────────────────────────────────────────────────────────────────────────── */
 
-static fb_status S_sync_folder(const char *path, fb_error *err) {
-  const char *slash = strrchr(path, '/');
-  char folder[4096];
-  int length = snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path + 1) : 1,
-                        slash ? path : ".");
-  if (length < 0 || (size_t)length >= sizeof folder) return FB_OK;
-  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return FB_OK; /* a folder that may be written but not read */
-  bool good = fsync(fd) == 0 || errno == EINVAL;
-  fb_status status = good ? FB_OK : fb_log_errno("write", folder, err);
-  close(fd);
-  return status;
+/* The header is on disk before anything is written behind it: a file that is no longer than it may have a part of one, or zeros, and
+ * never had an event. */
+static bool S_is_new(S_log *log, int fd) {
+  char header[FB_LOG_HEADER] = {0};
+  uint8_t digest[FB_DIGEST_SIZE];
+  int64_t size = log->disk->size(log->disk->context, fd);
+  if (size < 0 || size > FB_LOG_HEADER) return false;
+  if (log->disk->read(log->disk->context, fd, header, sizeof header, 0) < FB_LOG_HEADER)
+    return true;
+  fb_digest((fb_slice){header, 32}, digest);
+  return memcmp(digest, header + 32, sizeof digest) != 0;
 }
 
-/* A file that a crash left without a whole header has no event: it is begun anew. */
-static fb_status S_create(S_log *log, fb_error *err) {
+static fb_status S_begin(S_log *log, int fd, fb_error *err) {
+  const fb_disk *disk = log->disk;
   char header[FB_LOG_HEADER];
-  int fd = open(log->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return fb_log_errno("make", log->path, err);
-  off_t size = lseek(fd, 0, SEEK_END);
-  fb_status status = FB_OK;
-  if (size >= 0 && size < FB_LOG_HEADER) {
-    fb_log_make_header(header, log->options.salt, log->options.created);
-    if (pwrite(fd, header, sizeof header, 0) != sizeof header)
-      status = fb_log_errno("write", log->path, err);
-    else if (!log->options.unsynced)
-      status = S_sync_folder(log->path, err);
+  bool good = disk->truncate(disk->context, fd, 0) == 0;
+  fb_log_make_header(header, log->options.salt, log->options.created);
+  for (size_t done = 0; good && done < sizeof header;) {
+    int64_t put = disk->write(disk->context, fd, header + done, sizeof header - done, done);
+    good = put > 0;
+    done += good ? (size_t)put : 0;
   }
-  close(fd);
+  if (good && !log->options.unsynced)
+    good = disk->sync(disk->context, fd) == 0 && disk->sync_folder(disk->context, log->path) == 0;
+  return good ? FB_OK : fb_log_errno("write", log->path, err);
+}
+
+/* A file that has no event is begun anew. */
+static fb_status S_create(S_log *log, fb_error *err) {
+  const fb_disk *disk = log->disk;
+  int fd = disk->open(disk->context, log->path, O_RDWR | O_CREAT);
+  if (fd < 0) return fb_log_errno("make", log->path, err);
+  fb_status status = S_is_new(log, fd) ? S_begin(log, fd, err) : FB_OK;
+  disk->close(disk->context, fd);
   return status;
 }
 
@@ -242,9 +251,14 @@ static fb_status S_open(S_log *log, fb_error *err) {
   log->appended = walk.seq;
   log->end = walk.offset;
   log->ahead = log->file.size;
+  /* Whoever was killed may have left events that are not on disk yet: what follows must not get there before them. */
+  if (!log->options.read_only && !log->options.unsynced && walk.seq &&
+      log->disk->sync(log->disk->context, log->file.fd) != 0)
+    return fb_log_errno("write", log->path, err);
   /* What a crash cut off must not stand behind what is written next. */
   if (log->options.read_only || log->end >= log->file.size) return FB_OK;
-  if (ftruncate(log->file.fd, (off_t)log->end) != 0) return fb_log_errno("write", log->path, err);
+  if (log->disk->truncate(log->disk->context, log->file.fd, log->end) != 0)
+    return fb_log_errno("write", log->path, err);
   log->ahead = log->end;
   return FB_OK;
 }
@@ -258,6 +272,7 @@ fb_status fb_journal_log_open(const char *path, const fb_journal_log_options *op
   log->face = (fb_journal){S_append, S_seal, S_commit, S_read, log};
   log->allocator = allocator;
   log->options = *options;
+  log->file.disk = log->disk = options->disk ? options->disk : fb_disk_system();
   log->file.fd = -1;
   log->path_size = strlen(path) + 1;
   log->path = fb_alloc(allocator, log->path_size);
@@ -282,7 +297,7 @@ void fb_journal_log_close(fb_journal *journal) {
   S_log *log = journal->context;
   /* Best effort: what is behind the end is zeros. */
   if (log->file.fd >= 0 && !log->options.read_only && log->ahead > log->end &&
-      ftruncate(log->file.fd, (off_t)log->end) == 0)
+      log->disk->truncate(log->disk->context, log->file.fd, log->end) == 0)
     log->ahead = log->end;
   fb_log_close_file(&log->file);
   fb_buf_release(&log->open);

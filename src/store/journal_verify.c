@@ -18,7 +18,7 @@ typedef struct S_verifier {
   bool linked; /* `prev` is what was written before `offset` */
   fb_audit_report report;
   void (*found)(void *user, const fb_audit_finding *finding);
-  void (*event)(void *user, const fb_event *event);
+  void (*event)(void *user, const fb_event *event, const uint8_t hash[FB_DIGEST_SIZE]);
   void *user;
 } S_verifier;
 
@@ -52,7 +52,7 @@ static void S_record(S_verifier *verifier, const char *record, uint32_t size) {
   if (verifier->linked && !S_links(verifier, record, size))
     S_found(verifier, FB_AUDIT_CHANGED, event.seq, event.seq, &event);
   else if (verifier->event)
-    verifier->event(verifier->user, &event);
+    verifier->event(verifier->user, &event, (const uint8_t *)record + size - FB_DIGEST_SIZE);
   memcpy(verifier->prev, record + size - FB_DIGEST_SIZE, FB_DIGEST_SIZE);
   memcpy(head->hash, verifier->prev, FB_DIGEST_SIZE);
   head->seq = event.seq;
@@ -64,11 +64,13 @@ static void S_record(S_verifier *verifier, const char *record, uint32_t size) {
 /* Which event is it, whose bytes are bad? Its number says so if that is still readable. */
 static fb_status S_bad(S_verifier *verifier, bool *ret_end, fb_error *err) {
   uint64_t next = 0, first = verifier->report.head.seq + 1;
-  fb_log_found found;
-  fb_status status = fb_log_find(&verifier->file, verifier->offset + 8, &next, &found, err);
+  fb_log_found found = FB_LOG_END;
+  fb_status status = fb_log_is_torn(&verifier->file, verifier->offset, first, ret_end, err);
+  if (!status && !*ret_end)
+    status = fb_log_find(&verifier->file, verifier->offset + 8, &next, &found, err);
   if (status) return status;
-  *ret_end = found == FB_LOG_END;
-  if (*ret_end) {
+  if (*ret_end || found == FB_LOG_END) {
+    *ret_end = true;
     S_found(verifier, FB_AUDIT_TORN, first, first, NULL);
     return FB_OK;
   }
@@ -105,12 +107,13 @@ static fb_status S_all(S_verifier *verifier, fb_error *err) {
   return status;
 }
 
-fb_status fb_journal_verify(const char *path, const fb_allocator *allocator,
+fb_status fb_journal_verify(const char *path, const fb_disk *disk, const fb_allocator *allocator,
                             void (*found)(void *user, const fb_audit_finding *finding),
-                            void (*event)(void *user, const fb_event *event), void *user,
-                            fb_audit_report *ret_report, fb_error *err) {
+                            void (*event)(void *user, const fb_event *event,
+                                          const uint8_t hash[FB_DIGEST_SIZE]),
+                            void *user, fb_audit_report *ret_report, fb_error *err) {
   S_verifier verifier = {
-      .file = {.fd = -1, .path = path}, .found = found, .event = event, .user = user};
+      .file = {.disk = disk, .fd = -1, .path = path}, .found = found, .event = event, .user = user};
   fb_buf_init(&verifier.file.window, allocator, 0);
   fb_status status = fb_log_open_file(&verifier.file, O_RDONLY, verifier.prev, err);
   memcpy(verifier.report.head.hash, verifier.prev, FB_DIGEST_SIZE);

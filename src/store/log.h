@@ -18,7 +18,9 @@
  *     32  u32 attempt
  *     36  i16 code, i16 signal
  *     40  u16 length of scope, u16 of step, u32 of payload
- *     48  digest (32 bytes, if flags say so), scope, step, payload, zeros
+ *     48  u32 into      how many events before this one were committed together with it
+ *     52  u32 0
+ *     56  digest (32 bytes, if flags say so), scope, step, payload, zeros
  *   size-32  SHA-256 of the hash before this and bytes 8 … size-32
  *
  * After the last record the file may go on with zeros (room that was taken ahead).
@@ -28,9 +30,15 @@
 
 #include <flyball/store.h>
 
-enum { FB_LOG_HEADER = 64, FB_LOG_FIXED = 48, FB_LOG_LEAST = FB_LOG_FIXED + FB_DIGEST_SIZE };
+enum {
+  FB_LOG_HEADER = 64,
+  FB_LOG_FIXED = 56,
+  FB_LOG_INTO = 48,
+  FB_LOG_LEAST = FB_LOG_FIXED + FB_DIGEST_SIZE
+};
 
 typedef struct fb_log_file {
+  const fb_disk *disk;
   int fd;
   const char *path; /* borrowed */
   uint64_t salt;
@@ -50,6 +58,9 @@ fb_status fb_log_open_file(fb_log_file *file, int flags, uint8_t ret_first[FB_DI
 void fb_log_close_file(fb_log_file *file);
 fb_status fb_log_errno(const char *what, const char *path, fb_error *err);
 
+/* Sets the window so that it has the bytes from `offset` on, `length` of them if the file has so many. */
+fb_status fb_log_window(fb_log_file *file, uint64_t offset, size_t length, fb_error *err);
+
 typedef enum fb_log_found {
   FB_LOG_RECORD,
   FB_LOG_END, /* nothing follows, or zeros */
@@ -59,6 +70,10 @@ typedef enum fb_log_found {
 /* What stands at `offset`. A record's bytes are good until the next call. */
 fb_status fb_log_look(fb_log_file *file, uint64_t offset, fb_log_found *ret_found,
                       const char **ret_record, uint32_t *ret_size, fb_error *err);
+/* Whether bad bytes at `offset`, where the event `seq` should be, are what a crash left of the last commit: nothing that follows was
+ * committed after it, and the file was not closed in peace (then it ends with its last record). */
+fb_status fb_log_is_torn(fb_log_file *file, uint64_t offset, uint64_t seq, bool *ret_torn,
+                         fb_error *err);
 /* The next record after `offset` whose check holds; FB_LOG_END when there is none. */
 fb_status fb_log_find(fb_log_file *file, uint64_t offset, uint64_t *ret_offset,
                       fb_log_found *ret_found, fb_error *err);

@@ -2,10 +2,7 @@
 #include "store/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* Bytes read at a time; a record may be larger. */
 enum { WINDOW = 64 << 10 };
@@ -126,8 +123,7 @@ void fb_log_make_header(char out[FB_LOG_HEADER], uint64_t salt, int64_t created)
   fb_digest((fb_slice){out, 32}, (uint8_t *)out + 32);
 }
 
-/* Sets the window so that it has the bytes from `offset` on, `length` of them if the file has so many. */
-static fb_status S_window(fb_log_file *file, uint64_t offset, size_t length, fb_error *err) {
+fb_status fb_log_window(fb_log_file *file, uint64_t offset, size_t length, fb_error *err) {
   fb_buf *window = &file->window;
   if (offset >= file->at && offset + length <= file->at + window->len) return FB_OK;
   size_t want = length > WINDOW ? length : WINDOW;
@@ -140,9 +136,8 @@ static fb_status S_window(fb_log_file *file, uint64_t offset, size_t length, fb_
   file->at = offset;
   if (!fb_buf_reserve(window, want)) return fb_fail(err, FB_E_NOMEM, "out of memory");
   while (window->len < want) {
-    ssize_t got = pread(file->fd, window->ptr + window->len, want - window->len,
-                        (off_t)(offset + window->len));
-    if (got < 0 && errno == EINTR) continue;
+    int64_t got = file->disk->read(file->disk->context, file->fd, window->ptr + window->len,
+                                   want - window->len, offset + window->len);
     if (got < 0) return fb_log_errno("read", file->path, err);
     if (got == 0) break;
     window->len += (size_t)got;
@@ -165,7 +160,7 @@ static bool S_plausible(const char *record, uint32_t size) {
 static fb_status S_only_zeros(fb_log_file *file, uint64_t offset, bool *ret_zeros, fb_error *err) {
   *ret_zeros = false;
   for (;;) {
-    fb_status status = S_window(file, offset, WINDOW, err);
+    fb_status status = fb_log_window(file, offset, WINDOW, err);
     if (status) return status;
     size_t have = S_have(file, offset);
     const char *at = file->window.ptr + (offset - file->at);
@@ -180,7 +175,7 @@ static fb_status S_only_zeros(fb_log_file *file, uint64_t offset, bool *ret_zero
 
 fb_status fb_log_look(fb_log_file *file, uint64_t offset, fb_log_found *ret_found,
                       const char **ret_record, uint32_t *ret_size, fb_error *err) {
-  fb_status status = S_window(file, offset, FB_LOG_LEAST, err);
+  fb_status status = fb_log_window(file, offset, FB_LOG_LEAST, err);
   if (status) return status;
   const char *record = file->window.ptr + (offset - file->at);
   size_t have = S_have(file, offset);
@@ -195,7 +190,7 @@ fb_status fb_log_look(fb_log_file *file, uint64_t offset, fb_log_found *ret_foun
   if (have < FB_LOG_LEAST || size < FB_LOG_LEAST || size % 8 || !S_plausible(record, size) ||
       offset + size > file->size)
     return FB_OK;
-  status = S_window(file, offset, size, err);
+  status = fb_log_window(file, offset, size, err);
   if (status) return status;
   record = file->window.ptr + (offset - file->at);
   if (S_have(file, offset) < size || fb_log_check(record, size, file->salt) != S_u32(record + 4))
@@ -212,7 +207,7 @@ fb_status fb_log_find(fb_log_file *file, uint64_t offset, uint64_t *ret_offset,
   for (offset = (offset + 7) & ~UINT64_C(7); offset + FB_LOG_LEAST <= file->size; offset += 8) {
     const char *record;
     uint32_t size;
-    fb_status status = S_window(file, offset, 4, err);
+    fb_status status = fb_log_window(file, offset, 4, err);
     if (status) return status;
     if (S_have(file, offset) < 4) break;
     size = S_u32(file->window.ptr + (offset - file->at));
@@ -228,9 +223,30 @@ fb_status fb_log_find(fb_log_file *file, uint64_t offset, uint64_t *ret_offset,
   return FB_OK;
 }
 
+fb_status fb_log_is_torn(fb_log_file *file, uint64_t offset, uint64_t seq, bool *ret_torn,
+                         fb_error *err) {
+  fb_log_found found = FB_LOG_RECORD;
+  uint64_t end = offset;
+  fb_status status = FB_OK;
+  *ret_torn = true;
+  for (uint64_t at = offset + 8; !status && found == FB_LOG_RECORD;) {
+    const char *record;
+    uint32_t size;
+    status = fb_log_find(file, at, &at, &found, err);
+    if (status || found != FB_LOG_RECORD) break;
+    status = fb_log_look(file, at, &found, &record, &size, err);
+    if (status) break;
+    if (S_u64(record + 8) - S_u32(record + FB_LOG_INTO) > seq) *ret_torn = false;
+    at += size;
+    end = at;
+  }
+  if (end > offset && end == file->size) *ret_torn = false;
+  return status;
+}
+
 static fb_status S_header(fb_log_file *file, uint8_t ret_first[FB_DIGEST_SIZE], fb_error *err) {
   uint8_t digest[FB_DIGEST_SIZE];
-  fb_status status = S_window(file, 0, FB_LOG_HEADER, err);
+  fb_status status = fb_log_window(file, 0, FB_LOG_HEADER, err);
   if (status) return status;
   const char *header = file->window.ptr;
   if (file->window.len < FB_LOG_HEADER || memcmp(header, S_magic, sizeof S_magic) != 0)
@@ -246,15 +262,16 @@ static fb_status S_header(fb_log_file *file, uint8_t ret_first[FB_DIGEST_SIZE], 
 
 fb_status fb_log_open_file(fb_log_file *file, int flags, uint8_t ret_first[FB_DIGEST_SIZE],
                            fb_error *err) {
-  struct stat info;
-  file->fd = open(file->path, flags | O_CLOEXEC);
-  if (file->fd < 0 || fstat(file->fd, &info) != 0) return fb_log_errno("open", file->path, err);
-  file->size = (uint64_t)info.st_size;
+  if (!file->disk) file->disk = fb_disk_system();
+  file->fd = file->disk->open(file->disk->context, file->path, flags);
+  int64_t size = file->fd < 0 ? -1 : file->disk->size(file->disk->context, file->fd);
+  if (size < 0) return fb_log_errno("open", file->path, err);
+  file->size = (uint64_t)size;
   return S_header(file, ret_first, err);
 }
 
 void fb_log_close_file(fb_log_file *file) {
-  if (file->fd >= 0) close(file->fd);
+  if (file->fd >= 0) file->disk->close(file->disk->context, file->fd);
   file->fd = -1;
   fb_buf_release(&file->window);
 }

@@ -123,7 +123,7 @@ static fb_audit_report S_verify(const char *path, S_findings *findings) {
   fb_audit_report report = {0};
   fb_error err = {0};
   findings->count = 0;
-  if (fb_journal_verify(path, NULL, S_note, NULL, findings, &report, &err))
+  if (fb_journal_verify(path, NULL, NULL, S_note, NULL, findings, &report, &err))
     fail_msg("%s", err.text);
   return report;
 }
@@ -379,12 +379,12 @@ static void test_files_that_are_none(void **state) {
   fclose(file);
   assert_int_equal(fb_journal_log_open(place->path, &options, NULL, &journal, &err),
                    FB_E_JOURNAL_DAMAGED);
-  assert_int_equal(fb_journal_verify(place->path, NULL, NULL, NULL, NULL, &report, &err),
+  assert_int_equal(fb_journal_verify(place->path, NULL, NULL, NULL, NULL, NULL, &report, &err),
                    FB_E_JOURNAL_DAMAGED);
   unlink(place->path);
   S_make(place->path, 1);
   S_patch(place->path, 20, "\x55", 1); /* the header */
-  assert_int_equal(fb_journal_verify(place->path, NULL, NULL, NULL, NULL, &report, &err),
+  assert_int_equal(fb_journal_verify(place->path, NULL, NULL, NULL, NULL, NULL, &report, &err),
                    FB_E_JOURNAL_DAMAGED);
   assert_int_equal(
       fb_journal_log_open("/nowhere/journal", &(fb_journal_log_options){0}, NULL, &journal, &err),
