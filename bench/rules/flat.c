@@ -6,113 +6,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-const char *const bench_statuses[4] = {"active", "pending", "inactive", "archived"};
-
-double bench_processor_seconds(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-size_t bench_rules(const char *workload, bench_rule **ret_rules) {
-  size_t count = !strcmp(workload, "b1")     ? 1
-                 : !strcmp(workload, "join") ? 0
-                                             : (size_t)strtoul(workload + 1, NULL, 10);
-  bench_rule *rules = calloc(count + 1, sizeof *rules);
-  for (size_t i = 0; i < count; i++) {
-    int k = (int)i, low = (k * 13) % 990;
-    if (count == 1)
-      rules[i] = (bench_rule){0, -1, -1, -1};
-    else if (count == 10)
-      rules[i] = (bench_rule){k % 4, -1, 900 - (k / 4) * 10, -1};
-    else if (count == 100)
-      rules[i] = (bench_rule){k % 4, (k * 7) % 50, 500, -1};
-    else
-      rules[i] = (bench_rule){k % 4, (k * 7) % 50, low, low + 10};
-  }
-  *ret_rules = rules;
-  return count;
-}
-
-/* ── The data: a linear congruential generator, always the same ── */
-
-static uint64_t S_next(uint64_t *state) {
-  *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-  return *state >> 33;
-}
-
-static bench_data S_data(size_t count) {
-  uint64_t state = 42;
-  bench_data data = {.count = count, .customer_count = count / 10 ? count / 10 : 1};
-  data.orders = calloc(count, sizeof *data.orders);
-  data.gold = calloc(data.customer_count, sizeof *data.gold);
-  for (size_t i = 0; i < count; i++) {
-    bench_order *o = &data.orders[i];
-    o->id = (int32_t)i;
-    o->customer = (int32_t)(S_next(&state) % data.customer_count);
-    o->amount = (int32_t)(S_next(&state) % 1000);
-    o->status = (uint8_t)(S_next(&state) % 4);
-    o->region = (int32_t)(S_next(&state) % 50);
-  }
-  for (size_t i = 0; i < data.customer_count; i++) data.gold[i] = S_next(&state) % 10 == 0;
-  return data;
-}
-
-/* What must fire, counted without any engine. */
-static uint64_t S_expected(const bench_data *data, const char *workload) {
-  bench_rule *rules;
-  size_t count = bench_rules(workload, &rules);
-  uint64_t hits = 0;
-  uint32_t *cell = calloc(4 * 50 * 1000, sizeof *cell);
-  for (size_t r = 0; r < count; r++)
-    for (int g = 0; g < 50; g++)
-      for (int a = 0; a < 1000; a++)
-        cell[(rules[r].status * 50 + g) * 1000 + a] +=
-            (rules[r].region < 0 || rules[r].region == g) &&
-            (rules[r].low < 0 || a >= rules[r].low) && (rules[r].high < 0 || a < rules[r].high);
-  for (size_t i = 0; i < data->count; i++) {
-    const bench_order *o = &data->orders[i];
-    if (count)
-      hits += cell[(o->status * 50 + o->region) * 1000 + o->amount];
-    else
-      hits += o->status == 0 && o->amount >= 900 && data->gold[o->customer];
-  }
-  free(cell);
-  free(rules);
-  return hits;
-}
-
-/* ── Flyball ── */
-
-static void S_rulebook(const char *workload, fb_buf *out) {
-  fb_buf_text(
-      out,
-      "facts:\n  order: {id: int, customer: int, amount: int, status: string, region: int}\n"
-      "  customer: {id: int, tier: string}\nrules:\n");
-  bench_rule *rules;
-  size_t count = bench_rules(workload, &rules);
-  if (!count)
-    fb_buf_text(
-        out,
-        "- {name: j, when: [{order as o: 'o.status == \"active\" && o.amount >= 900'}, "
-        "{customer as c: 'c.id == o.customer && c.tier == \"gold\"'}], then: [{emit: j}]}\n");
-  for (size_t i = 0; i < count; i++) {
-    fb_buf_printf(out, "- {name: r%zu, when: [{order as o: 'o.status == \"%s\"", i,
-                  bench_statuses[rules[i].status]);
-    if (rules[i].region >= 0) fb_buf_printf(out, " && o.region == %d", rules[i].region);
-    if (rules[i].low >= 0) fb_buf_printf(out, " && o.amount >= %d", rules[i].low);
-    if (rules[i].high >= 0) fb_buf_printf(out, " && o.amount < %d", rules[i].high);
-    fb_buf_text(out, "'}], then: [{emit: r}]}\n");
-  }
-  free(rules);
-}
-
-static fb_status S_count(void *context, fb_session *session, const fb_decision *decision) {
+static fb_status S_count(void *context, fb_session *session, const fb_decision_record *records,
+                         size_t count) {
   (void)session;
-  (void)decision;
-  ++*(uint64_t *)context;
+  (void)records;
+  *(uint64_t *)context += count;
   return FB_OK;
 }
 
@@ -167,9 +66,9 @@ static bench_result S_flyball(const bench_data *data, const char *workload, uint
   uint64_t decisions = 0;
   fb_buf_init(&book, NULL, 0);
   fb_errors_init(&errors, NULL, 0);
-  S_rulebook(workload, &book);
+  bench_rulebook(workload, false, &book);
   S_must(fb_ruleset_read(fb_buf_slice(&book), "bench.yaml", NULL, &rules, &errors, NULL));
-  fb_session_options options = {.output = {.decision = S_count, .context = &decisions}};
+  fb_session_options options = {.output = {.decisions = S_count, .context = &decisions}};
   S_must(fb_session_new(rules, &options, NULL, &session));
   fb_facts *orders = S_table(session, "order"), *customers = S_table(session, "customer");
   fb_fact_id *ids = calloc(data->count, sizeof *ids);
@@ -253,7 +152,7 @@ static void S_run(const bench_data *data, const char *workload, double reach, in
     updates[i] = a.update_seconds;
     peer_updates[i] = b.update_seconds;
     update_ratio[i] = b.update_seconds / a.update_seconds;
-    same = same && a.firings == S_expected(data, workload) &&
+    same = same && a.firings == bench_expected(data, workload, 0, data->count) &&
            (b.seconds == 0 || b.firings == a.firings);
   }
   S_print(workload, facts, S_median(ours, rounds), S_median(peer, rounds), S_median(ratio, rounds),
@@ -272,11 +171,10 @@ int main(int argc, char **argv) {
     double reach;
   } workloads[] = {{"b1", 25}, {"r10", 25}, {"r100", 25}, {"r10000", 25}, {"join", 15}};
   if (rounds < 1 || rounds > 9 || count < 10) return 2;
-  bench_data data = S_data(count);
+  bench_data data = bench_make(count);
   for (size_t i = 0; i < sizeof workloads / sizeof *workloads; i++)
     if (argc < 4 || !strcmp(argv[3], workloads[i].name))
       S_run(&data, workloads[i].name, workloads[i].reach, rounds);
-  free(data.orders);
-  free(data.gold);
+  bench_free(&data);
   return 0;
 }

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <flyball/base.h>
+
 typedef struct bench_order {
   int32_t id, customer, amount, region;
   uint8_t status;
@@ -38,6 +40,14 @@ extern const char *const bench_statuses[4];
 /* Rules of "b1", "r10", "r100", "r10000"; 0 for "join". */
 size_t bench_rules(const char *workload, bench_rule **ret_rules);
 double bench_processor_seconds(void);
+/* Always the same. */
+bench_data bench_make(size_t count);
+void bench_free(bench_data *data);
+/* What must fire for orders from … from + count - 1, counted without an engine; for all, of "join". */
+uint64_t bench_expected(const bench_data *data, const char *workload, size_t from, size_t count);
+uint64_t bench_fires(const bench_order *order, const char *workload);
+/* Appends the rulebook, as YAML or JSON ("join": YAML). */
+void bench_rulebook(const char *workload, bool json, fb_buf *out);
 
 #ifdef HAVE_CLIPS
 bench_result bench_clips(const bench_data *data, const char *workload);

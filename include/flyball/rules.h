@@ -210,6 +210,12 @@ FB_API void fb_session_set_deadline(fb_session *session, int64_t deadline);
  * `ret_id` is nullable here and below. */
 FB_API fb_status fb_session_assert(fb_session *session, fb_slice type, const fb_map *fields,
                                    fb_fact_id *ret_id, fb_error *err);
+/* The same from values by the numbers of their fields: values[i] is field i of the type as fb_fact_type_field numbers
+ * them, FB_ABSENT where the fact has none, as are those from `count` on. The type is of the session's schema. No map is made and no
+ * name is looked up; texts that are symbols of the schema (fb_symbol_value) are not looked up either. */
+FB_API fb_status fb_session_assert_values(fb_session *session, const fb_fact_type *type,
+                                          const fb_value *values, uint32_t count,
+                                          fb_fact_id *ret_id, fb_error *err);
 /* Rows first … first+count-1 of a table over the session's schema (a batch of a stream); copied. On failure the
  * rows before the one that failed are held; *ret_done (nullable, always set) tells how many. `ids` is nullable or has
  * room for `count`. */
@@ -223,6 +229,10 @@ FB_API void fb_session_forget_texts(fb_session *session);
  * matched anew only where their conditions read a changed field. FB_E_RULE_FACT: no such fact. */
 FB_API fb_status fb_session_modify(fb_session *session, fb_fact_id id, const fb_map *fields,
                                    fb_error *err);
+/* The same by the numbers of the fields. */
+FB_API fb_status fb_session_modify_values(fb_session *session, fb_fact_id id,
+                                          const uint32_t *fields, const fb_value *values,
+                                          uint32_t count, fb_error *err);
 FB_API fb_status fb_session_retract(fb_session *session, fb_fact_id id, fb_error *err);
 
 /* ── Snapshots ───────────────────────────────────────────────────────────────────────────────── */

@@ -19,14 +19,27 @@ typedef struct S_place {
    * bytes; between them lies what lies between them. step 0: it is asked each time. */
   size_t step;
   size_t anchors[ANCHORS + 2];
+  bool plain; /* the source stands in the document as it is, from base on */
 } S_place;
 
 static size_t S_ask(const S_place *place, size_t offset) {
   return fb_node_source_offset(place->doc, place->node, place->node_offset + offset);
 }
 
-static void S_set_anchors(S_place *place, size_t source_len) {
-  if (!place->doc || source_len <= EXACT_UP_TO) return;
+/* Of nearly all sources: nothing in them is escaped or folded. */
+static bool S_is_plain(S_place *place, fb_slice source) {
+  fb_slice text = fb_doc_text(place->doc);
+  size_t at = S_ask(place, 0);
+  if (at + source.len > text.len || memcmp(text.ptr + at, source.ptr, source.len) != 0)
+    return false;
+  place->base = at;
+  return true;
+}
+
+static void S_set_anchors(S_place *place, fb_slice source) {
+  size_t source_len = source.len;
+  if (!place->doc || (place->plain = S_is_plain(place, source)) || source_len <= EXACT_UP_TO)
+    return;
   place->step = source_len / ANCHORS + 1;
   for (size_t i = 0; i < ANCHORS + 2; i++) {
     size_t offset = i * place->step;
@@ -36,7 +49,7 @@ static void S_set_anchors(S_place *place, size_t source_len) {
 
 /* Where a byte of the source is in the document or text. */
 static size_t S_outside(const S_place *place, size_t offset) {
-  if (!place->doc) return place->base + offset;
+  if (!place->doc || place->plain) return place->base + offset;
   if (!place->step) return S_ask(place, offset);
   const size_t *anchor = &place->anchors[offset / place->step];
   size_t at = anchor[0] + offset % place->step;
@@ -97,6 +110,15 @@ static uint32_t S_lines(fb_slice text, size_t from, size_t to) {
   return lines;
 }
 
+/* Lines before the origin; counted from the node, which may begin on either side. */
+static uint32_t S_line(const S_place *place, fb_slice text) {
+  if (!place->doc) return S_lines(text, 0, place->start);
+  size_t node = place->node->offset;
+  uint32_t known = place->node->line - 1;
+  if (node <= place->start) return known + S_lines(text, node, place->start);
+  return known - S_lines(text, place->start, node);
+}
+
 static fb_status S_set_lines(fb_cel_expr *expr, S_place *place, const fb_cel_report *report) {
   fb_slice text = place->doc ? fb_doc_text(place->doc) : report->source;
   size_t from = S_outside(place, 0), to = S_outside(place, expr->source.len);
@@ -104,8 +126,7 @@ static fb_status S_set_lines(fb_cel_expr *expr, S_place *place, const fb_cel_rep
   if (from > to) from = to;
   fb_status status = S_keep_lines(expr, place, text, from, to);
   if (status) return status;
-  size_t known = place->doc && place->node->offset <= place->start ? place->node->offset : 0;
-  expr->origin.line = (known ? place->node->line - 1 : 0) + S_lines(text, known, place->start);
+  expr->origin.line = S_line(place, text);
   return FB_OK;
 }
 
@@ -119,7 +140,7 @@ fb_status fb_cel_origin_set(fb_cel_expr *expr, const fb_cel_options *options,
     place.node_offset = options->node_offset;
     file = fb_doc_name(options->doc);
   }
-  S_set_anchors(&place, expr->source.len);
+  S_set_anchors(&place, expr->source);
   fb_status status = S_set_lines(expr, &place, report);
   if (status) return status;
   S_place_nodes(&place, expr->root);

@@ -89,6 +89,40 @@ fb_status fb_facts_add_row(fb_facts *facts, const fb_facts *from, uint32_t row, 
   return status;
 }
 
+/* A cell of a value that is such as others of its column are, so that its field takes it. */
+static bool S_put_alike(const fb_facts *facts, fb_column *column, uint32_t at, fb_value value) {
+  if (column->kind != value.kind || at >= column->rows || at > column->dense) return false;
+  switch (value.kind) {
+    case FB_INT:
+    case FB_UINT:
+    case FB_DOUBLE: ((uint64_t *)column->cells)[at] = value.as.u; break;
+    case FB_BOOL: ((uint8_t *)column->cells)[at] = value.as.b; break;
+    case FB_STRING: {
+      if (!value.symbol) return false;
+      fb_symbol symbol = fb_symbol_of(value);
+      if (symbol >= facts->symbols->count || facts->symbols->texts[symbol] != value.as.text)
+        return false;
+      ((fb_symbol *)column->cells)[at] = symbol;
+      break;
+    }
+    default: return false;
+  }
+  if (at == column->dense) column->dense++;
+  return true;
+}
+
+fb_status fb_facts_set_row(fb_facts *facts, uint32_t row, const fb_value *values, uint32_t count,
+                           fb_error *err) {
+  uint32_t at = row % FB_CHUNK_ROWS;
+  for (uint32_t f = 0; f < count; f++) {
+    const fb_chunk *chunk = &facts->chunks[row / FB_CHUNK_ROWS];
+    if (f < chunk->column_count && S_put_alike(facts, &chunk->columns[f], at, values[f])) continue;
+    fb_status status = fb_facts_set(facts, row, f, values[f], err);
+    if (status != FB_OK) return status;
+  }
+  return FB_OK;
+}
+
 void fb_facts_drop_to(fb_facts *facts, uint32_t count) {
   while (facts->count > count) fb_facts_drop_last(facts);
 }

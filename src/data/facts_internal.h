@@ -96,6 +96,9 @@ fb_status fb_facts_own(fb_facts *facts, fb_value *value);
 /* Adds rows first … first + count - 1 of a table of the same type and symbols: whole columns where they can be. On
  * failure none is added. */
 fb_status fb_facts_add_rows(fb_facts *facts, const fb_facts *from, uint32_t first, uint32_t count);
+/* fb_facts_set of the first `count` fields of a row that has none yet, or has all of them. */
+fb_status fb_facts_set_row(fb_facts *facts, uint32_t row, const fb_value *values, uint32_t count,
+                           fb_error *err);
 /* Undoes adding, back to `count` rows. */
 void fb_facts_drop_to(fb_facts *facts, uint32_t count);
 /* Counts `rows` more rows, whose cells are in the last chunk already. */

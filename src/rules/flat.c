@@ -27,49 +27,69 @@ static void S_sort(uint32_t *uses, uint32_t count) {
   }
 }
 
-/* The uses of the fact, the last rule's first, in session->due. */
-static uint32_t S_uses(fb_session *session, uint32_t place, const fb_sift_hit *hits,
-                       uint32_t count) {
-  uint32_t due = 0;
-  bool sorted = true;
-  for (uint32_t i = 0; i < count; i++) {
-    uint32_t candidate = hits[i].candidate;
-    const fb_rule_alpha *alpha = &session->set->alphas[candidate & FB_RULE_ALPHA];
-    if (!fb_alpha_test(session, candidate, place)) continue;
-    for (uint32_t u = alpha->use_count; u--;) {
-      session->due[due] = alpha->uses[u];
-      sorted &= !due || session->due[due - 1] > alpha->uses[u];
-      due++;
-    }
+/* The uses of a fact, the last rule's first, in session->due. */
+typedef struct S_due {
+  uint32_t count;
+  bool unsorted;
+} S_due;
+
+static inline void S_take(fb_session *session, uint32_t place, uint32_t candidate, S_due *due) {
+  const fb_rule_alpha *alpha = &session->set->alphas[candidate & FB_RULE_ALPHA];
+  if (!fb_alpha_test(session, candidate, place)) return;
+  for (uint32_t u = alpha->use_count; u--;) {
+    session->due[due->count] = alpha->uses[u];
+    due->unsorted |= due->count && session->due[due->count - 1] < alpha->uses[u];
+    due->count++;
   }
-  if (!sorted) S_sort(session->due, due);
-  return due;
+}
+
+/* Lets the fact wait with the tick of this change. */
+static bool S_push(fb_session *session, uint32_t place, const S_due *due) {
+  const fb_ruleset *set = session->set;
+  if (due->unsorted) S_sort(session->due, due->count);
+  for (uint32_t d = 0; d < due->count; d++) {
+    uint32_t use = session->due[d];
+    const fb_rule *rule = &set->rules[set->uses[use].rule];
+    if (fb_agenda_push_place(session, rule, use, place, session->tick) == FB_OK) continue;
+    fb_agenda_drop_tick(session, session->tick);
+    return false;
+  }
+  return true;
 }
 
 /* Lets the facts wait, from the one at `place` on; returns for how many there was memory. */
 static uint32_t S_wait(fb_session *session, uint32_t place, uint32_t count, const fb_sift *sift) {
-  const fb_ruleset *set = session->set;
   for (uint32_t i = 0; i < count; i++) {
-    uint32_t start = sift->starts[i], hits = sift->starts[i + 1] - start;
+    S_due due = {0};
     session->tick++;
-    if (!hits) continue;
-    uint32_t due = S_uses(session, place + i, &sift->hits[start], hits);
-    for (uint32_t d = 0; d < due; d++) {
-      uint32_t use = session->due[d];
-      const fb_rule *rule = &set->rules[set->uses[use].rule];
-      if (fb_agenda_push_place(session, rule, use, place + i, session->tick) == FB_OK) continue;
-      fb_agenda_drop_tick(session, session->tick--);
+    for (uint32_t h = sift->starts[i]; h < sift->starts[i + 1]; h++)
+      S_take(session, place + i, sift->hits[h].candidate, &due);
+    if (due.count && !S_push(session, place + i, &due)) {
+      session->tick--;
       return i;
     }
   }
   return count;
 }
 
+bool fb_flat_may(const fb_session *session, uint32_t type) {
+  return !session->queued && !session->options.max_activations &&
+         session->firing_rule == FB_RULE_NONE &&
+         (type >= session->set->type_count || session->set->types[type].flat);
+}
+
+fb_status fb_flat_insert(fb_session *session, uint32_t place) {
+  const fb_fact *fact = &session->facts[place];
+  S_due due = {0};
+  session->tick++;
+  uint32_t count = fb_alpha_candidates(session, fact->type, fact->row);
+  for (uint32_t i = 0; i < count; i++) S_take(session, place, session->candidates[i], &due);
+  return !due.count || S_push(session, place, &due) ? FB_OK : FB_E_NOMEM;
+}
+
 static bool S_may(const fb_session *session, const fb_memory *memory, uint32_t type,
                   uint32_t count) {
-  return count >= FEW && !session->queued && !memory->free_row && !session->free_place &&
-         !session->options.max_activations &&
-         (type >= session->set->type_count || session->set->types[type].flat);
+  return count >= FEW && !memory->free_row && !session->free_place && fb_flat_may(session, type);
 }
 
 fb_status fb_flat_assert(fb_session *session, fb_memory *memory, const fb_facts *facts,

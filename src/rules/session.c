@@ -219,7 +219,7 @@ bool fb_session_halted(const fb_session *session) {
 
 /* ── Changes ── */
 
-static fb_status S_ready(const fb_session *session, fb_error *err) {
+fb_status fb_session_ready(const fb_session *session, fb_error *err) {
   if (fb_session_paged(session, NULL) != FB_OK)
     return fb_fail(err, FB_E_RULE_SESSION,
                    "the store of facts has failed; what was read since is lost; reset the session");
@@ -251,7 +251,16 @@ fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row
     fb_memory_free_row(session, memory, row);
     return status;
   }
-  status = fb_match_insert(session, place);
+  if (fb_flat_may(session, type)) {
+    status = fb_flat_insert(session, place);
+    if (status == FB_OK) {
+      session->stats.asserted++;
+      *ret_place = place;
+      return FB_OK;
+    }
+  } else {
+    status = fb_match_insert(session, place);
+  }
   if (status == FB_E_RULE_LIMIT && session->stats.candidates > session->candidates_end)
     fb_fail(err, status, "the fact meets more than %llu others in joins, the limit of the session",
             (unsigned long long)session->options.max_candidates);
@@ -347,7 +356,7 @@ fb_status fb_session_assert(fb_session *session, fb_slice type_name, const fb_ma
   fb_fact_type *type;
   fb_memory *memory;
   uint32_t row = 0, place;
-  fb_status status = S_ready(session, err);
+  fb_status status = fb_session_ready(session, err);
   if (status != FB_OK) return status;
   if (!type_name.len) return fb_fail(err, FB_E_FACT_TYPE, "a fact needs a type");
   status = fb_schema_open(session->schema, type_name, &type);
@@ -391,7 +400,7 @@ fb_status fb_session_assert_rows(fb_session *session, const fb_facts *facts, uin
                                  fb_error *err) {
   fb_memory *memory;
   if (ret_done) *ret_done = 0;
-  fb_status status = S_ready(session, err);
+  fb_status status = fb_session_ready(session, err);
   if (status != FB_OK) return status;
   const fb_fact_type *type = fb_facts_type(facts);
   status = fb_memory_of(session, type, &memory);
@@ -440,7 +449,7 @@ static fb_status S_resolve(fb_session *session, uint32_t place, const fb_map *fi
 
 fb_status fb_session_modify(fb_session *session, fb_fact_id id, const fb_map *fields,
                             fb_error *err) {
-  fb_status status = S_ready(session, err);
+  fb_status status = fb_session_ready(session, err);
   if (status != FB_OK) return status;
   uint32_t place = fb_memory_find(session, id);
   if (!place) return fb_fail(err, FB_E_RULE_FACT, "there is no fact %llu", (unsigned long long)id);
@@ -457,7 +466,7 @@ fb_status fb_session_modify(fb_session *session, fb_fact_id id, const fb_map *fi
 }
 
 fb_status fb_session_retract(fb_session *session, fb_fact_id id, fb_error *err) {
-  fb_status status = S_ready(session, err);
+  fb_status status = fb_session_ready(session, err);
   if (status != FB_OK) return status;
   uint32_t place = fb_memory_find(session, id);
   if (!place) return fb_fail(err, FB_E_RULE_FACT, "there is no fact %llu", (unsigned long long)id);

@@ -629,7 +629,9 @@ uint64_t fb_queue_recency(const fb_session *session, uint32_t place);
 /* session.c: a session without the activations that it begins with. */
 fb_status fb_session_new_bare(const fb_ruleset *ruleset, const fb_session_options *options,
                               const fb_allocator *allocator, fb_session **ret_session);
-/* What fire.c shares with the public calls. */
+/* What fire.c and values.c share with the public calls. */
+/* FB_E_RULE_SESSION: a change was cut off. */
+fb_status fb_session_ready(const fb_session *session, fb_error *err);
 /* Makes a fact of a row and matches it; on failure the row is free again. */
 fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row,
                                 uint32_t *ret_place, fb_error *err);
@@ -650,7 +652,10 @@ fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const uint32_t 
 fb_status fb_fire_limits(const fb_session *session, const fb_rule *rule, uint64_t fired,
                          uint64_t max, fb_error *err);
 
-/* flat.c: facts of a type that is flat, many at a time. *ret_done (nullable) is raised by those that are held; there may be
+/* flat.c: a fact of a type that is flat, from outside; the agenda is not to refuse activations. */
+bool fb_flat_may(const fb_session *session, uint32_t type);
+fb_status fb_flat_insert(fb_session *session, uint32_t place);
+/* Facts of a type that is flat, many at a time. *ret_done (nullable) is raised by those that are held; there may be
  * fewer than `count`, and none: those after them are to be asserted one by one. */
 fb_status fb_flat_assert(fb_session *session, fb_memory *memory, const fb_facts *facts,
                          uint32_t first, uint32_t count, fb_fact_id *ids, uint32_t *ret_done,

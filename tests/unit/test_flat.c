@@ -9,7 +9,7 @@
 #include "data/kernel.h"
 #include "rules/session.h"
 
-enum { ROUNDS = 80, FACTS_MAX = 9000 };
+enum { ROUNDS = 60, FACTS_MAX = 9000 };
 
 typedef struct S_world {
   fb_random random;
@@ -210,18 +210,55 @@ static void S_error(void *context, fb_session *session, const fb_error *err) {
   fb_buf_printf(context, "! %s\n", err->text);
 }
 
+/* SINGLE: rows one by one. MANY: as many as there are. VALUES: one by one, without a table. */
 typedef struct S_mode {
-  bool stateless, single, records;
+  bool stateless;
+  enum { SINGLE, MANY, VALUES } how;
+  bool records;
   const fb_kernels *kernels;
 } S_mode;
+
+static fb_fact_id S_assert_values(fb_session *session, fb_facts *facts, uint32_t row) {
+  fb_value values[8];
+  fb_fact_id id;
+  const fb_fact_type *type = fb_facts_type(facts);
+  assert_true(type->field_count <= 8);
+  for (uint32_t f = 0; f < type->field_count; f++) values[f] = fb_facts_get(facts, row, f);
+  assert_int_equal(fb_session_assert_values(session, type, values, type->field_count, &id, NULL),
+                   FB_OK);
+  return id;
+}
+
+/* A field of a fact that may be gone by now. */
+static void S_modify(fb_session *session, const S_mode *mode, fb_facts *facts, fb_fact_id id,
+                     fb_random *random) {
+  static const char fields[] = "xysbd";
+  char field = fields[S_below(random, 5)];
+  uint32_t number = (uint32_t)fb_fact_type_field(fb_facts_type(facts), (fb_slice){&field, 1});
+  fb_value value = S_below(random, 6) ? S_value(random, facts, field) : fb_absent();
+  fb_status status;
+  if (number == UINT32_MAX) return;
+  if (mode->how == SINGLE) {
+    fb_entry entry = {fb_string((fb_slice){&field, 1}), value};
+    fb_map map = {.len = 1, .cap = 1, .entries = &entry};
+    status = fb_session_modify(session, id, &map, NULL);
+  } else {
+    status = fb_session_modify_values(session, id, &number, &value, 1, NULL);
+  }
+  assert_true(status == FB_OK || status == FB_E_RULE_FACT);
+}
 
 static void S_assert(S_world *w, fb_session *session, const S_mode *mode, fb_facts *facts,
                      fb_fact_id *ids, fb_random *random) {
   uint32_t rows = fb_facts_count(facts);
   for (uint32_t row = 0, part; row < rows; row += part) {
     part = 1 + S_below(random, rows - row);
-    uint32_t step = mode->single ? 1 : part, done;
+    uint32_t step = mode->how == MANY ? part : 1, done;
     for (uint32_t i = row; i < row + part; i += step) {
+      if (mode->how == VALUES) {
+        ids[i] = S_assert_values(session, facts, i);
+        continue;
+      }
       assert_int_equal(fb_session_assert_rows(session, facts, i, step, ids + i, &done, NULL),
                        FB_OK);
       assert_int_equal(done, step);
@@ -229,6 +266,8 @@ static void S_assert(S_world *w, fb_session *session, const S_mode *mode, fb_fac
     /* Places and rows that are free make the next ones come in one by one for a while. */
     for (uint32_t i = S_below(random, 3); i && !mode->stateless; i--)
       fb_session_retract(session, ids[S_below(random, row + part)], NULL);
+    for (uint32_t i = S_below(random, 20); i && !mode->stateless; i--)
+      S_modify(session, mode, facts, ids[S_below(random, row + part)], random);
     if (S_below(random, 2)) assert_int_equal(fb_session_fire(session, NULL, NULL), FB_OK);
   }
   (void)w;
@@ -309,11 +348,13 @@ static uint32_t S_round(uint64_t seed) {
       fb_buf single, many;
       fb_buf_init(&single, NULL, 0);
       fb_buf_init(&many, NULL, 0);
-      S_run(&w, &(S_mode){stateless, true, false, fb_kernels_best()}, &single);
+      S_run(&w, &(S_mode){stateless, SINGLE, false, fb_kernels_best()}, &single);
+      S_run(&w, &(S_mode){stateless, VALUES, false, fb_kernels_best()}, &many);
+      S_same(&w, &single, &many, "values");
       const fb_kernels *kernels;
       for (size_t k = 0; (kernels = fb_kernels_at(k)); k++) {
         fb_buf_clear(&many);
-        S_run(&w, &(S_mode){stateless, false, k % 2 == 0, kernels}, &many);
+        S_run(&w, &(S_mode){stateless, MANY, k % 2 == 0, kernels}, &many);
         S_same(&w, &single, &many, kernels->name);
         compared++;
       }
@@ -332,6 +373,44 @@ static void test_many_are_as_one_by_one(void **state) {
   uint64_t count = rounds ? strtoull(rounds, NULL, 10) : ROUNDS, compared = 0;
   for (uint64_t seed = 1; seed <= count; seed++) compared += S_round(seed);
   assert_true(compared > count); /* not all rulebooks may have been refused */
+}
+
+static void test_values_that_do_not_fit(void **state) {
+  (void)state;
+  fb_errors errors;
+  fb_ruleset *rules;
+  fb_session *session, *other;
+  fb_fact_id id;
+  fb_error err;
+  fb_errors_init(&errors, NULL, 0);
+  assert_int_equal(
+      fb_ruleset_read(FB_SLICE("facts:\n  a: {x: int, d: double}\nrules:\n"
+                               "  - {name: r, when: [{a as f: 'f.x > 2'}], then: [{emit: d}]}\n"),
+                      "t.yaml", NULL, &rules, &errors, NULL),
+      FB_OK);
+  assert_int_equal(fb_session_new(rules, NULL, NULL, &session), FB_OK);
+  assert_int_equal(fb_session_new(rules, NULL, NULL, &other), FB_OK);
+  const fb_fact_type *type = fb_schema_find(fb_session_schema(session), FB_SLICE("a")),
+                     *foreign = fb_schema_find(fb_session_schema(other), FB_SLICE("a"));
+  fb_value good[] = {fb_int(3), fb_int(4)}, bad[] = {fb_int(3), fb_bool(true)};
+  const uint32_t fields[] = {1, 7};
+  assert_int_equal(fb_session_assert_values(session, type, good, 2, &id, NULL), FB_OK);
+  assert_true(fb_fact_get(fb_session_fact(session, id), FB_SLICE("d")).as.d == 4);
+  assert_int_equal(fb_session_assert_values(session, type, bad, 2, NULL, &err), FB_E_FACT_VALUE);
+  assert_int_equal(fb_session_assert_values(session, type, good, 3, NULL, &err), FB_E_FACT_FIELD);
+  assert_int_equal(fb_session_assert_values(session, foreign, good, 2, NULL, &err), FB_E_FACT_TYPE);
+  assert_int_equal(fb_session_modify_values(session, id, fields, bad + 1, 1, &err),
+                   FB_E_FACT_VALUE);
+  assert_int_equal(fb_session_modify_values(session, id, fields, good, 2, &err), FB_E_FACT_FIELD);
+  assert_int_equal(fb_session_modify_values(session, id + 1, fields, good, 1, &err),
+                   FB_E_RULE_FACT);
+  assert_int_equal(fb_session_modify_values(session, id, fields, good, 1, &err), FB_OK);
+  assert_true(fb_fact_get(fb_session_fact(session, id), FB_SLICE("d")).as.d == 3);
+  assert_int_equal(fb_session_count(session, FB_SLICE("")), 1);
+  fb_session_free(session);
+  fb_session_free(other);
+  fb_ruleset_free(rules);
+  fb_errors_release(&errors);
 }
 
 /* ── Limits, and lack of memory ── */
@@ -447,6 +526,7 @@ static void test_every_allocation_may_fail(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_many_are_as_one_by_one),
+      cmocka_unit_test(test_values_that_do_not_fit),
       cmocka_unit_test(test_a_limit_holds_the_facts_before_it),
       cmocka_unit_test(test_what_receives_records_may_fail),
       cmocka_unit_test(test_every_allocation_may_fail),
