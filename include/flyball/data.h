@@ -408,6 +408,7 @@ FB_API fb_status fb_fact_type_learn(fb_schema *schema, fb_fact_type *type, fb_sl
 
 typedef struct fb_column {
   uint8_t kind; /* fb_kind or FB_COLUMN_VALUES */
+  bool slab;    /* the table's own matter */
   uint32_t dense;
   uint32_t rows; /* that `cells` has room for */
   void *cells;

@@ -33,9 +33,24 @@ fb_status fb_facts_new(const fb_allocator *allocator, fb_schema *schema, fb_fact
   return FB_OK;
 }
 
+static void S_free_cells(fb_facts *facts, fb_column *column) {
+  size_t cell = fb_cell_size(column->kind);
+  if (column->slab)
+    fb_facts_slab_put(facts, column->cells, cell);
+  else if (column->cells)
+    fb_facts_resize(facts, column->cells, column->rows * cell, 0);
+  column->cells = NULL;
+  column->slab = false;
+}
+
+static void *S_new_cells(fb_facts *facts, uint8_t kind, uint32_t rows, bool *ret_slab) {
+  size_t cell = fb_cell_size(kind);
+  *ret_slab = rows == FB_CHUNK_ROWS && fb_facts_slab_fits(facts);
+  return *ret_slab ? fb_facts_slab_get(facts, cell) : fb_facts_resize(facts, NULL, 0, rows * cell);
+}
+
 static void S_release_column(fb_facts *facts, fb_column *column) {
-  if (column->cells)
-    fb_facts_resize(facts, column->cells, column->rows * fb_cell_size(column->kind), 0);
+  S_free_cells(facts, column);
   if (column->present) fb_facts_resize(facts, column->present, PRESENT_BYTES, 0);
   *column = (fb_column){0};
 }
@@ -51,6 +66,7 @@ static void S_release_chunk(fb_facts *facts, fb_chunk *chunk) {
 void fb_facts_free(fb_facts *facts) {
   if (!facts) return;
   for (size_t i = 0; i < facts->chunk_count; i++) S_release_chunk(facts, &facts->chunks[i]);
+  fb_facts_slab_release(facts);
   fb_free(facts->allocator, facts->chunks, facts->chunk_cap * sizeof *facts->chunks);
   fb_free(facts->allocator, facts->pages, facts->page_cap * sizeof *facts->pages);
   fb_arena_release(&facts->arena);
@@ -60,6 +76,7 @@ void fb_facts_free(fb_facts *facts) {
 void fb_facts_clear(fb_facts *facts) {
   size_t kept = facts->pager ? 0 : 1;
   while (facts->chunk_count > kept) S_release_chunk(facts, &facts->chunks[--facts->chunk_count]);
+  fb_facts_slab_release(facts); /* the first chunk has none */
   facts->count = 0;
   fb_arena_reset(&facts->arena);
   if (!facts->chunk_count) return;
@@ -109,9 +126,13 @@ fb_status fb_facts_grow_column(fb_facts *facts, fb_chunk *chunk, fb_column *colu
   while (rows <= at) rows *= GROWTH;
   if (rows > FB_CHUNK_ROWS) rows = FB_CHUNK_ROWS;
   size_t cell = fb_cell_size(column->kind);
-  void *cells = fb_facts_resize(facts, column->cells, column->rows * cell, rows * cell);
+  bool slab = false;
+  void *cells = column->rows
+                    ? fb_facts_resize(facts, column->cells, column->rows * cell, rows * cell)
+                    : S_new_cells(facts, column->kind, rows, &slab);
   if (!cells) return FB_E_NOMEM;
   column->cells = cells;
+  column->slab = slab;
   column->rows = rows;
   return FB_OK;
 }
@@ -125,21 +146,21 @@ static bool S_is_empty(const fb_column *column) {
 
 /* Turns a column of one kind into one of values. */
 static fb_status S_promote(fb_facts *facts, fb_column *column) {
-  fb_value *cells = fb_facts_resize(facts, NULL, 0, column->rows * sizeof *cells);
+  bool slab;
+  fb_value *cells = S_new_cells(facts, FB_COLUMN_VALUES, column->rows, &slab);
   if (!cells) return FB_E_NOMEM;
   for (uint32_t at = 0; at < column->rows; at++)
     if (fb_column_has(column, at)) cells[at] = fb_column_value(column, facts->symbols, at);
-  fb_facts_resize(facts, column->cells, column->rows * fb_cell_size(column->kind), 0);
+  S_free_cells(facts, column);
   column->cells = cells;
+  column->slab = slab;
   column->kind = FB_COLUMN_VALUES;
   return FB_OK;
 }
 
 /* Gives a column without values another kind; its cells go. */
 static void S_retype(fb_facts *facts, fb_column *column, uint8_t kind) {
-  if (column->cells)
-    fb_facts_resize(facts, column->cells, column->rows * fb_cell_size(column->kind), 0);
-  column->cells = NULL;
+  S_free_cells(facts, column);
   column->rows = 0;
   column->kind = kind;
 }

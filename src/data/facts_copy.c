@@ -2,14 +2,6 @@
  * Rows from one table into another of the same type: as parts of columns where both are alike, else cell by cell. */
 #include "data/facts_internal.h"
 
-static size_t S_cell_size(uint8_t kind) {
-  switch (kind) {
-    case FB_BOOL: return 1;
-    case FB_STRING: return sizeof(fb_symbol);
-    default: return 8;
-  }
-}
-
 /* Of all of them present, of one kind, into a column of that kind; *ret_done is false when it cannot be so. */
 static fb_status S_copy_cells(fb_facts *facts, uint32_t to, uint32_t field, const fb_column *from,
                               uint32_t at, uint32_t count, bool *ret_done) {
@@ -22,7 +14,7 @@ static fb_status S_copy_cells(fb_facts *facts, uint32_t to, uint32_t field, cons
   if (status == FB_OK && first + count > column->rows)
     status = fb_facts_grow_column(facts, chunk, column, first + count - 1);
   if (status != FB_OK || column->kind != from->kind) return status;
-  size_t size = S_cell_size(column->kind);
+  size_t size = fb_cell_size(column->kind);
   memcpy((char *)column->cells + first * size, (const char *)from->cells + at * size, count * size);
   fb_facts_mark(column, first, count);
   *ret_done = true;

@@ -7,6 +7,7 @@
 #include "data/symbol_internal.h"
 
 typedef struct fb_pager fb_pager;
+typedef struct fb_slab fb_slab;
 
 struct fb_facts {
   fb_chunk *chunks; /* all but the last are full; the first stays when the table is cleared */
@@ -22,10 +23,21 @@ struct fb_facts {
   fb_pager *pager;        /* NULL: all chunks are in memory; see pager.h */
   struct fb_page **pages; /* by chunk */
   size_t page_cap;
+  fb_slab *slabs; /* cells of later chunks, see facts_cells.c; a paged table has none */
+  char *slab_next, *slab_end;
+  void *free_cells[4];
 };
 
 /* What fb_facts_column does where the chunk may not be in memory. */
 const fb_column *fb_facts_fault(const fb_facts *facts, uint32_t row, uint32_t field);
+/* facts_cells.c: cells for FB_CHUNK_ROWS rows; their `held` is that of the slabs. */
+bool fb_facts_slab_fits(const fb_facts *facts);
+void *fb_facts_slab_get(fb_facts *facts, size_t cell);
+void fb_facts_slab_put(fb_facts *facts, void *cells, size_t cell);
+/* No column has cells of a slab any more. */
+void fb_facts_slab_release(fb_facts *facts);
+/* Says that so many rows of another table will be added. */
+void fb_facts_reserve(fb_facts *facts, const fb_facts *from, uint32_t first, uint32_t count);
 
 static inline const fb_column *fb_facts_column(const fb_facts *facts, uint32_t row,
                                                uint32_t field) {
