@@ -76,6 +76,7 @@ static void S_load_expression(fb_rule_loader *loader, const fb_rule_item *item,
   if (!node || (node->kind == FB_BOOL && node->as.scalar.as.b) ||
       !S_is_expression(loader, node, own, group))
     return;
+  if (node->kind == FB_STRING && fb_rule_take_simple(loader, own, node)) return;
   fb_errors found;
   fb_errors_init(&found, loader->set->allocator, 0);
   fb_cel_options options = {.name = fb_doc_name(loader->doc),
@@ -210,8 +211,8 @@ static void S_bind(fb_rule_loader *loader, fb_rule_condition *condition) {
   fb_ruleset *set = loader->set;
   uint32_t slot = fb_cel_env_slots(loader->env), at;
   char anonymous[24];
-  snprintf(anonymous, sizeof anonymous, "@%u", (unsigned)slot);
   bool named = condition && condition->variable.len;
+  if (!named) snprintf(anonymous, sizeof anonymous, "@%u", (unsigned)slot);
   const fb_cel_type *type = fb_cel_simple(FB_CEL_DYN);
   if (condition && condition->type != FB_RULE_NONE)
     type = fb_cel_env_fact(loader->env, fb_schema_type(set->schema, condition->type));

@@ -42,6 +42,9 @@ bool fb_rule_parse_item(fb_rule_loader *loader, const fb_node *node, fb_rule_ite
 bool fb_rule_choose_branches(fb_rule_loader *loader, const fb_node *when, uint32_t variant,
                              fb_rule_items *out);
 
+/* simple.c: the same of comparisons with literals; false: it is not of that kind, and nothing was done. */
+bool fb_rule_take_simple(fb_rule_loader *loader, fb_rule_condition *own, const fb_node *node);
+void fb_rule_watch_field(fb_rule_loader *loader, fb_rule_condition *condition, uint32_t field);
 /* expression.c: takes the conjuncts of an expression of `own` (a pattern; NULL: of a test) within `group` (NULL: none)
  * apart, into tests and joins. */
 void fb_rule_take(fb_rule_loader *loader, fb_rule_condition *own, fb_rule_group *group,

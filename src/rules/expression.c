@@ -59,7 +59,7 @@ static fb_rule_condition *S_bound_by(const fb_rule_loader *loader, uint32_t slot
   return slot < FB_RULE_MAX_SLOTS ? loader->scope[slot] : NULL;
 }
 
-static void S_watch_field(fb_rule_loader *loader, fb_rule_condition *condition, uint32_t field) {
+void fb_rule_watch_field(fb_rule_loader *loader, fb_rule_condition *condition, uint32_t field) {
   uint32_t word = field / 64;
   if (word >= condition->watched_words) {
     uint64_t *words = fb_arena_zero(&loader->set->arena, (word + 1) * sizeof *words);
@@ -95,7 +95,7 @@ static void S_watch(fb_rule_loader *loader, const fb_ast *ast) {
   uint32_t slot;
   uint32_t field = S_field_of(loader, ast, &slot);
   if (field != FB_RULE_NONE) {
-    S_watch_field(loader, S_bound_by(loader, slot), field);
+    fb_rule_watch_field(loader, S_bound_by(loader, slot), field);
     return;
   }
   if (ast->kind == FB_AST_NAME && !ast->local) {

@@ -4,18 +4,39 @@
 
 /* ── Alphas ── */
 
-/* Same text, same alpha. Empty for tests that cannot be shared: a program reads the fact in its own slot. */
+static void S_sign_number(fb_buf *out, uint64_t number) {
+  char bytes[sizeof number];
+  memcpy(bytes, &number, sizeof number);
+  fb_buf_add(out, bytes, sizeof bytes);
+}
+
+static void S_sign_constant(fb_buf *out, fb_value constant) {
+  switch (constant.kind) {
+    case FB_BOOL: S_sign_number(out, constant.as.b); return;
+    case FB_INT:
+    case FB_UINT:
+    case FB_DOUBLE: S_sign_number(out, constant.as.u); return;
+    default: break;
+  }
+  if (constant.kind == FB_STRING && constant.symbol)
+    S_sign_number(out, fb_symbol_of(constant));
+  else
+    fb_json_write(out, constant, FB_JSON_CANONICAL);
+}
+
+/* Same bytes, same alpha. Empty for tests that cannot be shared: a program reads the fact in its own slot. */
 static void S_signature(const fb_rule_condition *condition, fb_buf *out) {
   fb_buf_clear(out);
-  fb_buf_printf(out, "%u", (unsigned)condition->type);
+  S_sign_number(out, condition->type);
   for (uint32_t i = 0; i < condition->test_count; i++) {
     const fb_rule_test *test = &condition->tests[i];
     if (test->op == FB_RULE_PROGRAM) {
       fb_buf_clear(out);
       return;
     }
-    fb_buf_printf(out, ";%u %u %u ", test->op, (unsigned)test->field, test->constant.kind);
-    if (test->op <= FB_RULE_GE) fb_json_write(out, test->constant, FB_JSON_CANONICAL);
+    S_sign_number(out,
+                  (uint64_t)test->field << 32 | (uint32_t)test->constant.kind << 16 | test->op);
+    if (test->op <= FB_RULE_GE) S_sign_constant(out, test->constant);
   }
 }
 
@@ -63,6 +84,9 @@ static bool S_add_use(fb_ruleset *set, const fb_rule *rule, uint32_t number) {
 static bool S_plan_alphas(fb_ruleset *set) {
   size_t conditions = 0;
   for (uint32_t r = 0; r < set->rule_count; r++) conditions += set->rules[r].condition_count;
+  set->alphas = fb_arena_alloc(&set->arena, (conditions + 1) * sizeof *set->alphas);
+  if (!set->alphas) return false;
+  set->alpha_cap = (uint32_t)conditions + 1;
   set->uses = fb_arena_zero(&set->arena, (conditions + 1) * sizeof *set->uses);
   if (!set->uses) return false;
   fb_table known;

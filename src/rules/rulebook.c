@@ -6,7 +6,7 @@
 
 bool fb_rule_push(fb_ruleset *set, void **items, uint32_t *cap, uint32_t count, size_t item_size) {
   if (count < *cap) return true;
-  uint32_t more = *cap ? *cap * 2 : 4;
+  uint32_t more = *cap ? *cap * 2 : 1; /* most of the many arrays have one item */
   void *moved = fb_arena_alloc(&set->arena, (size_t)more * item_size);
   if (!moved) return false;
   if (count) memcpy(moved, *items, (size_t)count * item_size);
