@@ -32,16 +32,22 @@ fb_status fb_agenda_init(fb_session *session) {
   agenda->levels = fb_alloc_zero(&session->allocator, (count + 1) * sizeof *agenda->levels);
   agenda->mends =
       fb_alloc_zero(&session->allocator, (session->set->rule_count + 1) * sizeof *agenda->mends);
-  if (!agenda->levels || !agenda->mends) return FB_E_NOMEM;
+  agenda->flock_counts =
+      fb_alloc_zero(&session->allocator, (count + 1) * sizeof *agenda->flock_counts);
+  if (!agenda->levels || !agenda->mends || !agenda->flock_counts) return FB_E_NOMEM;
   S_init_pools(session);
   return session->queued ? fb_queue_init(session) : FB_OK;
 }
 
 void fb_agenda_release(fb_session *session) {
   fb_agenda *agenda = &session->agenda;
+  size_t count = session->set->salience_count;
   fb_mends_release(session);
+  fb_free(&session->allocator, agenda->flock_counts, (count + 1) * sizeof *agenda->flock_counts);
+  agenda->flock_counts = NULL;
   if (!agenda->levels) return;
-  for (size_t i = 0; i < session->set->salience_count; i++) {
+  for (size_t i = 0; i < count; i++) {
+    fb_flock_release(session, &agenda->levels[i]);
     for (size_t k = 0; k < agenda->levels[i].count; k++) {
       const fb_waiting *item = &agenda->levels[i].items[k];
       if (fb_waiting_walks(item))
@@ -302,10 +308,15 @@ static void S_sort(fb_session *session, fb_waiting *items, size_t count) {
   }
 }
 
-/* Drops what is dead of a level. */
-static void S_sweep(fb_session *session, fb_agenda_level *level) {
-  size_t kept = 0;
-  for (size_t i = 0; i < level->count; i++) {
+/* Drops what is dead of a level; what is in flocks is told of their items, or counts as live if there is no memory for them. */
+static void S_sweep(fb_session *session, uint32_t number) {
+  fb_agenda_level *level = &session->agenda.levels[number];
+  size_t kept = 0, next = 0;
+  if (session->agenda.doubtful) (void)fb_flock_unroll_level(session, number);
+  for (size_t i = 0; i <= level->count; i++) {
+    for (; next < level->flock_count && level->flocks[next].at == i; next++)
+      level->flocks[next].at = kept;
+    if (i == level->count) break;
     fb_waiting *item = &level->items[i];
     if (item->use != FB_RULE_NONE) {
       if (fb_lazy_stands(session, item)) {
@@ -325,8 +336,7 @@ static void S_sweep(fb_session *session, fb_agenda_level *level) {
 }
 
 static void S_sweep_all(fb_session *session) {
-  for (size_t i = 0; i < session->set->salience_count; i++)
-    S_sweep(session, &session->agenda.levels[i]);
+  for (uint32_t i = 0; i < session->set->salience_count; i++) S_sweep(session, i);
   session->agenda.doubtful = session->agenda.fresh_count != 0;
 }
 
@@ -340,7 +350,7 @@ static bool S_push(fb_session *session, uint32_t number, fb_waiting item) {
   if (FB_UNLIKELY(level->count == level->cap)) {
     if (level->dead * 2 > level->count ||
         (session->agenda.doubtful && level->count > 2 * level->swept + 64))
-      S_sweep(session, level);
+      S_sweep(session, number);
     if (!fb_grow(&session->allocator, (void **)&level->items, &level->cap, level->count,
                  sizeof *level->items))
       return false;
@@ -449,9 +459,15 @@ fb_agenda_level *fb_agenda_top(fb_session *session) {
   fb_agenda *agenda = &session->agenda;
   for (; agenda->top < session->set->salience_count; agenda->top++) {
     fb_agenda_level *level = &agenda->levels[agenda->top];
-    for (; level->count; level->count--) {
+    while (level->count || level->flock_count) {
+      if (FB_UNLIKELY(level->flock_count &&
+                      level->flocks[level->flock_count - 1].at == level->count)) {
+        fb_flock_unroll(session, agenda->top);
+        continue;
+      }
       const fb_waiting *item = &level->items[level->count - 1];
       if (item->use != FB_RULE_NONE || !item->activation->dead) return level;
+      level->count--;
       level->dead--;
       fb_agenda_free(session, item->activation);
     }
@@ -505,7 +521,7 @@ void fb_agenda_trim(fb_session *session) {
       session->firing_rule != FB_RULE_NONE)
     return;
   for (size_t i = 0; i < session->set->salience_count; i++) {
-    if (agenda->levels[i].count) return;
+    if (agenda->levels[i].count || agenda->levels[i].flock_count) return;
     room += agenda->levels[i].cap;
   }
   for (size_t i = 0; session->queued && i <= session->set->group_count; i++)
@@ -515,6 +531,7 @@ void fb_agenda_trim(fb_session *session) {
   for (size_t i = 0; i < session->set->salience_count; i++) {
     fb_agenda_level *level = &agenda->levels[i];
     fb_free(&session->allocator, level->items, level->cap * sizeof *level->items);
+    fb_flock_release(session, level);
     *level = (fb_agenda_level){0};
   }
   S_release_pools(session);

@@ -112,7 +112,7 @@ bool fb_alpha_direct(fb_session *session, const fb_rule_test *test, fb_value val
 }
 
 /* The failure of one test is no error if another test excludes the fact: `&&` in CEL is so. */
-bool fb_alpha_test(fb_session *session, uint32_t candidate, uint32_t place) {
+static bool S_test(fb_session *session, uint32_t candidate, uint32_t place, bool tell) {
   const fb_rule_alpha *alpha = &session->set->alphas[candidate & FB_RULE_ALPHA];
   bool whole = candidate & FB_RULE_WHOLE;
   if ((candidate & FB_RULE_SURE) || (!whole && !alpha->open_count)) return true;
@@ -139,8 +139,17 @@ bool fb_alpha_test(fb_session *session, uint32_t candidate, uint32_t place) {
     if (failed && !failed_test) failed_test = test;
     if (!holds && !failed) return false;
   }
-  if (failed_test) fb_session_report(session, failed_test->rule, &failed_test->place, &err);
+  if (failed_test && tell)
+    fb_session_report(session, failed_test->rule, &failed_test->place, &err);
   return !failed_test;
+}
+
+bool fb_alpha_test(fb_session *session, uint32_t candidate, uint32_t place) {
+  return S_test(session, candidate, place, true);
+}
+
+bool fb_alpha_holds(fb_session *session, uint32_t alpha, uint32_t place) {
+  return S_test(session, alpha | FB_RULE_WHOLE, place, false);
 }
 
 /* ── Sieves ── */

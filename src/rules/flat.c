@@ -57,8 +57,24 @@ static bool S_push(fb_session *session, uint32_t place, const S_due *due) {
   return true;
 }
 
-/* Lets the facts wait, from the one at `place` on; returns for how many there was memory. */
+/* Lets the facts wait, from the one at `place` on; returns for how many there was memory. Tests that are left are made here, in
+ * the order of the facts. */
+static uint32_t S_wait_run(fb_session *session, uint32_t place, uint32_t count,
+                           const fb_sift *sift) {
+  uint32_t kept = 0;
+  uint64_t tick = session->tick + 1;
+  for (uint32_t i = 0; i < count; i++)
+    for (uint32_t h = sift->starts[i]; h < sift->starts[i + 1]; h++) {
+      sift->hits[kept] = sift->hits[h];
+      kept += fb_alpha_test(session, sift->hits[h].candidate, place + i);
+    }
+  if (kept && !fb_flock_push(session, place, tick, sift->hits, kept)) return 0;
+  session->tick += count;
+  return count;
+}
+
 static uint32_t S_wait(fb_session *session, uint32_t place, uint32_t count, const fb_sift *sift) {
+  if (fb_flock_may(session)) return S_wait_run(session, place, count, sift);
   for (uint32_t i = 0; i < count; i++) {
     S_due due = {0};
     session->tick++;
@@ -99,6 +115,7 @@ fb_status fb_flat_assert(fb_session *session, fb_memory *memory, const fb_facts 
   uint32_t type = fb_facts_type(facts)->id, place, done = 0;
   if (max && held + count > max) count = held < max ? (uint32_t)(max - held) : 0;
   if (!S_may(session, memory, type, count)) return FB_OK;
+  fb_memory_reserve(session, memory, facts, first, count);
   while (done < count) {
     uint32_t part = count - done;
     fb_sift sift;

@@ -65,7 +65,7 @@ bool fb_lazy_stands(fb_session *session, const fb_waiting *item) {
   if (fb_port_tick(session, c->port, item->place) != tick) return false;
   return session->set->alphas[c->alpha].stored
              ? fb_alpha_has(session, c->alpha, fact->row)
-             : fb_alpha_test(session, c->alpha | FB_RULE_WHOLE, item->place);
+             : fb_alpha_holds(session, c->alpha, item->place);
 }
 
 /* ── Walks of what waits ── */

@@ -192,6 +192,14 @@ static bool S_set_serials(fb_session *session, uint32_t place, uint32_t count, u
   return true;
 }
 
+void fb_memory_reserve(fb_session *session, fb_memory *memory, const fb_facts *from, uint32_t first,
+                       uint32_t count) {
+  (void)S_grow(session, (void **)&memory->places, &memory->place_cap,
+               (uint64_t)fb_facts_count(memory->facts) + count, sizeof *memory->places);
+  (void)fb_memory_room(session, (uint64_t)session->fact_count + count);
+  fb_facts_reserve(memory->facts, from, first, count);
+}
+
 fb_status fb_memory_add_rows(fb_session *session, fb_memory *memory, const fb_facts *from,
                              uint32_t first, uint32_t count, uint32_t *ret_place) {
   uint32_t row = fb_facts_count(memory->facts), place = session->fact_count;

@@ -210,10 +210,21 @@ typedef struct fb_mends {
   size_t slot_count;
 } fb_mends;
 
+/* See flock.c. */
+typedef struct fb_flock fb_flock;
+
+typedef struct fb_level_flock {
+  fb_flock *flock;
+  size_t at;      /* items below it */
+  uint32_t count; /* items that it stands for */
+} fb_level_flock;
+
 /* What waits with one salience; the last fires first. */
 typedef struct fb_agenda_level {
   fb_waiting *items;
   size_t count, cap;
+  fb_level_flock *flocks; /* among them, from the bottom up */
+  size_t flock_count, flock_cap;
   size_t dead;  /* activations */
   size_t swept; /* items that were left by the last sweep */
 } fb_agenda_level;
@@ -251,6 +262,7 @@ typedef struct fb_agenda {
   size_t focus_count, focus_cap;
   const fb_ranked *restored; /* of the activation to be added; NULL: it is told anew */
   fb_agenda_level *levels;   /* by rule->level */
+  uint32_t *flock_counts;    /* one a level: room for fb_flock_push */
   uint32_t top;              /* no level before it has items */
   uint64_t live;             /* but for places to be dropped */
   bool doubtful;             /* there may be some */
@@ -374,6 +386,9 @@ void fb_memory_release(fb_session *session);
 /* Gives the row a place. */
 fb_status fb_memory_place(fb_session *session, uint32_t type, uint32_t row, uint32_t *ret_place);
 void fb_memory_unplace(fb_session *session, uint32_t place);
+/* Says that so many facts come, for arrays that grow once then; fails silently. */
+void fb_memory_reserve(fb_session *session, fb_memory *memory, const fb_facts *from, uint32_t first,
+                       uint32_t count);
 /* Facts of rows of another table, at new rows and new places, with the ticks after the last one as their serials; no row and
  * no place is free. On failure none is made. */
 fb_status fb_memory_add_rows(fb_session *session, fb_memory *memory, const fb_facts *from,
@@ -423,6 +438,8 @@ bool fb_alpha_direct(fb_session *session, const fb_rule_test *test, fb_value val
                      bool *ret_failed);
 /* The tests of a candidate that the sieve has not settled. */
 bool fb_alpha_test(fb_session *session, uint32_t candidate, uint32_t place);
+/* All tests, of a fact that was tested since it last changed: what failed has been told then. */
+bool fb_alpha_holds(fb_session *session, uint32_t alpha, uint32_t place);
 bool fb_alpha_insert(fb_session *session, uint32_t alpha, uint32_t row);
 void fb_alpha_remove(fb_session *session, uint32_t number, uint32_t row);
 static inline bool fb_alpha_has(const fb_session *session, uint32_t alpha, uint32_t row) {
@@ -651,6 +668,20 @@ fb_status fb_fire_rule(fb_session *session, const fb_rule *rule, const uint32_t 
 /* FB_E_RULE_LIMIT when the rule may not fire any more after `fired` firings. */
 fb_status fb_fire_limits(const fb_session *session, const fb_rule *rule, uint64_t fired,
                          uint64_t max, fb_error *err);
+
+/* flock.c: many places that wait. */
+/* Are there few enough alphas? */
+bool fb_flock_may(const fb_session *session);
+/* Lets the facts from `place` on, with the ticks from `tick` on, wait as the hits have them; the agenda has nothing later. False: no
+ * memory, and nothing waits. */
+bool fb_flock_push(fb_session *session, uint32_t place, uint64_t tick, const fb_sift_hit *hits,
+                   uint32_t count);
+/* The top of the level is a flock: puts its items there. */
+void fb_flock_unroll(fb_session *session, uint32_t number);
+/* All of the level; false when there is no memory. */
+bool fb_flock_unroll_level(fb_session *session, uint32_t number);
+void fb_flock_drop(fb_session *session, fb_flock *run);
+void fb_flock_release(fb_session *session, fb_agenda_level *level);
 
 /* flat.c: a fact of a type that is flat, from outside; the agenda is not to refuse activations. */
 bool fb_flat_may(const fb_session *session, uint32_t type);

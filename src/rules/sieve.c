@@ -376,7 +376,7 @@ static bool S_is_flat(const fb_ruleset *set, const fb_rule_alpha *alpha) {
   if (alpha->stored) return false;
   for (uint32_t u = 0; u < alpha->use_count; u++) {
     const fb_rule *rule = &set->rules[set->uses[alpha->uses[u]].rule];
-    if (!rule->lazy || rule->condition_count != 1) return false;
+    if (!rule->single) return false;
   }
   return true;
 }

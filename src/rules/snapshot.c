@@ -370,6 +370,9 @@ fb_status fb_session_save(fb_session *session, fb_buf *out, fb_error *err) {
                    lost ? "the session ran out of memory in the middle of a change; reset it"
                    : session->options.stateless ? "a stateless session holds nothing to be saved"
                                                 : "a session cannot be saved while a rule fires");
+  for (uint32_t i = 0; i < session->set->salience_count; i++)
+    if (!fb_flock_unroll_level(session, i))
+      return fb_fail(err, FB_E_NOMEM, "no memory to save the agenda");
   size_t start = out->len;
   char head[HEAD + 8] = {0};
   memcpy(head, S_magic, 6);

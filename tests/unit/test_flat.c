@@ -248,8 +248,19 @@ static void S_modify(fb_session *session, const S_mode *mode, fb_facts *facts, f
   assert_true(status == FB_OK || status == FB_E_RULE_FACT);
 }
 
-static void S_assert(S_world *w, fb_session *session, const S_mode *mode, fb_facts *facts,
-                     fb_fact_id *ids, fb_random *random) {
+/* What waits, and all else, is the same as well. */
+static void S_save(fb_session *session, const S_mode *mode, fb_buf *log) {
+  fb_buf bytes;
+  if (mode->stateless) return;
+  fb_buf_init(&bytes, NULL, 0);
+  assert_int_equal(fb_session_save(session, &bytes, NULL), FB_OK);
+  fb_buf_printf(log, "saved %zu %llx\n", bytes.len,
+                (unsigned long long)fb_hash_bytes(bytes.ptr, bytes.len, 0));
+  fb_buf_release(&bytes);
+}
+
+static void S_assert(fb_session *session, const S_mode *mode, fb_facts *facts, fb_fact_id *ids,
+                     fb_random *random) {
   uint32_t rows = fb_facts_count(facts);
   for (uint32_t row = 0, part; row < rows; row += part) {
     part = 1 + S_below(random, rows - row);
@@ -268,9 +279,9 @@ static void S_assert(S_world *w, fb_session *session, const S_mode *mode, fb_fac
       fb_session_retract(session, ids[S_below(random, row + part)], NULL);
     for (uint32_t i = S_below(random, 20); i && !mode->stateless; i--)
       S_modify(session, mode, facts, ids[S_below(random, row + part)], random);
+    if (S_below(random, 3) == 0) S_save(session, mode, session->options.output.context);
     if (S_below(random, 2)) assert_int_equal(fb_session_fire(session, NULL, NULL), FB_OK);
   }
-  (void)w;
 }
 
 static void S_run(S_world *w, const S_mode *mode, fb_buf *log) {
@@ -295,7 +306,7 @@ static void S_run(S_world *w, const S_mode *mode, fb_buf *log) {
     uint32_t rows = t == 2 ? w->facts / 3 : w->facts;
     fb_fact_id *ids = calloc(rows + 1, sizeof *ids);
     S_fill(&random, facts, rows);
-    S_assert(w, session, mode, facts, ids, &random);
+    S_assert(session, mode, facts, ids, &random);
     free(ids);
     fb_facts_free(facts);
   }
