@@ -139,8 +139,7 @@ static bool S_test(fb_session *session, uint32_t candidate, uint32_t place, bool
     if (failed && !failed_test) failed_test = test;
     if (!holds && !failed) return false;
   }
-  if (failed_test && tell)
-    fb_session_report(session, failed_test->rule, &failed_test->place, &err);
+  if (failed_test && tell) fb_session_report(session, failed_test->rule, &failed_test->place, &err);
   return !failed_test;
 }
 

@@ -63,9 +63,8 @@ bool fb_lazy_stands(fb_session *session, const fb_waiting *item) {
   const fb_rule_use *use = &session->set->uses[fb_waiting_use(item)];
   const fb_rule_condition *c = &session->set->rules[use->rule].conditions[use->condition];
   if (fb_port_tick(session, c->port, item->place) != tick) return false;
-  return session->set->alphas[c->alpha].stored
-             ? fb_alpha_has(session, c->alpha, fact->row)
-             : fb_alpha_holds(session, c->alpha, item->place);
+  return session->set->alphas[c->alpha].stored ? fb_alpha_has(session, c->alpha, fact->row)
+                                               : fb_alpha_holds(session, c->alpha, item->place);
 }
 
 /* ── Walks of what waits ── */

@@ -680,7 +680,7 @@ bool fb_flock_push(fb_session *session, uint32_t place, uint64_t tick, const fb_
 void fb_flock_unroll(fb_session *session, uint32_t number);
 /* All of the level; false when there is no memory. */
 bool fb_flock_unroll_level(fb_session *session, uint32_t number);
-void fb_flock_drop(fb_session *session, fb_flock *run);
+void fb_flock_drop(fb_session *session, fb_flock *flock);
 void fb_flock_release(fb_session *session, fb_agenda_level *level);
 
 /* flat.c: a fact of a type that is flat, from outside; the agenda is not to refuse activations. */

@@ -158,7 +158,8 @@ static uint32_t S_parse(const fb_fact_type *type, fb_slice variable, fb_slice te
     if (count == MOST || !S_comparison_of(&r, type, variable, &comparisons[count++])) return 0;
     S_skip(&r);
     if (r.at == r.end) return count;
-    if (!S_char(&r, '&') || !S_char(&r, '&')) return 0;
+    if (r.end - r.at < 2 || r.at[0] != '&' || r.at[1] != '&') return 0;
+    r.at += 2;
   }
 }
 
@@ -186,8 +187,8 @@ static bool S_keep(fb_rule_loader *loader, fb_rule_condition *own, const fb_node
 bool fb_rule_take_simple(fb_rule_loader *loader, fb_rule_condition *own, const fb_node *node) {
   S_comparison comparisons[MOST];
   fb_slice text = fb_node_text(node);
-  if (!own || own->kind > FB_WHEN_EXISTS || own->group || !own->variable.len || own->type == FB_RULE_NONE ||
-      text.len > LENGTH_MAX || S_is_reserved(own->variable))
+  if (!own || own->kind > FB_WHEN_EXISTS || own->group || !own->variable.len ||
+      own->type == FB_RULE_NONE || text.len > LENGTH_MAX || S_is_reserved(own->variable))
     return false;
   const fb_fact_type *type = fb_schema_type(loader->set->schema, own->type);
   uint32_t count = type->open ? 0 : S_parse(type, own->variable, text, comparisons);
