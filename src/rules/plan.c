@@ -369,41 +369,51 @@ static bool S_plan_walks(fb_ruleset *set) {
 
 /* ── Ports ── */
 
-static bool S_same_watch(const fb_rule_condition *a, const fb_rule_condition *b) {
-  if (a->watch_all || b->watch_all) return a->watch_all == b->watch_all;
-  for (uint32_t w = 0; w < a->watched_words || w < b->watched_words; w++)
-    if ((w < a->watched_words ? a->watched[w] : 0) != (w < b->watched_words ? b->watched[w] : 0))
-      return false;
-  return true;
+/* Same bytes, same port: of one type, and made new by the same fields. */
+static void S_watch_signature(const fb_rule_condition *condition, fb_buf *out) {
+  uint32_t words = condition->watch_all ? 0 : condition->watched_words;
+  fb_buf_clear(out);
+  S_sign_number(out, (uint64_t)condition->type << 1 | condition->watch_all);
+  while (words && !condition->watched[words - 1]) words--;
+  for (uint32_t w = 0; w < words; w++) S_sign_number(out, condition->watched[w]);
 }
 
-static bool S_port_of(fb_ruleset *set, fb_rule_condition *condition) {
-  fb_rule_alpha *alpha = &set->alphas[condition->alpha];
-  for (uint32_t i = 0; i < alpha->port_count; i++)
-    if (S_same_watch(set->ports[alpha->ports[i]].condition, condition)) {
-      condition->port = alpha->ports[i];
-      return true;
-    }
-  if (!fb_rule_push(set, (void **)&set->ports, &set->port_cap, set->port_count,
-                    sizeof *set->ports) ||
-      !fb_rule_push(set, (void **)&alpha->ports, &alpha->port_cap, alpha->port_count,
-                    sizeof *alpha->ports))
+static bool S_port_of(fb_ruleset *set, fb_table *known, fb_buf *signature,
+                      fb_rule_condition *condition) {
+  bool added;
+  S_watch_signature(condition, signature);
+  fb_table_slot *slot = fb_table_get(known, fb_buf_slice(signature));
+  if (slot) {
+    condition->port = (uint32_t)slot->value.number;
+    return true;
+  }
+  char *key = fb_arena_text(&set->arena, fb_buf_slice(signature));
+  if (signature->failed || !key ||
+      !(slot = fb_table_put(known, (fb_slice){key, signature->len}, &added)) ||
+      !fb_rule_push(set, (void **)&set->ports, &set->port_cap, set->port_count, sizeof *set->ports))
     return false;
-  set->ports[set->port_count] = (fb_rule_port){condition->alpha, condition};
-  alpha->ports[alpha->port_count++] = condition->port = set->port_count++;
+  set->ports[set->port_count] = (fb_rule_port){condition->type};
+  slot->value.number = condition->port = set->port_count++;
   return true;
 }
 
 static bool S_plan_ports(fb_ruleset *set) {
+  fb_table known;
+  fb_buf signature;
+  bool good = true;
+  fb_table_init(&known, set->allocator, 0);
+  fb_buf_init(&signature, set->allocator, 0);
   for (uint32_t r = 0; r < set->rule_count; r++) {
     fb_rule *rule = &set->rules[r];
-    for (uint32_t i = 0; i < rule->condition_count; i++) {
+    for (uint32_t i = 0; i < rule->condition_count && good; i++) {
       fb_rule_condition *c = &rule->conditions[i];
       c->port = FB_RULE_NONE;
-      if (rule->lazy && c->kind == FB_WHEN_FACT && !S_port_of(set, c)) return false;
+      if (rule->lazy && c->kind == FB_WHEN_FACT) good = S_port_of(set, &known, &signature, c);
     }
   }
-  return true;
+  fb_buf_release(&signature);
+  fb_table_release(&known);
+  return good;
 }
 
 /* ── Gates: what must be so for a rule to have any match ── */

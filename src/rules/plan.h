@@ -15,7 +15,7 @@
  *   probe       an equality by which an index finds the facts that fit
  *   use         (rule, condition): what a fact that comes into an alpha may set off
  *   walk        for a fact that came in at one condition, in which order the others are joined to it
- *   port        conditions with one alpha that read the same fields: a modify concerns all of them or none
+ *   port        conditions of one type that read the same fields: a modify concerns all of them or none
  */
 #ifndef FB_RULES_PLAN_H
 #define FB_RULES_PLAN_H
@@ -300,13 +300,10 @@ typedef struct fb_rule_alpha {
   uint32_t use_count, use_cap;
   uint32_t *indexes;
   uint32_t index_count, index_cap;
-  uint32_t *ports;
-  uint32_t port_count, port_cap;
 } fb_rule_alpha;
 
 typedef struct fb_rule_port {
-  uint32_t alpha;
-  const fb_rule_condition *condition; /* the first of them */
+  uint32_t type;
 } fb_rule_port;
 
 typedef struct fb_rule_index {

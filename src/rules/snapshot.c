@@ -184,12 +184,12 @@ static void S_put_stamps(fb_buf *out, const fb_session *session, uint32_t place)
     return;
   }
   for (uint32_t port = 0; port < set->port_count; port++)
-    count += set->alphas[set->ports[port].alpha].type == fact->type &&
-             fb_port_stamp(session, port, fact->row) > serial;
+    count +=
+        set->ports[port].type == fact->type && fb_port_stamp(session, port, fact->row) > serial;
   S_put(out, count + 1);
   for (uint32_t port = 0; count && port < set->port_count; port++) {
     uint64_t stamp = fb_port_stamp(session, port, fact->row);
-    if (set->alphas[set->ports[port].alpha].type != fact->type || stamp <= serial) continue;
+    if (set->ports[port].type != fact->type || stamp <= serial) continue;
     S_put(out, port);
     S_put(out, stamp);
   }
@@ -693,8 +693,7 @@ static void S_get_stamps(S_reader *r, const fb_fact *fact) {
     uint32_t port = S_get_below(r, UINT32_MAX);
     uint64_t stamp = S_get(r);
     if (r->facts_only || r->status != FB_OK) continue;
-    if (port >= set->port_count || set->alphas[set->ports[port].alpha].type != fact->type ||
-        stamp > session->tick)
+    if (port >= set->port_count || set->ports[port].type != fact->type || stamp > session->tick)
       status = FB_E_RULE_SNAPSHOT;
     else
       status = fb_lazy_stamp(session, port, fact->row, stamp);
