@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { PEER_FACTS = 10000 };
+
 static fb_status S_count(void *context, fb_session *session, const fb_decision_record *records,
                          size_t count) {
   (void)session;
@@ -85,9 +87,9 @@ static bench_result S_flyball(const bench_data *data, const char *workload, uint
   *ret_memory = fb_session_statistics(session).memory;
   start = bench_processor_seconds();
   for (size_t i = 0; i < data->count; i += 10) {
-    fb_entry entry = {fb_string(FB_SLICE("amount")), fb_int((data->orders[i].amount + 37) % 1000)};
-    fb_map map = {.len = 1, .cap = 1, .entries = &entry};
-    S_must(fb_session_modify(session, ids[i], &map, NULL));
+    const uint32_t amount = 2;
+    fb_value value = fb_int((data->orders[i].amount + 37) % 1000);
+    S_must(fb_session_modify_values(session, ids[i], &amount, &value, 1, NULL));
   }
   S_must(fb_session_fire(session, NULL, NULL));
   result.update_seconds = bench_processor_seconds() - start;
@@ -114,53 +116,62 @@ static double S_median(double *items, int count) {
   return items[count / 2];
 }
 
-static void S_print(const char *workload, size_t facts, double ours, double peer, double ratio,
-                    double reach, uint64_t firings, bool same, double memory) {
-  printf("{\"bench\":\"rules.flat\",\"workload\":\"%s\",\"ours\":%.0f,", workload,
-         (double)facts / ours);
-  if (peer > 0)
-    printf("\"peer\":%.0f,", (double)facts / peer);
+typedef struct S_figures {
+  const char *workload;
+  double ours, peer, reach; /* facts a second */
+  double anchor;            /* the same of a CLIPS with larger tables, elsewhere; 0: none */
+  uint64_t firings;
+  size_t facts;
+  bool same;
+  double memory; /* bytes a fact */
+} S_figures;
+
+static void S_print(const S_figures *f) {
+  double ratio = f->peer > 0 ? f->ours / f->peer : 0;
+  printf("{\"bench\":\"rules.flat\",\"workload\":\"%s\",\"ours\":%.0f,", f->workload, f->ours);
+  if (f->peer > 0)
+    printf("\"peer\":%.0f,\"ratio\":%.2f,", f->peer, ratio);
   else
-    printf("\"peer\":null,");
-  printf("\"peer_name\":\"CLIPS 6.30 (as packaged)\",\"unit\":\"facts/s\",");
-  if (peer > 0)
-    printf("\"ratio\":%.2f,\"reach\":%.0f,\"verdict\":\"%s\",", ratio, reach,
-           !same            ? "not measured"
-           : ratio >= reach ? "met"
-                            : "missed");
-  else
-    printf("\"ratio\":null,\"reach\":%.0f,\"verdict\":\"not measured\",", reach);
-  printf("\"facts\":%zu,\"firings\":%llu,\"same_work\":%s,\"bytes_per_fact\":%.0f}\n", facts,
-         (unsigned long long)firings, same ? "true" : "false", memory);
+    printf("\"peer\":null,\"ratio\":null,");
+  printf(
+      "\"peer_name\":\"CLIPS 6.30, %d "
+      "facts\",\"unit\":\"facts/s\",\"reach\":%.0f,\"verdict\":\"%s\",",
+      PEER_FACTS, f->reach,
+      !f->same || f->peer <= 0 ? "not measured"
+      : ratio >= f->reach      ? "met"
+                               : "missed");
+  if (f->anchor > 0)
+    printf("\"anchor\":%.0f,\"anchor_ratio\":%.2f,", f->anchor, f->ours / f->anchor);
+  printf("\"facts\":%zu,\"firings\":%llu,\"same_work\":%s,\"bytes_per_fact\":%.0f}\n", f->facts,
+         (unsigned long long)f->firings, f->same ? "true" : "false", f->memory);
   fflush(stdout);
 }
 
-static void S_run(const bench_data *data, const char *workload, double reach, int rounds) {
-  double ours[9], peer[9], ratio[9], updates[9], peer_updates[9], update_ratio[9];
-  bench_result a = {0}, b = {0};
+/* CLIPS gets few facts: with more, the package's table of integers slows it down, which would flatter us. */
+static void S_run(const bench_data *data, const bench_data *few, const char *workload, double reach,
+                  double anchor, int rounds) {
+  double ours[9], peer[9] = {0}, updates[9], peer_updates[9] = {0};
+  bench_result a = {0};
   uint64_t memory = 0;
   bool join = !strcmp(workload, "join"), same = true;
   size_t facts = data->count + (join ? data->customer_count : 0);
   for (int i = 0; i < rounds; i++) {
     a = S_flyball(data, workload, &memory);
+    ours[i] = (double)facts / a.seconds;
+    updates[i] = (double)(data->count / 10) / a.update_seconds;
+    same = same && a.firings == bench_expected(data, workload, 0, data->count);
 #ifdef HAVE_CLIPS
-    b = bench_clips(data, workload);
+    bench_result b = bench_clips(few, workload);
+    peer[i] = (double)(few->count + (join ? few->customer_count : 0)) / b.seconds;
+    peer_updates[i] = (double)(few->count / 10) / b.update_seconds;
+    same = same && b.firings == bench_expected(few, workload, 0, few->count);
 #endif
-    ours[i] = a.seconds;
-    peer[i] = b.seconds;
-    ratio[i] = b.seconds / a.seconds;
-    updates[i] = a.update_seconds;
-    peer_updates[i] = b.update_seconds;
-    update_ratio[i] = b.update_seconds / a.update_seconds;
-    same = same && a.firings == bench_expected(data, workload, 0, data->count) &&
-           (b.seconds == 0 || b.firings == a.firings);
   }
-  S_print(workload, facts, S_median(ours, rounds), S_median(peer, rounds), S_median(ratio, rounds),
-          reach, a.firings, same, (double)memory / (double)facts);
+  S_print(&(S_figures){workload, S_median(ours, rounds), S_median(peer, rounds), reach, anchor,
+                       a.firings, facts, same, (double)memory / (double)facts});
   if (strcmp(workload, "r10")) return;
-  S_print("r10 update 10%", data->count / 10, S_median(updates, rounds),
-          S_median(peer_updates, rounds), S_median(update_ratio, rounds), 10, a.update_firings,
-          b.seconds == 0 || a.update_firings == b.update_firings, 0);
+  S_print(&(S_figures){"r10 update 10%", S_median(updates, rounds), S_median(peer_updates, rounds),
+                       10, 450000, a.update_firings, data->count / 10, same, 0});
 }
 
 int main(int argc, char **argv) {
@@ -168,13 +179,18 @@ int main(int argc, char **argv) {
   int rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 3;
   static const struct {
     const char *name;
-    double reach;
-  } workloads[] = {{"b1", 25}, {"r10", 25}, {"r100", 25}, {"r10000", 25}, {"join", 15}};
+    double reach, anchor;
+  } workloads[] = {{"b1", 25, 646000},
+                   {"r10", 25, 634000},
+                   {"r100", 25, 623000},
+                   {"r10000", 25, 142000},
+                   {"join", 15, 775000}};
   if (rounds < 1 || rounds > 9 || count < 10) return 2;
-  bench_data data = bench_make(count);
+  bench_data data = bench_make(count), few = bench_make(PEER_FACTS);
   for (size_t i = 0; i < sizeof workloads / sizeof *workloads; i++)
     if (argc < 4 || !strcmp(argv[3], workloads[i].name))
-      S_run(&data, workloads[i].name, workloads[i].reach, rounds);
+      S_run(&data, &few, workloads[i].name, workloads[i].reach, workloads[i].anchor, rounds);
   bench_free(&data);
+  bench_free(&few);
   return 0;
 }

@@ -202,6 +202,14 @@ uint32_t fb_sifter_child(const fb_sifter *sifter, const fb_rule_dispatch *dispat
   fb_value value = fb_facts_cell(sifter->facts, sifter->row, dispatch->field);
   fb_rule_key key = fb_rule_key_of(value, sifter->session->symbols);
   if (key.tag == FB_KEY_NONE) return 0;
+  if (key.tag == FB_KEY_SYMBOL && dispatch->symbols) {
+    uint64_t number = key.bits - (uint64_t)dispatch->first_symbol;
+    return number < dispatch->symbol_count ? dispatch->symbols[number] : 0;
+  }
+  if (key.tag == FB_KEY_INT && dispatch->ints) {
+    uint64_t number = key.bits - (uint64_t)dispatch->first_int;
+    return number < dispatch->int_count ? dispatch->ints[number] : 0;
+  }
   uint32_t at = (uint32_t)fb_rule_key_hash(key) & dispatch->mask;
   for (; dispatch->buckets[at].key.tag != FB_KEY_NONE; at = (at + 1) & dispatch->mask)
     if (fb_rule_key_equal(dispatch->buckets[at].key, key)) return dispatch->buckets[at].child;
