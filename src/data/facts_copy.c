@@ -108,7 +108,9 @@ fb_status fb_facts_set_row(fb_facts *facts, uint32_t row, const fb_value *values
   uint32_t at = row % FB_CHUNK_ROWS;
   for (uint32_t f = 0; f < count; f++) {
     const fb_chunk *chunk = &facts->chunks[row / FB_CHUNK_ROWS];
-    if (f < chunk->column_count && S_put_alike(facts, &chunk->columns[f], at, values[f])) continue;
+    if (!facts->pager && f < chunk->column_count &&
+        S_put_alike(facts, &chunk->columns[f], at, values[f]))
+      continue;
     fb_status status = fb_facts_set(facts, row, f, values[f], err);
     if (status != FB_OK) return status;
   }

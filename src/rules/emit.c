@@ -86,7 +86,7 @@ fb_status fb_emit_init(fb_session *session) {
   const fb_session_options *options = &session->options;
   emitter->records = fb_alloc(&session->allocator, FB_EMIT_RECORDS * sizeof *emitter->records);
   emitter->values = fb_alloc(&session->allocator, FB_EMIT_VALUES * sizeof *emitter->values);
-  emitter->fast = !options->explain && !options->clock && !options->output.fired && !options->store;
+  emitter->fast = !options->explain && !options->clock && !options->store && !options->output.fired;
   return emitter->records && emitter->values ? FB_OK : FB_E_NOMEM;
 }
 

@@ -53,8 +53,7 @@ fb_status fb_session_assert_values(fb_session *session, const fb_fact_type *type
   }
   status = fb_session_insert_row(session, type->id, row, &place, err);
   if (status == FB_OK && ret_id) *ret_id = fb_place_id(session, place);
-  fb_session_tidy(session, type->id);
-  return status;
+  return fb_session_tidy(session, type->id, status, err);
 }
 
 fb_status fb_session_modify_values(fb_session *session, fb_fact_id id, const uint32_t *fields,
@@ -80,6 +79,5 @@ fb_status fb_session_modify_values(fb_session *session, fb_fact_id id, const uin
   }
   if (status == FB_OK) status = fb_session_change(session, place, fields, fitting, count, err);
   if (count > SOME) fb_arena_rewind(&session->firing_arena, mark);
-  fb_session_tidy(session, type);
-  return status;
+  return fb_session_tidy(session, type, status, err);
 }
