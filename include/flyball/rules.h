@@ -129,6 +129,33 @@ typedef struct fb_decision_record {
   uint32_t rule_number;
 } fb_decision_record;
 
+/* An argument of a calculator. It comes converted, as a declared field would take it. */
+typedef struct fb_parameter {
+  const char *name;
+  fb_field_type type;
+  bool
+      optional; /* absent and null arguments are left out of the map; one that is not optional must be there */
+} fb_parameter;
+
+/* Calculates `*ret_result` from the arguments of a `call`. Nothing else: it must not touch a session. What the result points to lives in
+ * the arena, in the arguments, or longer than the session. A failure (with a text in *err, if it has one to tell) isolates the
+ * firing, as that of an expression does; FB_E_NOMEM ends fb_session_fire. */
+typedef fb_status fb_calculator_fn(void *context, const fb_map *args, fb_arena *arena,
+                                   fb_value *ret_result, fb_error *err);
+
+typedef struct fb_calculator {
+  const char *name;
+  const fb_parameter *parameters; /* NULL: it takes any */
+  size_t parameter_count;
+  fb_calculator_fn *call;
+  void *context;
+} fb_calculator;
+
+/* Are all calculators that actions call among these, with arguments that they take? FB_E_RULE_CALL, FB_E_RULE_VALUE; `errors` (nullable)
+ * gets every mistake with its place. fb_session_new asks the same. */
+FB_API fb_status fb_ruleset_check_calls(const fb_ruleset *ruleset, const fb_calculator *calculators,
+                                        size_t count, fb_errors *errors);
+
 /* Where a session's output goes. A callback may read the session (facts, why) but not change it. Each
  * may be NULL. */
 typedef struct fb_session_output {
@@ -148,6 +175,8 @@ typedef struct fb_session_output {
    * other than FB_OK ends fb_session_fire after the firings of these records. */
   fb_status (*decisions)(void *context, fb_session *session, const fb_decision_record *records,
                          size_t count);
+  /* A mission to be run: `type` is its name, `fields` its inputs. As for `decision`. */
+  fb_status (*run)(void *context, fb_session *session, const fb_decision *mission);
 } fb_session_output;
 
 typedef struct fb_session_options {
@@ -177,6 +206,8 @@ typedef struct fb_session_options {
    * are not held: their ids are 0. fb_session_fire fires the rules that have no condition on facts. Needs a ruleset that is
    * fb_ruleset_stateless. */
   bool stateless;
+  const fb_calculator *calculators; /* that `call` may name; borrowed */
+  size_t calculator_count;
   bool
       explain; /* keep the log of firings (24 bytes each, and 24 a fact) that fb_session_why needs for chains */
   /* Where facts go that were not used lately, so that more may be held than fit in memory; what rules do is the same. NULL: all
@@ -187,7 +218,7 @@ typedef struct fb_session_options {
 } fb_session_options;
 
 /* options NULL: defaults, and decisions go nowhere. The ruleset must outlive the session. FB_E_RULE_STATEFUL: it is
- * to be stateless and cannot. */
+ * to be stateless and cannot. FB_E_RULE_CALL: a calculator is missing, or is called wrongly; fb_ruleset_check_calls tells where. */
 FB_API fb_status fb_session_new(const fb_ruleset *ruleset, const fb_session_options *options,
                                 const fb_allocator *allocator, fb_session **ret_session);
 FB_API void fb_session_free(fb_session *session);

@@ -195,6 +195,7 @@ static fb_status S_rules_load(S_engine *self, const fb_bench_spec *spec, fb_erro
     status = fb_ruleset_read(fb_buf_slice(&text), fb_cli_file_name(spec->rules), NULL, &self->rules,
                              errors, NULL);
   fb_buf_release(&text);
+  if (!status) status = fb_ruleset_check_calls(self->rules, NULL, 0, errors);
   if (status) return status;
   self->stateless = fb_ruleset_stateless(self->rules, NULL);
   return FB_OK;

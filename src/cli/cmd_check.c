@@ -40,6 +40,7 @@ static fb_status S_check_rulebook(S_check *check, const fb_doc *doc) {
   check->kind = "rulebook";
   fb_status status = fb_ruleset_load(doc, NULL, NULL, &rules, &check->errors, &check->warnings);
   if (status != FB_OK) return status;
+  fb_ruleset_check_calls(rules, NULL, 0, &check->warnings); /* a C program may have them */
   check->count = fb_ruleset_count(rules);
   if (fb_cli_has(check->cli, "plan")) fb_ruleset_dump(rules, &check->plan);
   fb_ruleset_free(rules);

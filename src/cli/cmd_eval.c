@@ -104,6 +104,23 @@ static fb_status S_decision(void *context, fb_session *session, const fb_decisio
   return S_end_line(eval);
 }
 
+/* A mission that a rule wants to be run: whoever reads the lines may do so. */
+static fb_status S_mission(void *context, fb_session *session, const fb_decision *mission) {
+  S_eval *eval = context;
+  fb_buf *out = &eval->line;
+  (void)session;
+  fb_buf_text(out, "{");
+  S_member(out, FB_SLICE("type"), fb_string(FB_SLICE("flyball.run.v1")));
+  S_member(out, FB_SLICE("mission"), fb_string(mission->type));
+  S_member(out, FB_SLICE("inputs"), fb_map_value(mission->fields));
+  if (eval->cli->json) {
+    S_member(out, FB_SLICE("rule"), fb_string(mission->rule));
+    S_member(out, FB_SLICE("line"), fb_int(mission->line));
+    S_member(out, FB_SLICE("firing"), fb_int((int64_t)mission->firing));
+  }
+  return S_end_line(eval);
+}
+
 /* But for its end. */
 static void S_begin_log(fb_buf *out, bool json, const fb_decision *line) {
   if (json) {
@@ -396,7 +413,8 @@ static int S_load(fb_cli *cli, const char *path, fb_ruleset **ret) {
   if (status != FB_OK)
     code = fb_cli_error(cli, &err);
   else if ((status = fb_ruleset_read(fb_buf_slice(&text), fb_cli_file_name(path), NULL, ret,
-                                     &errors, NULL)) != FB_OK) {
+                                     &errors, NULL)) != FB_OK ||
+           (status = fb_ruleset_check_calls(*ret, NULL, 0, &errors)) != FB_OK) {
     code = fb_cli_errors(cli, &errors);
     if (code == FB_EXIT_OK) code = fb_cli_fail(cli, status, "the rulebook does not load");
   }
@@ -602,7 +620,11 @@ static int S_run(fb_cli *cli) {
       .seed = fb_cli_number(cli, "seed", 0),
       .zone = fb_zone_system,
       .explain = eval.explain,
-      .output = {.decision = S_decision, .log = S_log, .error = S_error, .context = &eval}};
+      .output = {.decision = S_decision,
+                 .log = S_log,
+                 .error = S_error,
+                 .run = S_mission,
+                 .context = &eval}};
   fb_buf_init(&eval.line, NULL, 0);
   fb_arena_init(&eval.arena, NULL, 0);
   fb_zones *zones = NULL;

@@ -51,7 +51,8 @@ int fb_proof_rules(fb_cli *cli, const char *path, fb_ruleset **ret) {
   fb_errors_init(&errors, NULL, 0);
   if (fb_cli_read(path, FB_PROOF_DOCUMENT_MAX, &text, &err) != FB_OK)
     code = fb_cli_error(cli, &err);
-  else if (fb_ruleset_read(fb_buf_slice(&text), path, NULL, ret, &errors, NULL) != FB_OK)
+  else if (fb_ruleset_read(fb_buf_slice(&text), path, NULL, ret, &errors, NULL) != FB_OK ||
+           fb_ruleset_check_calls(*ret, NULL, 0, &errors) != FB_OK)
     code = fb_cli_errors(cli, &errors);
   fb_errors_release(&errors);
   fb_buf_release(&text);

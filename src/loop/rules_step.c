@@ -26,7 +26,8 @@ static void S_load_book(fb_mission_loader *loader, const fb_node *node, S_plan *
                 "the path is relative to the mission's folder", "%s", err.text);
     return;
   }
-  fb_ruleset_read(text, path, plan->allocator, &plan->ruleset, fb_loader_errors(loader), NULL);
+  if (!fb_ruleset_read(text, path, plan->allocator, &plan->ruleset, fb_loader_errors(loader), NULL))
+    fb_ruleset_check_calls(plan->ruleset, NULL, 0, fb_loader_errors(loader));
 }
 
 static fb_status S_load(fb_mission_loader *loader, const fb_node *node, void **ret_plan) {
@@ -84,7 +85,7 @@ typedef struct S_work {
   fb_call *call;
   fb_session *session;
   fb_arena scratch; /* of one fact */
-  fb_list *decisions, *errors;
+  fb_list *decisions, *runs, *errors;
   uint64_t facts, error_count;
   bool no_memory;
 } S_work;
@@ -124,6 +125,22 @@ static fb_status S_decision(void *context, fb_session *session, const fb_decisio
       return FB_E_NOMEM;
   }
   return fb_list_push(work->decisions, arena, fb_map_value(map)) ? FB_OK : FB_E_NOMEM;
+}
+
+/* A mission that the rules want to be run: later steps may do so. */
+static fb_status S_run(void *context, fb_session *session, const fb_decision *mission) {
+  S_work *work = context;
+  fb_arena *arena = work->call->arena;
+  fb_value name, rule, inputs;
+  (void)session;
+  fb_map *map = fb_map_new(arena, 3);
+  bool good = map && !fb_value_copy(arena, fb_string(mission->type), &name) &&
+              !fb_value_copy(arena, fb_string(mission->rule), &rule) &&
+              !fb_value_copy(arena, fb_map_value(mission->fields), &inputs) &&
+              S_put(map, arena, "mission", name) && S_put(map, arena, "rule", rule) &&
+              S_put(map, arena, "inputs", inputs) &&
+              fb_list_push(work->runs, arena, fb_map_value(map));
+  return good ? FB_OK : FB_E_NOMEM;
 }
 
 /* The fact without its type. A fact that does not fit is reported and left out. */
@@ -202,13 +219,14 @@ static fb_status S_output(S_work *work, fb_error *err) {
   fb_call *call = work->call;
   fb_arena *arena = call->arena;
   fb_session_stats stats = fb_session_statistics(work->session);
-  fb_map *numbers = fb_map_new(arena, 4), *map = fb_map_new(arena, 3);
+  fb_map *numbers = fb_map_new(arena, 4), *map = fb_map_new(arena, 4);
   bool good = !work->no_memory && numbers && map &&
               S_put(numbers, arena, "facts", fb_int((int64_t)work->facts)) &&
               S_put(numbers, arena, "firings", fb_int((int64_t)stats.firings)) &&
               S_put(numbers, arena, "decisions", fb_int((int64_t)stats.decisions)) &&
               S_put(numbers, arena, "errors", fb_int((int64_t)work->error_count)) &&
               S_put(map, arena, "decisions", fb_list_value(work->decisions)) &&
+              S_put(map, arena, "runs", fb_list_value(work->runs)) &&
               S_put(map, arena, "errors", fb_list_value(work->errors)) &&
               S_put(map, arena, "stats", fb_map_value(numbers));
   if (!good) return S_no_memory(err);
@@ -231,10 +249,11 @@ static fb_status S_session(const fb_ruleset *ruleset, fb_call *call, fb_value fa
       .zone = call->zone,
       .zone_context = call->zone_context,
       .max_errors = UINT64_MAX,
-      .output = {.decision = S_decision, .error = S_note_error, .context = &work}};
+      .output = {.decision = S_decision, .error = S_note_error, .run = S_run, .context = &work}};
   work.decisions = fb_list_new(call->arena, 16);
+  work.runs = fb_list_new(call->arena, 4);
   work.errors = fb_list_new(call->arena, 4);
-  if (!work.decisions || !work.errors) return S_no_memory(err);
+  if (!work.decisions || !work.runs || !work.errors) return S_no_memory(err);
   fb_arena_init(&work.scratch, allocator, 0);
   fb_status status = fb_session_new(ruleset, &options, allocator, &work.session);
   if (status) fb_fail(err, status, "the rules cannot be started");
@@ -258,6 +277,7 @@ static fb_status S_read_book(const S_plan *plan, fb_call *call, const char *path
   if (!status) {
     status =
         fb_ruleset_read(fb_buf_slice(&text), path, plan->allocator, ret_ruleset, &errors, NULL);
+    if (!status) status = fb_ruleset_check_calls(*ret_ruleset, NULL, 0, &errors);
     if (status && errors.count)
       *err = errors.items[0];
     else if (status)

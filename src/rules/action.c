@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Actions: `then`. */
 #include "cel/template.h"
-#include "rules/plan.h"
+#include "rules/condition.h"
 
 #include <stdio.h>
 
@@ -12,16 +12,21 @@ enum {
   KEY_EMIT,
   KEY_LOG,
   KEY_FOCUS,
+  KEY_CALL,
+  KEY_RUN,
   KEY_HALT,
   KEY_WITH,
   KEY_LOGICAL,
+  KEY_AS,
   KEY_COUNT
 };
-static const char *const S_names[KEY_COUNT] = {"assert", "modify", "retract", "emit",   "log",
-                                               "focus",  "halt",   "with",    "logical"};
+static const char *const S_names[KEY_COUNT] = {"assert", "modify", "retract", "emit",
+                                               "log",    "focus",  "call",    "run",
+                                               "halt",   "with",   "logical", "as"};
 
-#define S_FORMS \
-  "an action is one of assert, modify, retract, emit, log, focus, halt; `with:` gives its fields"
+#define S_FORMS                                                                                    \
+  "an action is one of assert, modify, retract, emit, call, run, log, focus, halt; `with:` gives " \
+  "its fields"
 
 /* ── Templates ── */
 
@@ -45,7 +50,7 @@ fb_template *fb_rule_template(fb_rule_loader *loader, const fb_node *node) {
 
 /* ── Do values fit declared fields? ── */
 
-static bool S_kind_fits(fb_cel_kind kind, fb_field_type type) {
+bool fb_rule_kind_fits(fb_cel_kind kind, fb_field_type type) {
   bool number = kind == FB_CEL_INT || kind == FB_CEL_UINT;
   switch (type) {
     case FB_FIELD_ANY: return true;
@@ -69,11 +74,11 @@ static void S_check_value(fb_rule_loader *loader, fb_fact_type *type, const fb_r
   if (want == FB_FIELD_ANY) return;
   const fb_cel_type *have = fb_template_type(field->template_);
   if (!have || have->kind == FB_CEL_DYN || have->kind == FB_CEL_OPTIONAL) return;
-  if (S_kind_fits(have->kind, want) &&
+  if (fb_rule_kind_fits(have->kind, want) &&
       !(fb_template_is_constant(field->template_) && want != FB_FIELD_STRING))
     return;
   fb_error err = {0};
-  if (S_kind_fits(have->kind, want)) {
+  if (fb_rule_kind_fits(have->kind, want)) {
     fb_facts *facts;
     fb_value value;
     uint32_t row;
@@ -279,6 +284,81 @@ static void S_load_emit(fb_rule_loader *loader, const fb_node *node, const fb_no
   S_load_with(loader, with, NULL, action);
 }
 
+/* The variable that later actions know the result by. */
+static void S_load_result(fb_rule_loader *loader, const fb_node *node, fb_rule_action *action) {
+  fb_slice name = node->kind == FB_STRING ? fb_node_text(node) : (fb_slice){"", 0};
+  if (!fb_rule_is_variable(name)) {
+    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_VARIABLE, "as in `as: total`",
+                "`as` takes the name of a variable, not %s",
+                name.len ? "this" : fb_node_describe(node));
+    return;
+  }
+  uint32_t slot;
+  fb_cel_env *env = loader->env;
+  bool known = false;
+  for (uint32_t i = 0; i < loader->rule->condition_count; i++) {
+    const fb_rule_condition *c = &loader->rule->conditions[i];
+    known |= fb_when_binds(c->kind) && fb_slice_equal(c->variable, name);
+  }
+  for (uint32_t i = 0; i + 1 < loader->rule->action_count; i++)
+    known |= fb_slice_equal(loader->rule->actions[i].result, name);
+  if (known || fb_cel_env_slots(env) >= FB_RULE_MAX_SLOTS) {
+    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_VARIABLE,
+                known ? "give each variable a name of its own" : "split the rule in two",
+                known ? "the variable `%.*s` is bound already"
+                      : "there is no room for another variable, `%.*s`",
+                (int)(name.len > 60 ? 60 : name.len), name.ptr);
+    return;
+  }
+  action->result = fb_rule_keep(loader, name);
+  if (fb_cel_env_add(env, action->result, fb_cel_simple(FB_CEL_DYN), &slot) != FB_OK)
+    loader->nomem = true;
+  else
+    action->slot = slot;
+}
+
+static uint32_t S_call_named(fb_rule_loader *loader, fb_slice name) {
+  fb_ruleset *set = loader->set;
+  uint32_t i = 0;
+  while (i < set->call_count && !fb_slice_equal(set->calls[i], name)) i++;
+  if (i < set->call_count) return i;
+  if (!fb_rule_push(set, (void **)&set->calls, &set->call_cap, set->call_count, sizeof *set->calls))
+    loader->nomem = true;
+  else
+    set->calls[set->call_count++] = name;
+  return i;
+}
+
+static void S_load_call(fb_rule_loader *loader, const fb_node *node, const fb_node *with,
+                        const fb_node *as, uint32_t *cap) {
+  if (node->kind != FB_STRING || !fb_node_text(node).len) {
+    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_ACTION, "as in `call: tax`",
+                "`call` takes the name of a calculator, not %s", fb_node_describe(node));
+    return;
+  }
+  fb_rule_action *action = S_add(loader, FB_THEN_CALL, node, cap);
+  if (!action) return;
+  action->name = fb_rule_keep(loader, fb_node_text(node));
+  action->slot = FB_RULE_NONE;
+  action->call = S_call_named(loader, action->name);
+  S_load_with(loader, with, NULL, action);
+  if (as) S_load_result(loader, as, action);
+}
+
+static void S_load_run(fb_rule_loader *loader, const fb_node *node, const fb_node *with,
+                       uint32_t *cap) {
+  if (node->kind != FB_STRING || !fb_node_text(node).len) {
+    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_ACTION, "as in `run: fix-one.yaml`",
+                "`run` takes the name of a mission, not %s", fb_node_describe(node));
+    return;
+  }
+  fb_rule_action *action = S_add(loader, FB_THEN_RUN, node, cap);
+  if (!action) return;
+  action->message = fb_rule_template(loader, node);
+  loader->rule->value_count++;
+  S_load_with(loader, with, NULL, action);
+}
+
 static void S_load_log(fb_rule_loader *loader, const fb_node *node, const fb_node *with,
                        uint32_t *cap) {
   if (node->kind != FB_STRING) {
@@ -316,9 +396,9 @@ static void S_load_halt(fb_rule_loader *loader, const fb_node *node, uint32_t *c
 
 /* Which key is the action: the first that is not `with`. -1: none. */
 static int S_kind_of(fb_rule_loader *loader, const fb_node *map, const fb_node **ret_with,
-                     const fb_node **ret_logical) {
+                     const fb_node **ret_logical, const fb_node **ret_as) {
   int kind = -1;
-  *ret_with = *ret_logical = NULL;
+  *ret_with = *ret_logical = *ret_as = NULL;
   for (uint32_t i = 0; i < map->count; i++) {
     const fb_node *key = &map->as.pairs[i].key;
     fb_slice text = fb_node_text(key);
@@ -336,6 +416,8 @@ static int S_kind_of(fb_rule_loader *loader, const fb_node *map, const fb_node *
       *ret_with = &map->as.pairs[i].value;
     } else if (number == KEY_LOGICAL) {
       *ret_logical = &map->as.pairs[i].value;
+    } else if (number == KEY_AS) {
+      *ret_as = &map->as.pairs[i].value;
     } else if (kind >= 0) {
       fb_doc_fail(loader->doc, key, loader->errors, FB_E_RULE_ACTION,
                   "start each action with a dash of its own",
@@ -358,8 +440,8 @@ static void S_load_action(fb_rule_loader *loader, const fb_node *item, uint32_t 
                 "an action cannot be %s", fb_node_describe(item));
     return;
   }
-  const fb_node *with, *logical;
-  int kind = S_kind_of(loader, item, &with, &logical);
+  const fb_node *with, *logical, *as;
+  int kind = S_kind_of(loader, item, &with, &logical, &as);
   if (kind == -1)
     fb_doc_fail(loader->doc, item, loader->errors, FB_E_RULE_ACTION, S_FORMS,
                 "this does not say what to do");
@@ -372,12 +454,17 @@ static void S_load_action(fb_rule_loader *loader, const fb_node *item, uint32_t 
     fb_doc_fail(loader->doc, logical, loader->errors, FB_E_RULE_ACTION,
                 "only what a rule asserts can be withdrawn with its reason",
                 "`%s` takes no `logical`", S_names[kind]);
+  if (as && kind != KEY_CALL)
+    fb_doc_fail(loader->doc, as, loader->errors, FB_E_RULE_ACTION, "only `call` has a result",
+                "`%s` takes no `as`", S_names[kind]);
   switch (kind) {
     case KEY_ASSERT: S_load_assert(loader, node, with, logical, cap); break;
     case KEY_MODIFY: S_load_modify(loader, node, with, cap); break;
     case KEY_RETRACT: S_load_retract(loader, node, cap); break;
     case KEY_EMIT: S_load_emit(loader, node, with, cap); break;
     case KEY_LOG: S_load_log(loader, node, with, cap); break;
+    case KEY_CALL: S_load_call(loader, node, with, as, cap); break;
+    case KEY_RUN: S_load_run(loader, node, with, cap); break;
     case KEY_FOCUS: S_load_focus(loader, node, cap); break;
     default: S_load_halt(loader, node, cap);
   }

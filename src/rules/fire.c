@@ -32,6 +32,12 @@ static bool S_copy(const fb_session *session, const fb_rule_field *field, fb_val
   return ret->kind != FB_ABSENT;
 }
 
+static fb_status S_check_mission(fb_value name, fb_error *err) {
+  if (name.kind == FB_STRING && name.len) return FB_OK;
+  return fb_fail(err, FB_E_RULE_VALUE, "a mission's name is text, not %s",
+                 name.kind == FB_STRING ? "empty" : fb_kind_name(name.kind));
+}
+
 static fb_status S_eval_all(fb_session *session, const fb_rule *rule, fb_rule_place *place,
                             fb_error *err) {
   fb_value *value = session->values;
@@ -51,6 +57,13 @@ static fb_status S_eval_all(fb_session *session, const fb_rule *rule, fb_rule_pl
       fb_status status = S_eval(session, action->fields[f].template_, value++, err);
       if (status != FB_OK) return status;
     }
+    place->node = action->node;
+    fb_status status = FB_OK;
+    if (action->kind == FB_THEN_CALL)
+      status = fb_call_run(session, action, value - action->field_count, place, err);
+    else if (action->kind == FB_THEN_RUN)
+      status = S_check_mission(value[-1 - (int)action->field_count], err);
+    if (status != FB_OK) return status;
   }
   return FB_OK;
 }
@@ -110,24 +123,31 @@ static void S_unprepare(fb_session *session, const fb_rule *rule, uint32_t done)
 
 /* ── Effects ── */
 
-static fb_status S_log(fb_session *session, const fb_rule *rule, const fb_rule_action *action,
-                       const fb_value *values) {
+/* A log line, or a mission to be run. */
+static fb_status S_tell(fb_session *session, const fb_rule *rule, const fb_rule_action *action,
+                        const fb_value *values) {
   const fb_session_output *output = &session->options.output;
-  if (!output->log) return FB_OK;
+  bool run = action->kind == FB_THEN_RUN;
+  fb_slice type = action->name;
+  if (run ? !output->run : !output->log) return FB_OK;
   fb_map *fields = fb_map_new(&session->firing_arena, action->field_count + 1);
   if (!fields) return FB_E_NOMEM;
-  if (!fb_map_put(fields, &session->firing_arena, fb_string(FB_SLICE("message")), *values++, NULL))
+  if (run)
+    type = fb_value_text(*values++);
+  else if (!fb_map_put(fields, &session->firing_arena, fb_string(FB_SLICE("message")), *values++,
+                       NULL))
     return FB_E_NOMEM;
   for (uint32_t f = 0; f < action->field_count; f++)
     if (!fb_map_put(fields, &session->firing_arena, fb_string(action->fields[f].name), values[f],
                     NULL))
       return FB_E_NOMEM;
-  fb_decision decision = {.type = action->name,
+  fb_decision decision = {.type = type,
                           .fields = fields,
                           .rule = rule->info.name,
                           .rule_number = rule->book,
                           .line = action->node->line,
                           .firing = session->firing};
+  if (run) return output->run(output->context, session, &decision);
   output->log(output->context, session, &decision);
   return FB_OK;
 }
@@ -140,8 +160,8 @@ static fb_status S_hand_out_all(fb_session *session, const fb_rule *rule, const 
     fb_status status = FB_OK;
     if (action->kind == FB_THEN_EMIT)
       status = fb_emit_hand_out(session, action, rule->positive_count ? ids[0] : 0, values);
-    else if (action->kind == FB_THEN_LOG)
-      status = S_log(session, rule, action, values);
+    else if (action->kind == FB_THEN_LOG || action->kind == FB_THEN_RUN)
+      status = S_tell(session, rule, action, values);
     if (first == FB_OK) first = status;
     values += action->field_count + (action->message != NULL);
   }

@@ -554,6 +554,9 @@ fb_status fb_partition_new(const fb_ruleset *ruleset, const fb_partition_options
     return fb_fail(err, FB_E_RULE_PARTITION,
                    "only the strategy depth can be worked in parts, with fixed saliences, without "
                    "agenda groups and `effective`");
+  if (fb_ruleset_acts_outside(ruleset))
+    return fb_fail(err, FB_E_RULE_PARTITION,
+                   "rules that call calculators or hand out missions cannot be worked in parts");
   fb_partition *group = fb_alloc_zero(allocator, sizeof *group);
   if (!group) return fb_fail(err, FB_E_NOMEM, "no memory for a partition");
   group->allocator = allocator;

@@ -199,6 +199,8 @@ typedef enum fb_action_kind {
   FB_THEN_EMIT,
   FB_THEN_LOG,
   FB_THEN_FOCUS,
+  FB_THEN_CALL,
+  FB_THEN_RUN,
   FB_THEN_HALT
 } fb_action_kind;
 
@@ -215,10 +217,12 @@ typedef struct fb_rule_action {
   uint8_t kind;
   bool logical;         /* ASSERT: truth is maintained */
   uint32_t type;        /* ASSERT, MODIFY, RETRACT */
-  uint32_t slot;        /* MODIFY, RETRACT */
-  fb_slice name;        /* EMIT */
+  uint32_t slot;        /* MODIFY, RETRACT; CALL: of the result, NONE: nobody reads it */
+  fb_slice name;        /* EMIT, CALL */
   uint32_t group;       /* FOCUS */
-  fb_template *message; /* LOG */
+  uint32_t call;        /* CALL: number of its calculator */
+  fb_slice result;      /* CALL: the variable of `as` */
+  fb_template *message; /* LOG; RUN: the mission */
   const fb_node *node;
   fb_rule_field *fields;
   uint32_t field_count;
@@ -404,7 +408,9 @@ struct fb_ruleset {
   uint32_t *books; /* by number in the rulebook: the first rule, followed by its variants */
   uint32_t book_count;
   fb_strategy strategy;
-  uint64_t seed;    /* of RANDOM */
+  uint64_t seed;   /* of RANDOM */
+  fb_slice *calls; /* names of the calculators that actions call */
+  uint32_t call_count, call_cap;
   fb_slice *groups; /* names of the agenda groups; 0: main */
   uint32_t group_count, group_cap;
   bool timed;         /* a rule has `effective` */
@@ -464,6 +470,10 @@ bool fb_rule_binds(const fb_node *when, fb_slice variable);
 void fb_rule_load_actions(fb_rule_loader *loader, const fb_node *then);
 /* Of a node with `${{ … }}` over the rule's variables; the set owns it. NULL: there was an error, which is reported. */
 fb_template *fb_rule_template(fb_rule_loader *loader, const fb_node *node);
+/* call.c: does an action of its rules call a calculator or hand out a mission? */
+bool fb_ruleset_acts_outside(const fb_ruleset *set);
+/* Can an expression of the kind give a value that the field takes? */
+bool fb_rule_kind_fits(fb_cel_kind kind, fb_field_type type);
 /* Keeps a text in the set. */
 fb_slice fb_rule_keep(fb_rule_loader *loader, fb_slice text);
 

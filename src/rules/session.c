@@ -80,7 +80,7 @@ static fb_status S_init_state(fb_session *session) {
       !session->rows)
     return FB_E_NOMEM;
   for (int i = 0; i < FB_RULE_MAX_SLOTS; i++) session->slots[i] = fb_absent();
-  if (fb_emit_init(session) != FB_OK) return FB_E_NOMEM;
+  if (fb_emit_init(session) != FB_OK || fb_call_init(session) != FB_OK) return FB_E_NOMEM;
   return fb_agenda_init(session);
 }
 
@@ -113,6 +113,7 @@ static void S_release_state(fb_session *session) {
   fb_emit_release(session);
   fb_sift_release(session);
   fb_agenda_release(session);
+  fb_call_release(session);
   fb_logical_release(session);
   S_free_memories(session);
   fb_free(allocator, session->alphas, (set->alpha_count + 1) * sizeof *session->alphas);
@@ -139,6 +140,9 @@ fb_status fb_session_new_bare(const fb_ruleset *ruleset, const fb_session_option
   if (options && options->stateless &&
       (!fb_ruleset_stateless(ruleset, NULL) || options->strategy > FB_STRATEGY_DEPTH))
     return FB_E_RULE_STATEFUL;
+  if (fb_ruleset_check_calls(ruleset, options ? options->calculators : NULL,
+                             options ? options->calculator_count : 0, NULL) != FB_OK)
+    return FB_E_RULE_CALL;
   if (!allocator) allocator = fb_allocator_system();
   fb_session *session = fb_alloc_zero(allocator, sizeof *session);
   if (!session) return FB_E_NOMEM;

@@ -335,7 +335,8 @@ struct fb_session {
   fb_session_stats stats;
   uint32_t firing_rule; /* NONE: none */
   const uint32_t *firing_places;
-  uint64_t candidates_end; /* of this change: stats.candidates may not pass it */
+  uint64_t candidates_end;           /* of this change: stats.candidates may not pass it */
+  const fb_calculator **calculators; /* by number in the ruleset */
   fb_strategy strategy;
   uint64_t seed;
   bool queued;         /* queues in place of stacks; no rule is lazy */
@@ -704,6 +705,13 @@ fb_status fb_emit_hand_out(fb_session *session, const fb_rule_action *action, fb
                            const fb_value *values);
 /* Fires a plain rule, if emitter.fast. Decisions may wait afterwards. */
 fb_status fb_emit_fire(fb_session *session, const fb_rule *rule, uint32_t place, fb_error *err);
+
+/* call.c: calculators. */
+fb_status fb_call_init(fb_session *session);
+void fb_call_release(fb_session *session);
+/* Calls the calculator of a CALL with its values; its result goes into the slot. */
+fb_status fb_call_run(fb_session *session, const fb_rule_action *action, const fb_value *values,
+                      fb_rule_place *place, fb_error *err);
 
 /* stateless.c: decides upon rows of a table over the session's schema. */
 fb_status fb_stateless_rows(fb_session *session, fb_memory *memory, const fb_facts *facts,

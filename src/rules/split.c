@@ -57,7 +57,7 @@ static bool S_reads(const fb_rule *rule, const fb_rule_condition *c) {
 }
 
 bool fb_ruleset_splits(const fb_ruleset *set) {
-  if (!fb_ruleset_stateless(set, NULL)) return false;
+  if (!fb_ruleset_stateless(set, NULL) || fb_ruleset_acts_outside(set)) return false;
   for (uint32_t r = 0; r < set->rule_count; r++) {
     const fb_rule *rule = &set->rules[r];
     for (uint32_t i = 0; rule->info.enabled && i < rule->condition_count; i++) {

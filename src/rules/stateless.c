@@ -22,7 +22,8 @@ static const char *S_reason(const fb_rule *rule) {
   if (rule->group || rule->auto_focus) return "is in a group";
   if (rule->timed) return "is not always in effect";
   for (uint32_t i = 0; i < rule->action_count; i++)
-    if (rule->actions[i].kind != FB_THEN_EMIT && rule->actions[i].kind != FB_THEN_LOG)
+    if (rule->actions[i].kind != FB_THEN_EMIT && rule->actions[i].kind != FB_THEN_LOG &&
+        rule->actions[i].kind != FB_THEN_CALL && rule->actions[i].kind != FB_THEN_RUN)
       return rule->actions[i].kind == FB_THEN_HALT    ? "halts the session"
              : rule->actions[i].kind == FB_THEN_FOCUS ? "moves the focus"
                                                       : "changes facts";

@@ -65,6 +65,58 @@ static fb_status S_decision(void *context, fb_session *session, const fb_decisio
   return FB_OK;
 }
 
+static fb_status S_mission(void *context, fb_session *session, const fb_decision *mission) {
+  S_case *c = context;
+  (void)session;
+  fb_buf_text(&c->actual[DECISIONS], "{\"run\":");
+  fb_json_write_text(&c->actual[DECISIONS], mission->type, 0);
+  fb_buf_text(&c->actual[DECISIONS], ",\"inputs\":");
+  fb_json_write(&c->actual[DECISIONS], fb_map_value(mission->fields), 0);
+  fb_buf_text(&c->actual[DECISIONS], "}\n");
+  return FB_OK;
+}
+
+/* amount, rate? → {tax, total} */
+static fb_status S_tax(void *context, const fb_map *args, fb_arena *arena, fb_value *ret,
+                       fb_error *err) {
+  (void)context;
+  const fb_value *rate = fb_map_get_text(args, FB_SLICE("rate"));
+  double amount = fb_map_get_text(args, FB_SLICE("amount"))->as.d;
+  double tax = amount * (rate ? rate->as.d : 0.5);
+  if (amount < 0) {
+    fb_fail(err, FB_E_RULE_VALUE, "an amount is not negative");
+    fb_error_hint(err, "credit notes are not taxed");
+    return FB_E_RULE_VALUE;
+  }
+  fb_map *map = fb_map_new(arena, 2);
+  if (!map || !fb_map_put(map, arena, fb_string(FB_SLICE("tax")), fb_double(tax), NULL) ||
+      !fb_map_put(map, arena, fb_string(FB_SLICE("total")), fb_double(amount + tax), NULL))
+    return FB_E_NOMEM;
+  *ret = fb_map_value(map);
+  return FB_OK;
+}
+
+/* Its arguments, or a failure that says nothing. */
+static fb_status S_echo(void *context, const fb_map *args, fb_arena *arena, fb_value *ret,
+                        fb_error *err) {
+  (void)context;
+  (void)arena;
+  (void)err;
+  *ret = fb_map_value(args);
+  return args->len ? FB_OK : FB_E_RULE_VALUE;
+}
+
+static const fb_parameter S_tax_parameters[] = {{"amount", FB_FIELD_DOUBLE, false},
+                                                {"rate", FB_FIELD_DOUBLE, true}};
+static const fb_parameter S_typed_parameters[] = {
+    {"i", FB_FIELD_INT, true},    {"u", FB_FIELD_UINT, true},      {"s", FB_FIELD_STRING, true},
+    {"b", FB_FIELD_BOOL, true},   {"t", FB_FIELD_TIMESTAMP, true}, {"l", FB_FIELD_LIST, true},
+    {"d", FB_FIELD_DOUBLE, true}, {"a", FB_FIELD_ANY, true}};
+static const fb_calculator S_calculators[] = {{"tax", S_tax_parameters, 2, S_tax, NULL},
+                                              {"typed", S_typed_parameters, 8, S_echo, NULL},
+                                              {"echo", NULL, 0, S_echo, NULL}};
+enum { CALCULATORS = sizeof S_calculators / sizeof *S_calculators };
+
 static void S_log(void *context, fb_session *session, const fb_decision *line) {
   S_case *c = context;
   (void)session;
@@ -182,7 +234,10 @@ static void S_run_session(S_case *c, const fb_ruleset *rules) {
                                 .max_activations = S_option(c, "max_activations"),
                                 .max_candidates = S_option(c, "max_candidates"),
                                 .explain = c->sections[WHY].ptr != NULL,
+                                .calculators = S_calculators,
+                                .calculator_count = CALCULATORS,
                                 .output = {S_decision, S_log, S_error, S_fired, c}};
+  options.output.run = S_mission;
   fb_session *session;
   assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
   fb_slice rest = c->sections[FACTS];
@@ -223,13 +278,14 @@ static void S_run_case(S_case *c) {
   fb_arena_init(&c->arena, NULL, 0);
   fb_status status =
       fb_ruleset_read(c->sections[RULES], "rules.yaml", NULL, &rules, &errors, &warnings);
-  assert_true((status == FB_OK) == (fb_errors_total(&errors) == 0));
-  S_render(&errors, &c->actual[ERRORS]);
-  S_render(&warnings, &c->actual[WARNINGS]);
+  if (status == FB_OK) status = fb_ruleset_check_calls(rules, S_calculators, CALCULATORS, &errors);
   if (status == FB_OK) {
     fb_ruleset_dump(rules, &c->actual[PLAN]);
     S_run_session(c, rules);
   }
+  assert_true((status == FB_OK) == (fb_errors_total(&errors) == 0));
+  S_render(&errors, &c->actual[ERRORS]);
+  S_render(&warnings, &c->actual[WARNINGS]);
   bool good = true;
   for (S_section i = 0; i < SECTION_COUNT; i++) good = S_compare(c, i) && good;
   S_ran++;

@@ -110,7 +110,8 @@ static const char S_book[] =
     "    group: one\n"
     "    auto_focus: true\n"
     "    when: [{a as x: x.n > 2}]\n"
-    "    then: [{emit: o, with: {n: \"${{ x.n }}\"}}, {assert: b, with: {n: \"${{ x.n }}\"}, "
+    "    then: [{call: same, with: {n: \"${{ x.n }}\"}, as: r}, {emit: o, with: {n: \"${{ r[0] "
+    "}}\"}}, {run: m}, {assert: b, with: {n: \"${{ x.n }}\"}, "
     "logical: true}]\n"
     "  - name: two\n"
     "    group: two\n"
@@ -118,15 +119,36 @@ static const char S_book[] =
     "    when: [b as x]\n"
     "    then: [{emit: t, with: {n: \"${{ x.n }}\"}}]\n";
 
-static const char S_fired[] = "o3 p23 p13 p12 | t3 ";
+static const char S_fired[] = "o3 m p23 p13 p12 | t3 ";
 
 static fb_ruleset *S_rules;
+
+static fb_status S_same(void *context, const fb_map *args, fb_arena *arena, fb_value *ret,
+                        fb_error *err) {
+  (void)context;
+  (void)err;
+  fb_list *list = fb_list_new(arena, 1);
+  if (!list || !fb_list_push(list, arena, args->entries[0].value)) return FB_E_NOMEM;
+  *ret = fb_list_value(list);
+  return FB_OK;
+}
+
+static fb_status S_mission(void *context, fb_session *session, const fb_decision *mission) {
+  (void)session;
+  fb_buf_printf(context, "%.*s ", (int)mission->type.len, mission->type.ptr);
+  return FB_OK;
+}
+
+static const fb_parameter S_number = {"n", FB_FIELD_INT, false};
+static const fb_calculator S_calculators[] = {{"same", &S_number, 1, S_same, NULL}};
 
 static bool S_everything(const fb_allocator *allocator) {
   fb_buf text;
   fb_buf_init(&text, NULL, 0);
   fb_session *session = NULL, *again = NULL;
-  fb_session_options options = {.output = {.decision = S_note, .context = &text}};
+  fb_session_options options = {.calculators = S_calculators,
+                                .calculator_count = 1,
+                                .output = {.decision = S_note, .run = S_mission, .context = &text}};
   fb_status status = fb_session_new(S_rules, &options, allocator, &session);
   for (int n = 1; n <= 3 && status == FB_OK; n++) status = S_add(session, "a", n);
   if (status == FB_OK) status = fb_session_fire(session, NULL, NULL);
@@ -176,9 +198,14 @@ static void test_clock_and_focus(void **state) {
   S_rules = S_load(S_book);
   assert_true(fb_ruleset_timed(S_rules));
   assert_false(fb_ruleset_stateless(S_rules, &err));
-  fb_session_options options = {.stateless = true, .strategy = FB_STRATEGY_LEX};
+  fb_session_options options = {.stateless = true,
+                                .strategy = FB_STRATEGY_LEX,
+                                .calculators = S_calculators,
+                                .calculator_count = 1};
   assert_int_equal(fb_session_new(S_rules, &options, NULL, &session), FB_E_RULE_STATEFUL);
-  assert_int_equal(fb_session_new(S_rules, NULL, NULL, &session), FB_OK);
+  assert_int_equal(fb_session_new(S_rules, NULL, NULL, &session), FB_E_RULE_CALL);
+  options = (fb_session_options){.calculators = S_calculators, .calculator_count = 1};
+  assert_int_equal(fb_session_new(S_rules, &options, NULL, &session), FB_OK);
   assert_int_equal(fb_session_now(session).kind, FB_ABSENT);
   assert_int_equal(fb_session_advance(session, fb_timestamp(5, 1), &err), FB_OK);
   assert_int_equal(fb_session_advance(session, fb_timestamp(5, 1), &err), FB_OK);
