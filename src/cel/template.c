@@ -124,8 +124,9 @@ static void S_literal(S_maker *m, S_parts *parts, fb_slice text) {
   if (!text.len) return;
   S_part *part = S_add(m, parts);
   if (!part) return;
-  part->value = fb_string((fb_slice){fb_arena_text(m->arena, text), text.len});
-  if (!part->value.as.text) S_fail(m, FB_E_NOMEM);
+  const char *copy = fb_arena_text(m->arena, text);
+  part->value = fb_string((fb_slice){copy ? copy : "", copy ? text.len : 0});
+  if (!copy) S_fail(m, FB_E_NOMEM);
 }
 
 /* The `${{` or `$${{` from `from` on; text.len when there is none. */
