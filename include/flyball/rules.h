@@ -282,6 +282,19 @@ FB_API fb_status fb_session_restore(const fb_ruleset *ruleset, const fb_session_
 FB_API fb_status fb_session_clone(fb_session *session, const fb_session_options *options,
                                   fb_session **ret_clone, fb_error *err);
 
+/* ── Another rulebook ────────────────────────────────────────────────────────────────────────── */
+
+/* Goes on with another rulebook: facts and ids stay. A rule with the same conditions as one before (first of the same name, else in
+ * their order; fields declared with the same types) goes on: what waits of it keeps waiting, and what has fired does not fire again; its
+ * actions, salience, group are the new ones. Other rules are matched with all facts, as one change. What waits of rules that are gone
+ * is dropped, and so are the reasons that they gave: logical facts without another one are withdrawn. The strategy is the new rulebook's, unless
+ * the options name one. The session's schema is another one afterwards: free the streams that are open on it before.
+ *
+ * On failure nothing has changed, and *err is located in the new rulebook: FB_E_FACT_FIELD, FB_E_FACT_VALUE (a fact that is held does
+ * not fit a declared type), FB_E_RULE_CALL, FB_E_RULE_STATEFUL, FB_E_NOMEM; FB_E_RULE_SESSION: not while a rule fires. The old
+ * ruleset is not needed any more. */
+FB_API fb_status fb_session_swap(fb_session *session, const fb_ruleset *ruleset, fb_error *err);
+
 /* ── Control ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* Puts the agenda group on top of the focus stack: its rules fire next, until none of them can. Below all is "main".

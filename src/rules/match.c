@@ -505,6 +505,35 @@ fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *f
   return status;
 }
 
+void fb_match_begin(fb_session *session) {
+  S_begin(session, false);
+}
+
+static const fb_rule_condition *S_first_fact(const fb_rule *rule) {
+  for (uint32_t i = 0; i < rule->condition_count; i++)
+    if (rule->conditions[i].kind == FB_WHEN_FACT) return &rule->conditions[i];
+  return NULL;
+}
+
+/* Those that begin at the first pattern are all. */
+fb_status fb_match_rule(fb_session *session, const fb_rule *rule) {
+  const fb_rule_condition *c = S_first_fact(rule);
+  if (!c)
+    return !rule->positive_count && fb_match_guards_hold(session, rule)
+               ? fb_agenda_add(session, rule)
+               : FB_OK;
+  bool stored = session->set->alphas[c->alpha].stored;
+  fb_status status = FB_OK;
+  for (uint32_t place = 1; place < session->fact_count && status == FB_OK; place++) {
+    const fb_fact *fact = &session->facts[place];
+    if (fact->row == FB_RULE_NONE || fact->type != c->type) continue;
+    if (stored ? fb_alpha_has(session, c->alpha, fact->row)
+               : fb_alpha_test(session, c->alpha | FB_RULE_WHOLE, place))
+      status = S_walk(session, c->use, place, S_ACTIVATE);
+  }
+  return status;
+}
+
 fb_status fb_match_start(fb_session *session) {
   for (uint32_t r = 0; r < session->set->rule_count; r++) {
     const fb_rule *rule = &session->set->rules[r];

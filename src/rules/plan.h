@@ -255,6 +255,8 @@ typedef struct fb_rule {
   const fb_node *node; /* of the name */
   uint32_t number;
   uint32_t book;                 /* number in the rulebook: the variants of `any` have the same */
+  const fb_node *when;           /* its conditions */
+  uint32_t variant;              /* which choice of branches of `any` */
   uint32_t level;                /* of its salience, 0 the highest */
   fb_rule_condition *conditions; /* as written; `test:` is not among them */
   uint32_t condition_count;
@@ -400,6 +402,7 @@ struct fb_ruleset {
   fb_arena arena; /* all of the plan but programs, templates, symbols, schema */
   fb_doc *owned;
   const fb_doc *doc;
+  const fb_node *root; /* of the rulebook in it */
   fb_symbols *
       symbols; /* texts of constants; a session interns them first, so that they have the same numbers */
   fb_schema *schema;

@@ -339,6 +339,15 @@ static fb_activation *S_first(fb_session *session, uint32_t group) {
   return NULL;
 }
 
+void fb_queue_get_rank(const fb_session *session, const fb_activation *activation,
+                       fb_ranked *ret_rank) {
+  const fb_rank *rank = S_rank(activation);
+  ret_rank->salience = rank->salience;
+  ret_rank->key = rank->key;
+  if (S_has_tags(session))
+    memcpy(ret_rank->tags, rank->tags, activation->count * sizeof *rank->tags);
+}
+
 fb_activation *fb_queue_pop(fb_session *session) {
   fb_agenda *agenda = &session->agenda;
   for (;;) {

@@ -218,6 +218,7 @@ static void S_load_rule(fb_rule_loader *loader, const fb_node *node, fb_table *n
   rule->info.enabled = true;
   rule->info.line = node->line;
   rule->node = node;
+  rule->variant = variant;
   fb_doc_keys(loader->doc, node, "a rule", S_rule_keys, KEY_COUNT, keys, loader->errors);
   if (node->kind != FB_MAP) return;
   if (keys[KEY_NAME]) {
@@ -251,6 +252,7 @@ static void S_load_rule(fb_rule_loader *loader, const fb_node *node, fb_table *n
   size_t before = fb_errors_total(loader->errors);
   fb_cel_env_truncate(loader->env, 0);
   loader->slots_used = 0;
+  rule->when = keys[KEY_WHEN];
   if (keys[KEY_WHEN]) fb_rule_load_conditions(loader, keys[KEY_WHEN], variant);
   bool sound = fb_errors_total(loader->errors) == before;
   fb_rule_load_salience(loader, keys[KEY_SALIENCE]);
@@ -409,6 +411,7 @@ static fb_status S_load_into(fb_ruleset *set, const fb_node *node, fb_errors *er
                              fb_errors *warnings) {
   fb_errors found;
   fb_errors_init(&found, set->allocator, errors && errors->max ? errors->max : 0);
+  set->root = node;
   fb_rule_loader loader = {.set = set, .doc = set->doc, .errors = &found, .warnings = warnings};
   fb_status status = fb_cel_env_new(set->allocator, &loader.env);
   if (status == FB_OK) status = S_load(&loader, node);

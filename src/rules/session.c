@@ -135,6 +135,23 @@ static void S_release_state(fb_session *session) {
   fb_arena_release(&session->firing_arena);
 }
 
+fb_status fb_session_begin(fb_session *session) {
+  const fb_ruleset *set = session->set;
+  session->strategy = session->options.strategy ? session->options.strategy : set->strategy;
+  session->seed = session->options.strategy ? session->options.seed : set->seed;
+  session->queued = set->queued || session->strategy != FB_STRATEGY_DEPTH;
+  fb_status status = S_copy_schema(session);
+  if (status != FB_OK) return status;
+  session->texts = fb_symbols_save(session->symbols);
+  return S_init_state(session);
+}
+
+void fb_session_end(fb_session *session) {
+  S_release_state(session);
+  fb_schema_free(session->schema);
+  fb_symbols_free(session->symbols);
+}
+
 fb_status fb_session_new_bare(const fb_ruleset *ruleset, const fb_session_options *options,
                               const fb_allocator *allocator, fb_session **ret_session) {
   if (options && options->stateless &&
@@ -150,12 +167,7 @@ fb_status fb_session_new_bare(const fb_ruleset *ruleset, const fb_session_option
   session->allocator = (fb_allocator){S_count, session};
   session->set = ruleset;
   if (options) session->options = *options;
-  session->strategy = session->options.strategy ? session->options.strategy : ruleset->strategy;
-  session->seed = session->options.strategy ? session->options.seed : ruleset->seed;
-  session->queued = ruleset->queued || session->strategy != FB_STRATEGY_DEPTH;
-  fb_status status = S_copy_schema(session);
-  if (status == FB_OK) session->texts = fb_symbols_save(session->symbols);
-  if (status == FB_OK) status = S_init_state(session);
+  fb_status status = fb_session_begin(session);
   if (status != FB_OK) {
     fb_session_free(session);
     return status;
@@ -179,9 +191,7 @@ fb_status fb_session_new(const fb_ruleset *ruleset, const fb_session_options *op
 
 void fb_session_free(fb_session *session) {
   if (!session) return;
-  S_release_state(session);
-  fb_schema_free(session->schema);
-  fb_symbols_free(session->symbols);
+  fb_session_end(session);
   fb_free(session->base, session, sizeof *session);
 }
 

@@ -507,6 +507,10 @@ fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *f
 bool fb_match_guards_hold(fb_session *session, const fb_rule *rule);
 /* Appends the matches of a lazy rule that have the place in that condition to walk->found, in any order. */
 fb_status fb_match_collect(fb_session *session, uint32_t use, uint32_t place, fb_walk *walk);
+/* A change that is none of a fact begins. */
+void fb_match_begin(fb_session *session);
+/* All matches of the rule. */
+fb_status fb_match_rule(fb_session *session, const fb_rule *rule);
 /* Activations of rules without a positive condition. */
 fb_status fb_match_start(fb_session *session);
 
@@ -580,7 +584,8 @@ void fb_agenda_release(fb_session *session);
 /* Makes an activation of session->places, to be put in order by fb_agenda_settle. */
 fb_status fb_agenda_add(fb_session *session, const fb_rule *rule);
 fb_status fb_agenda_settle(fb_session *session);
-/* Of a queued session: makes an activation of session->places that waits in the queue with that tick and rank. */
+/* Of a queued session: makes an activation of session->places that waits in the queue with that tick and rank. NULL: the rank is told anew, of
+ * facts that are bound. */
 fb_status fb_agenda_restore(fb_session *session, const fb_rule *rule, uint64_t tick, uint32_t queue,
                             const fb_ranked *rank);
 /* Makes an activation of session->places that does not wait; NULL: *ret_status tells why, FB_OK if there is one already. */
@@ -634,6 +639,8 @@ const uint64_t *fb_queue_tags(const fb_session *session, const fb_activation *ac
 void fb_queue_remove(fb_session *session, fb_activation *activation);
 /* NULL: nothing may fire. */
 fb_activation *fb_queue_pop(fb_session *session);
+void fb_queue_get_rank(const fb_session *session, const fb_activation *activation,
+                       fb_ranked *ret_rank);
 /* There is room. */
 void fb_queue_unpop(fb_session *session, fb_activation *activation);
 fb_status fb_queue_focus(fb_session *session, uint32_t group);
@@ -647,6 +654,9 @@ uint64_t fb_queue_recency(const fb_session *session, uint32_t place);
 /* session.c: a session without the activations that it begins with. */
 fb_status fb_session_new_bare(const fb_ruleset *ruleset, const fb_session_options *options,
                               const fb_allocator *allocator, fb_session **ret_session);
+/* Makes what a session has, whose base, allocator, set and options are told; and frees it. */
+fb_status fb_session_begin(fb_session *session);
+void fb_session_end(fb_session *session);
 /* What fire.c and values.c share with the public calls. */
 /* FB_E_RULE_SESSION: a change was cut off. */
 fb_status fb_session_ready(const fb_session *session, fb_error *err);

@@ -966,8 +966,8 @@ static void S_get_mends(S_reader *r) {
 static bool S_log_holds(const fb_session *session, size_t from, size_t to) {
   const uint64_t *words = session->log;
   if (to < from || to > session->log_count || to - from < 2) return false;
-  if (words[from] >= session->set->rule_count || words[from + 1] > FB_RULE_MAX_POSITIVE)
-    return false;
+  bool known = words[from] < session->set->rule_count || words[from] == FB_RULE_NONE;
+  if (!known || words[from + 1] > FB_RULE_MAX_POSITIVE) return false;
   size_t at = from + 2 + 3 * (size_t)words[from + 1];
   while (at < to) {
     if (words[at] != 1 && words[at] != 2) return false;

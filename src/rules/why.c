@@ -103,7 +103,8 @@ static fb_value S_tell_firing(S_teller *teller, uint64_t firing) {
   const fb_session *session = teller->session;
   const uint64_t *words = session->log + session->log_starts[firing - 1];
   const uint64_t *end = session->log + S_end(session, firing);
-  const fb_rule_info *info = &session->set->rules[words[0]].info;
+  const fb_rule_info *info = /* NULL: the rulebook was swapped since, and lacks it */
+      words[0] == FB_RULE_NONE ? NULL : &session->set->rules[words[0]].info;
   fb_map *map = fb_map_new(teller->arena, 8);
   fb_list *facts = fb_list_new(teller->arena, 4), *made = fb_list_new(teller->arena, 4),
           *changed = fb_list_new(teller->arena, 4);
@@ -113,8 +114,8 @@ static fb_value S_tell_firing(S_teller *teller, uint64_t firing) {
   }
   uint64_t count = words[1];
   S_put(teller, map, "firing", fb_int((int64_t)firing));
-  S_put(teller, map, "rule", fb_string(info->name));
-  S_put(teller, map, "line", fb_int(info->line));
+  S_put(teller, map, "rule", info ? fb_string(info->name) : fb_null());
+  if (info) S_put(teller, map, "line", fb_int(info->line));
   words += 2;
   for (uint64_t i = 0; i < count; i++, words += 3) S_add(teller, facts, fb_int((int64_t)words[0]));
   for (; words < end; words += words[0] + 1)

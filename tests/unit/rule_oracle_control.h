@@ -166,7 +166,8 @@ static void S_random_control(S_world *w, fb_session *session) {
     fb_status status = fb_session_focus(session, fb_slice_of(S_group_names[group]), NULL);
     if (status == FB_OK) S_focus(w, group);
     bool known = group == 0;
-    for (int r = 0; r < w->rule_count; r++) known |= w->rules[r].group == group;
+    for (int r = 0; r < w->rule_count; r++)
+      known |= w->rules[r].active && w->rules[r].group == group;
     assert_int_equal(status, known ? FB_OK : FB_E_RULE_GROUP);
     return;
   }

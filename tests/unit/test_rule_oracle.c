@@ -71,7 +71,7 @@ typedef struct S_rule {
   int number, book, salience, condition_count, positive_count, action_count;
   S_condition conditions[CONDITIONS];
   S_action actions[2];
-  bool no_loop, auto_focus;
+  bool no_loop, auto_focus, active;
   int group, from, until; /* 0: no bound */
   int salience_variable;  /* whose x is the salience; -1: none */
   int any; /* the condition that has another branch in the rule after it; -1: none; -2: this is that rule */
@@ -131,6 +131,8 @@ typedef struct S_world {
   bool control, by_book;   /* strategies, groups and so on; the strategy stands in the rulebook */
   int strategy, clock;     /* clock: seconds */
   int *focus, focus_count;
+  bool swaps, show;
+  fb_ruleset *ruleset;
   bool overflow; /* more matches than the simple matcher has room for: no comparison */
 } S_world;
 
@@ -453,11 +455,7 @@ static void S_write_condition(S_world *w, const S_condition *c, const char *inde
                   c->variable);
 }
 
-static void S_write_rule(S_world *w, const S_rule *rule) {
-  fb_buf_printf(&w->book, "  - name: r%d\n%s", rule->book,
-                rule->no_loop ? "    no_loop: true\n" : "");
-  S_write_control(w, rule);
-  fb_buf_text(&w->book, "    when:\n");
+static void S_write_when(S_world *w, const S_rule *rule) {
   for (int i = 0; i < rule->condition_count; i++) {
     const S_condition *c = &rule->conditions[i];
     if (rule->any != i) {
@@ -468,6 +466,14 @@ static void S_write_rule(S_world *w, const S_rule *rule) {
     S_write_condition(w, c, "          ");
     S_write_condition(w, &rule[1].conditions[i], "          - ");
   }
+}
+
+static void S_write_rule(S_world *w, const S_rule *rule) {
+  fb_buf_printf(&w->book, "  - name: r%d\n%s", rule->book,
+                rule->no_loop ? "    no_loop: true\n" : "");
+  S_write_control(w, rule);
+  fb_buf_text(&w->book, "    when:\n");
+  S_write_when(w, rule);
   fb_buf_printf(&w->book, "    then:\n      - emit: r%d\n        with: {", rule->book);
   for (int v = 0; v < rule->positive_count; v++)
     fb_buf_printf(&w->book, "%sv%d: \"${{ v%d.id }}\"", v ? ", " : "", v, v);
@@ -495,16 +501,8 @@ static void S_make_book(S_world *w) {
   w->control = S_below(w, 3) == 0;
   w->strategy = w->control ? FB_STRATEGY_DEPTH + (int)S_below(w, 6) : FB_STRATEGY_DEPTH;
   w->mixed = !w->declared && S_below(w, 2);
-  if (w->declared) {
-    fb_buf_text(&w->book, "facts:\n");
-    for (int t = 0; t < TYPES; t++)
-      fb_buf_printf(&w->book, "  %s: {id: int, x: int, y: int, s: string, f: bool}\n",
-                    S_type_names[t]);
-  }
   w->by_book = w->control && S_below(w, 2);
-  fb_buf_printf(&w->book, "%sstrategy: %s\n", w->by_book ? "" : "# ",
-                fb_strategy_name((fb_strategy)w->strategy));
-  fb_buf_text(&w->book, "rules:\n");
+  w->swaps = S_below(w, 3) == 0;
   /* Many rules with many constants now and then, for the tables that sort facts by them. */
   for (int r = 0, end = 1 + (int)S_below(w, w->many ? RULES : FEW_RULES); r < end; r++) {
     S_rule *rule = &w->rules[w->rule_count];
@@ -535,7 +533,6 @@ static void S_make_book(S_world *w) {
     }
     S_rewatch(rule);
     if (rule->any >= 0) S_rewatch(rule + 1);
-    S_write_rule(w, rule);
   }
 }
 
@@ -643,6 +640,7 @@ static void S_match(S_world *w, const S_rule *rule, int condition, int *facts, f
 static void S_match_all(S_world *w, const S_view *view, S_tuples *out) {
   out->count = 0;
   for (int r = 0; r < w->rule_count; r++) {
+    if (!w->rules[r].active) continue;
     int facts[CONDITIONS] = {-1, -1, -1, -1};
     fb_value slots[VARIABLES];
     for (int i = 0; i < VARIABLES; i++) slots[i] = fb_absent();
@@ -870,9 +868,9 @@ static fb_status S_decision(void *context, fb_session *session, const fb_decisio
 
 static void S_fired(void *context, fb_session *session, uint32_t rule, uint64_t firing) {
   S_world *w = context;
-  (void)session;
   (void)firing;
-  fb_buf_printf(&w->engine_log, "r%u\n", rule);
+  fb_slice name = fb_ruleset_rule(fb_session_ruleset(session), rule).name;
+  fb_buf_printf(&w->engine_log, "%.*s\n", (int)name.len, name.ptr);
 }
 
 static fb_value S_random_value(S_world *w, int field) {
@@ -963,7 +961,9 @@ static fb_session *S_reborn(fb_session *session, const fb_session_options *optio
   return again;
 }
 
-static void S_run(S_world *w, const fb_ruleset *rules) {
+#include "rule_oracle_swap.h"
+
+static void S_run(S_world *w) {
   w->firing.rule = w->firing_book = -1;
   w->focus = calloc(FOCUS, sizeof *w->focus);
   bool snapshots = S_below(w, 2);
@@ -976,11 +976,12 @@ static void S_run(S_world *w, const fb_ruleset *rules) {
   fb_test_pages pages = {0};
   fb_page_store store = fb_test_pages_store(&pages);
   if (w->paged) options.store = &store;
-  assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
+  assert_int_equal(fb_session_new(w->ruleset, &options, NULL, &session), FB_OK);
   S_changed(w, NULL);
   for (uint32_t step = 0, steps = 5 + S_below(w, 30); step < steps; step++) {
     uint32_t dice = S_below(w, 10);
     S_random_control(w, session);
+    S_random_swap(w, session);
     if (dice < 5)
       S_random_assert(w, session);
     else if (dice < 9)
@@ -1024,15 +1025,17 @@ static bool S_round(uint64_t seed, bool show, bool paged) {
   fb_buf_init(&w->engine_log, NULL, 0);
   S_tuples *all[] = {&w->now, &w->next, &w->middle};
   for (int i = 0; i < 3; i++) all[i]->items = malloc(MATCHES * sizeof(S_tuple));
+  w->show = show;
   S_make_book(w);
+  S_choose_rules(w);
+  S_write_book(w);
   if (show) print_message("%s\n", w->book.ptr);
   fb_errors errors;
-  fb_ruleset *rules = NULL;
   fb_errors_init(&errors, NULL, 0);
   bool same = true;
-  if (fb_ruleset_read(fb_buf_slice(&w->book), "random.yaml", NULL, &rules, &errors, NULL) ==
+  if (fb_ruleset_read(fb_buf_slice(&w->book), "random.yaml", NULL, &w->ruleset, &errors, NULL) ==
       FB_OK) {
-    S_run(w, rules);
+    S_run(w);
     same = w->overflow || fb_slice_equal(fb_buf_slice(&w->log), fb_buf_slice(&w->engine_log));
   } else if (!S_refused(&errors)) {
     print_error("%s\n%s\n", errors.items[0].text, w->book.ptr);
@@ -1053,7 +1056,7 @@ static bool S_round(uint64_t seed, bool show, bool paged) {
   for (int i = 0; i < 3; i++) free(all[i]->items);
   free(w->focus);
   fb_errors_release(&errors);
-  fb_ruleset_free(rules);
+  fb_ruleset_free(w->ruleset);
   fb_cel_context_release(&w->context);
   fb_arena_release(&w->arena);
   fb_cel_env_free(w->env);
