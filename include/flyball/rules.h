@@ -206,6 +206,7 @@ typedef struct fb_session_options {
    * are not held: their ids are 0. fb_session_fire fires the rules that have no condition on facts. Needs a ruleset that is
    * fb_ruleset_stateless. */
   bool stateless;
+  bool profile; /* count for fb_session_condition_statistics; takes times if there is a clock */
   const fb_calculator *calculators; /* that `call` may name; borrowed */
   size_t calculator_count;
   bool
@@ -360,6 +361,22 @@ typedef struct fb_session_stats {
   uint64_t memory;     /* bytes held by facts, indexes, what waits */
   fb_page_stats pages; /* of options.store */
 } fb_session_stats;
+
+/* What a condition has cost. */
+typedef struct fb_condition_stats {
+  fb_slice text; /* as it is written, without its expression: `not order as o` */
+  uint32_t line;
+  bool shared; /* other conditions have the same tests: they were made, and are counted, once */
+  uint64_t tested, passed; /* facts that were led to its tests, and those that passed */
+  uint64_t candidates,
+      joined;    /* facts that were looked at in joins with others, and those that fit */
+  int64_t nanos; /* spent in joins that began at a fact in it */
+} fb_condition_stats;
+
+/* `index` counts the conditions of the rule from 0, `test:` left out; those of a rule with `any` once for each choice of branches. False:
+ * there are no more. All is 0 without options.profile. */
+FB_API bool fb_session_condition_statistics(const fb_session *session, size_t rule_number,
+                                            size_t index, fb_condition_stats *ret_stats);
 
 FB_API fb_session_stats fb_session_statistics(const fb_session *session);
 FB_API fb_rule_stats fb_session_rule_statistics(const fb_session *session, size_t rule_number);

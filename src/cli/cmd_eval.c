@@ -199,6 +199,29 @@ static fb_session_stats S_session_stats(const S_eval *eval) {
   return stats;
 }
 
+/* The next condition of a rule; only of a session by itself. */
+static bool S_condition(const S_eval *eval, size_t rule, size_t index, fb_condition_stats *ret) {
+  return eval->threads <= 1 &&
+         fb_session_condition_statistics(eval->session, rule, index, ret);
+}
+
+static void S_conditions_json(S_eval *eval, size_t rule) {
+  fb_buf *out = &eval->line;
+  fb_condition_stats c;
+  fb_buf_text(out, ",\"conditions\":[");
+  for (size_t i = 0; S_condition(eval, rule, i, &c); i++) {
+    fb_buf_text(out, i ? ",{" : "{");
+    S_member(out, FB_SLICE("condition"), fb_string(c.text));
+    fb_buf_printf(out,
+                  ",\"line\":%u,\"shared\":%s,\"tested\":%llu,\"passed\":%llu,\"candidates\":%llu,"
+                  "\"joined\":%llu,\"nanos\":%lld}",
+                  c.line, c.shared ? "true" : "false", (unsigned long long)c.tested,
+                  (unsigned long long)c.passed, (unsigned long long)c.candidates,
+                  (unsigned long long)c.joined, (long long)c.nanos);
+  }
+  fb_buf_char(out, ']');
+}
+
 static void S_stats_json(S_eval *eval, const fb_session_stats *stats, int64_t nanos) {
   fb_buf *out = &eval->line;
   fb_buf_printf(out,
@@ -224,16 +247,45 @@ static void S_stats_json(S_eval *eval, const fb_session_stats *stats, int64_t na
     fb_rule_stats rule = S_rule_stats(eval, i);
     fb_buf_text(out, i ? ",{" : "{");
     S_member(out, FB_SLICE("rule"), fb_string(fb_ruleset_rule(eval->rules, i).name));
-    fb_buf_printf(out, ",\"activations\":%llu,\"firings\":%llu,\"errors\":%llu,\"nanos\":%lld}",
+    fb_buf_printf(out, ",\"activations\":%llu,\"firings\":%llu,\"errors\":%llu,\"nanos\":%lld",
                   (unsigned long long)rule.activations, (unsigned long long)rule.firings,
                   (unsigned long long)rule.errors, (long long)rule.nanos);
+    S_conditions_json(eval, i);
+    fb_buf_char(out, '}');
   }
   fb_buf_text(out, "]");
   S_end_line(eval);
 }
 
+/* `total`: of the run; what share of it the rule took, and what its conditions cost. */
+static void S_rule_text(S_eval *eval, size_t number, int64_t total) {
+  char time[FB_TIME_TEXT_MAX];
+  fb_rule_stats rule = S_rule_stats(eval, number);
+  fb_slice name = fb_ruleset_rule(eval->rules, number).name;
+  fb_condition_stats c;
+  int64_t nanos = rule.nanos;
+  fb_duration_format(rule.nanos, time);
+  fb_cli_note(eval->cli, "%12llu %12llu %8llu %10s %4.0f%%  %.*s",
+              (unsigned long long)rule.activations, (unsigned long long)rule.firings,
+              (unsigned long long)rule.errors, time,
+              total > 0 ? 100.0 * (double)nanos / (double)total : 0.0, (int)name.len, name.ptr);
+  for (size_t i = 0; S_condition(eval, number, i, &c); i++) {
+    fb_duration_format(c.nanos, time);
+    fb_buf_clear(&eval->line);
+    fb_buf_printf(&eval->line, "%llu tested%s, %llu passed", (unsigned long long)c.tested,
+                  c.shared ? " (shared)" : "", (unsigned long long)c.passed);
+    if (c.candidates)
+      fb_buf_printf(&eval->line, "; joins: %llu looked at, %llu fit",
+                    (unsigned long long)c.candidates, (unsigned long long)c.joined);
+    if (c.nanos) fb_buf_printf(&eval->line, "; %s", time);
+    fb_cli_note(eval->cli, "%54s%.*s: %.*s", "", (int)c.text.len, c.text.ptr, (int)eval->line.len,
+                eval->line.ptr);
+  }
+  fb_buf_clear(&eval->line);
+}
+
 static void S_stats_text(S_eval *eval, const fb_session_stats *stats, int64_t nanos) {
-  char time[FB_TIME_TEXT_MAX], total[FB_TIME_TEXT_MAX];
+  char total[FB_TIME_TEXT_MAX];
   fb_duration_format(nanos, total);
   fb_cli_note(eval->cli,
               "%s: %llu records, %llu facts (%llu at most), %llu activations, %llu firings, %llu "
@@ -246,15 +298,9 @@ static void S_stats_text(S_eval *eval, const fb_session_stats *stats, int64_t na
     fb_cli_note(eval->cli, "store: %llu chunks written, %llu read back, %llu asked for in time",
                 (unsigned long long)stats->pages.writes, (unsigned long long)stats->pages.misses,
                 (unsigned long long)stats->pages.hits);
-  fb_cli_note(eval->cli, "%12s %12s %8s %10s  rule", "activations", "firings", "errors", "time");
-  for (size_t i = 0; i < fb_ruleset_count(eval->rules); i++) {
-    fb_rule_stats rule = S_rule_stats(eval, i);
-    fb_rule_info info = fb_ruleset_rule(eval->rules, i);
-    fb_duration_format(rule.nanos, time);
-    fb_cli_note(eval->cli, "%12llu %12llu %8llu %10s  %.*s", (unsigned long long)rule.activations,
-                (unsigned long long)rule.firings, (unsigned long long)rule.errors, time,
-                (int)info.name.len, info.name.ptr);
-  }
+  fb_cli_note(eval->cli, "%12s %12s %8s %10s %5s  rule", "activations", "firings", "errors", "time",
+              "share");
+  for (size_t i = 0; i < fb_ruleset_count(eval->rules); i++) S_rule_text(eval, i, nanos);
 }
 
 /* ── Facts in ── */
@@ -620,6 +666,7 @@ static int S_run(fb_cli *cli) {
       .seed = fb_cli_number(cli, "seed", 0),
       .zone = fb_zone_system,
       .explain = eval.explain,
+      .profile = eval.threads <= 1 && fb_cli_has(cli, "stats"),
       .output = {.decision = S_decision,
                  .log = S_log,
                  .error = S_error,
@@ -679,8 +726,9 @@ static const fb_option S_options[] = {
      false},
     {0, "facts", FB_OPTION_FLAG, NULL, "After the decisions, print the facts that are left", NULL,
      NULL, false},
-    {0, "stats", FB_OPTION_FLAG, NULL, "At the end, tell what was done, rule by rule", NULL, NULL,
-     false},
+    {0, "stats", FB_OPTION_FLAG, NULL,
+     "At the end, tell what was done and what it cost, rule by rule and condition by condition",
+     NULL, NULL, false},
     {0, "max-firings", FB_OPTION_NUMBER, "N", "Stop after so many firings", NULL, NULL, false},
     {0, "max-facts", FB_OPTION_NUMBER, "N", "Hold at most so many facts", NULL, NULL, false},
     {0, "threads", FB_OPTION_NUMBER, "N",

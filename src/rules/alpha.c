@@ -144,7 +144,8 @@ static bool S_test(fb_session *session, uint32_t candidate, uint32_t place, bool
 }
 
 bool fb_alpha_test(fb_session *session, uint32_t candidate, uint32_t place) {
-  return S_test(session, candidate, place, true);
+  bool passed = S_test(session, candidate, place, true);
+  return fb_profile_alpha(session, candidate & FB_RULE_ALPHA, passed);
 }
 
 bool fb_alpha_holds(fb_session *session, uint32_t alpha, uint32_t place) {

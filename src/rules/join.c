@@ -72,10 +72,14 @@ uint32_t fb_cursor_next(fb_session *session, fb_cursor *cursor) {
   return 0;
 }
 
-bool fb_join_fits(fb_session *session, const fb_rule_level *level, const fb_cursor *cursor) {
+static bool S_fits(fb_session *session, const fb_rule_level *level, const fb_cursor *cursor) {
   for (uint32_t i = 0; !cursor->index && i < level->probe_count; i++)
     if (!fb_join_tell(session, level->probes[i].join)) return false;
   for (uint32_t i = 0; i < level->join_count; i++)
     if (!fb_join_tell(session, level->joins[i])) return false;
   return true;
+}
+
+bool fb_join_fits(fb_session *session, const fb_rule_level *level, const fb_cursor *cursor) {
+  return fb_profile_use(session, level->use, S_fits(session, level, cursor));
 }

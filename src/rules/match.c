@@ -231,7 +231,11 @@ static fb_status S_walk_into(fb_session *session, uint32_t use_number, uint32_t 
   fb_join_bind(session, match.start->slot, place);
   for (uint32_t i = 0; i < match.start->start_join_count; i++)
     if (!fb_join_tell(session, match.start->start_joins[i])) return FB_OK;
-  return S_step(&match, 0);
+  int64_t start =
+      into ? 0 : fb_profile_start(session); /* a walk that collects is timed by walk.c */
+  fb_status status = S_step(&match, 0);
+  if (!into) fb_profile_stop(session, use_number, start);
+  return status;
 }
 
 static fb_status S_walk(fb_session *session, uint32_t use, uint32_t place, int what) {

@@ -193,7 +193,7 @@ static bool S_take_probe(fb_rule_level *level, const fb_rule_condition *conditio
 static bool S_fill_level(fb_ruleset *set, const fb_rule *rule, uint32_t number, uint64_t bound,
                          S_open *open, fb_rule_level *level) {
   const fb_rule_condition *condition = &rule->conditions[number];
-  *level = (fb_rule_level){.condition = number, .index = FB_RULE_NONE};
+  *level = (fb_rule_level){.condition = number, .use = condition->use, .index = FB_RULE_NONE};
   level->joins = fb_arena_alloc(&set->arena, (open->count + 1) * sizeof *level->joins);
   level->probes = fb_arena_alloc(&set->arena, (open->count + 1) * sizeof *level->probes);
   if (!level->joins || !level->probes) return false;

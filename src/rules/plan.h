@@ -115,6 +115,7 @@ typedef struct fb_rule_probe {
 /* One step of a walk: binds a condition's slot to each fact that fits what is bound already. */
 typedef struct fb_rule_level {
   uint32_t condition;
+  uint32_t use;          /* of the condition */
   uint32_t index;        /* NONE: every fact of the alpha is looked at */
   fb_rule_probe *probes; /* one a field of the index */
   uint32_t probe_count;

@@ -80,7 +80,9 @@ static fb_status S_init_state(fb_session *session) {
       !session->rows)
     return FB_E_NOMEM;
   for (int i = 0; i < FB_RULE_MAX_SLOTS; i++) session->slots[i] = fb_absent();
-  if (fb_emit_init(session) != FB_OK || fb_call_init(session) != FB_OK) return FB_E_NOMEM;
+  if (fb_emit_init(session) != FB_OK || fb_call_init(session) != FB_OK ||
+      fb_profile_init(session) != FB_OK)
+    return FB_E_NOMEM;
   return fb_agenda_init(session);
 }
 
@@ -114,6 +116,7 @@ static void S_release_state(fb_session *session) {
   fb_sift_release(session);
   fb_agenda_release(session);
   fb_call_release(session);
+  fb_profile_release(session);
   fb_logical_release(session);
   S_free_memories(session);
   fb_free(allocator, session->alphas, (set->alpha_count + 1) * sizeof *session->alphas);

@@ -286,6 +286,13 @@ typedef struct fb_emitter {
   bool fast;      /* nobody wants to know of single firings */
 } fb_emitter;
 
+/* Of an alpha: facts tested, and those that passed. Of a use: facts looked at in joins, those that fit, and the time of the walks
+ * that began there. */
+typedef struct fb_counts {
+  uint64_t looked_at, passed;
+  int64_t nanos;
+} fb_counts;
+
 struct fb_session {
   const fb_allocator *base;
   fb_allocator allocator; /* counts `held` and passes on to base */
@@ -336,6 +343,7 @@ struct fb_session {
   uint32_t firing_rule; /* NONE: none */
   const uint32_t *firing_places;
   uint64_t candidates_end;           /* of this change: stats.candidates may not pass it */
+  fb_counts *profile;                /* by alpha, then by use; NULL: nobody asks */
   const fb_calculator **calculators; /* by number in the ruleset */
   fb_strategy strategy;
   uint64_t seed;
@@ -715,6 +723,36 @@ fb_status fb_emit_hand_out(fb_session *session, const fb_rule_action *action, fb
                            const fb_value *values);
 /* Fires a plain rule, if emitter.fast. Decisions may wait afterwards. */
 fb_status fb_emit_fire(fb_session *session, const fb_rule *rule, uint32_t place, fb_error *err);
+
+/* profile.c */
+fb_status fb_profile_init(fb_session *session);
+void fb_profile_release(fb_session *session);
+int64_t fb_profile_now(const fb_session *session);
+static inline bool fb_profile_alpha(fb_session *session, uint32_t alpha, bool passed) {
+  if (FB_UNLIKELY(session->profile != NULL)) {
+    session->profile[alpha].looked_at++;
+    session->profile[alpha].passed += passed;
+  }
+  return passed;
+}
+static inline void fb_profile_uses(fb_session *session, uint32_t use, uint64_t looked_at,
+                                   bool passed) {
+  if (FB_UNLIKELY(session->profile != NULL)) {
+    session->profile[session->set->alpha_count + use].looked_at += looked_at;
+    session->profile[session->set->alpha_count + use].passed += passed;
+  }
+}
+static inline bool fb_profile_use(fb_session *session, uint32_t use, bool passed) {
+  fb_profile_uses(session, use, 1, passed);
+  return passed;
+}
+static inline int64_t fb_profile_start(const fb_session *session) {
+  return FB_UNLIKELY(session->profile != NULL) ? fb_profile_now(session) : 0;
+}
+static inline void fb_profile_stop(fb_session *session, uint32_t use, int64_t start) {
+  if (FB_UNLIKELY(session->profile != NULL))
+    session->profile[session->set->alpha_count + use].nanos += fb_profile_now(session) - start;
+}
 
 /* call.c: calculators. */
 fb_status fb_call_init(fb_session *session);

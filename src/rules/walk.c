@@ -177,6 +177,7 @@ static bool S_advance(const S_walker *w, uint32_t level, bool *ret_over) {
   const fb_memory *memory = &w->session->memories[S_condition(w, level)->type];
   const uint32_t *next = S_index(w, level)->next;
   uint32_t row = w->walk->levels[level].next, last = 0;
+  uint64_t before = w->session->stats.candidates;
   bool fits = false;
   while (row && !fits && !*ret_over) {
     last = row;
@@ -185,6 +186,8 @@ static bool S_advance(const S_walker *w, uint32_t level, bool *ret_over) {
     row = next[row - 1];
   }
   if (last) S_stand(w, level, last - 1);
+  fb_profile_uses(w->session, w->start->written[level].use, w->session->stats.candidates - before,
+                  fits);
   return fits;
 }
 
@@ -321,6 +324,7 @@ fb_status fb_walk_head(fb_session *session, uint32_t use_number, uint32_t place,
   S_walker w = {session, rule,  &rule->conditions[use->condition],
                 walk,    place, walk->tick == session->tick};
   fb_arena_mark mark = fb_arena_save(&session->scratch);
+  int64_t start = fb_profile_start(session);
   S_bind_start(&w);
   fb_status status = FB_OK;
   if (!walk->head || !S_head_stands(&w)) {
@@ -329,6 +333,7 @@ fb_status fb_walk_head(fb_session *session, uint32_t use_number, uint32_t place,
     walk->head = status == FB_OK;
     walk->finished |= status == FB_DONE;
   }
+  fb_profile_stop(session, use_number, start);
   fb_arena_rewind(&session->scratch, mark);
   return status;
 }

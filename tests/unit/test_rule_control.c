@@ -227,11 +227,46 @@ static void test_clock_and_focus(void **state) {
   fb_ruleset_free(S_rules);
 }
 
+static void test_profile(void **state) {
+  (void)state;
+  fb_ruleset *rules = S_load(
+      "rules:\n"
+      "  - name: r\n"
+      "    when: [{a as x: x.n > 1}, {any: [b, {c as y: y.n == x.n}]}]\n"
+      "    then: [halt]\n");
+  for (int profile = 0; profile < 2; profile++) {
+    fb_session *session;
+    fb_condition_stats c;
+    fb_session_options options = {.profile = profile};
+    assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
+    for (int n = 0; n < 4; n++) {
+      assert_int_equal(S_add(session, "a", n), FB_OK);
+      assert_int_equal(S_add(session, "c", n), FB_OK);
+    }
+    while (fb_session_fire(session, NULL, NULL) == FB_OK && fb_session_halted(session)) continue;
+    assert_int_equal(fb_session_statistics(session).firings, 2);
+    assert_true(fb_session_condition_statistics(session, 0, 0, &c));
+    assert_int_equal(c.passed, profile ? 2 : 0);
+    assert_true(fb_slice_equal(c.text, FB_SLICE("a as x")));
+    assert_true(fb_session_condition_statistics(session, 0, 1, &c));
+    assert_int_equal(c.passed, 0);
+    assert_int_equal(c.line, 3);
+    assert_true(fb_session_condition_statistics(session, 0, 3, &c));
+    assert_true(fb_slice_equal(c.text, FB_SLICE("c as y")));
+    assert_int_equal(c.passed, profile ? 4 : 0);
+    assert_int_equal(c.nanos, 0); /* no clock */
+    assert_false(fb_session_condition_statistics(session, 0, 4, &c));
+    fb_session_free(session);
+  }
+  fb_ruleset_free(rules);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_random),
       cmocka_unit_test(test_strategy_of_the_options),
       cmocka_unit_test(test_clock_and_focus),
+      cmocka_unit_test(test_profile),
       cmocka_unit_test(test_loading_when_allocations_fail),
       cmocka_unit_test(test_every_allocation_fails),
   };
