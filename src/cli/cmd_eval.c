@@ -201,8 +201,7 @@ static fb_session_stats S_session_stats(const S_eval *eval) {
 
 /* The next condition of a rule; only of a session by itself. */
 static bool S_condition(const S_eval *eval, size_t rule, size_t index, fb_condition_stats *ret) {
-  return eval->threads <= 1 &&
-         fb_session_condition_statistics(eval->session, rule, index, ret);
+  return eval->threads <= 1 && fb_session_condition_statistics(eval->session, rule, index, ret);
 }
 
 static void S_conditions_json(S_eval *eval, size_t rule) {
