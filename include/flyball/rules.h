@@ -191,6 +191,10 @@ typedef struct fb_session_options {
       max_candidates; /* facts looked at in joins by one change, and for one match when its turn comes; 0: no limit.
                        * In firing nothing is lost, and the search goes on with the next fire. An assert that passes it
                        * is taken back; a modify or retract leaves a session that has to be reset */
+  uint64_t
+      max_memory; /* bytes of the session: an assert, from outside or by a rule, for which it would have to take more is
+                       * refused; an eighth more while it holds fewer facts than it did. What modify, retract and
+                       * the agenda need is not refused. 0: no limit */
   uint64_t max_errors;   /* handed to `error`; further ones are only counted; 0: 100 */
   uint64_t max_steps;    /* of one expression; 0: 10 million */
   const fb_clock *clock; /* for `deadline` and the times of the statistics; NULL: neither */

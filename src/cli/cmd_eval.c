@@ -561,7 +561,7 @@ static int S_choose_threads(S_eval *eval) {
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
   if (threads == 0) threads = cores > 0 ? (uint64_t)cores : 1;
   if (threads > FB_TEAM_MAX) return fb_cli_usage(cli, "", "`--threads` is at most %d", FB_TEAM_MAX);
-  static const char *const alone[] = {"explain", "facts", "focus", "metrics"};
+  static const char *const alone[] = {"explain", "facts", "focus", "max-memory", "metrics"};
   for (size_t i = 0; threads > 1 && i < sizeof alone / sizeof *alone; i++)
     if (fb_cli_has(cli, alone[i]))
       return fb_cli_usage(cli, "", "`--%s` needs one thread", alone[i]);
@@ -590,6 +590,13 @@ static bool S_parse_size(const char *text, uint64_t *ret) {
       return true;
     }
   return false;
+}
+
+static int S_set_memory(fb_cli *cli, fb_session_options *options) {
+  const char *size = fb_cli_text(cli, "max-memory", NULL);
+  if (size && (!S_parse_size(size, &options->max_memory) || !options->max_memory))
+    return fb_cli_usage(cli, "as in `--max-memory 256MiB`", "`%s` is no size", size);
+  return FB_EXIT_OK;
 }
 
 static int S_open_store(S_eval *eval, fb_session_options *options) {
@@ -678,6 +685,7 @@ static int S_run(fb_cli *cli) {
   options.zone_context = zones;
   code = status == FB_OK ? S_open_store(&eval, &options)
                          : fb_cli_fail(cli, status, "no memory for a session");
+  if (code == FB_EXIT_OK) code = S_set_memory(cli, &options);
   if (code == FB_EXIT_OK) code = S_make_session(&eval, &options);
   if (code == FB_EXIT_OK) code = S_evaluate(&eval);
   code = S_count(&eval, rules, code);
@@ -740,6 +748,9 @@ static const fb_option S_options[] = {
      S_stores, NULL, false},
     {0, "store-memory", FB_OPTION_TEXT, "SIZE",
      "How much of the facts `--store cached` keeps in memory: 256MiB if not given", NULL, NULL,
+     false},
+    {0, "max-memory", FB_OPTION_TEXT, "SIZE",
+     "Refuse facts for which the session would have to take more memory, as in 256MiB", NULL, NULL,
      false},
     {0, "time-limit", FB_OPTION_DURATION, "TIME",
      "Stop firing after so long; stateless: stop deciding", NULL, NULL, false},

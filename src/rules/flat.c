@@ -89,8 +89,8 @@ static uint32_t S_wait(fb_session *session, uint32_t place, uint32_t count, cons
 }
 
 bool fb_flat_may(const fb_session *session, uint32_t type) {
-  return !session->queued && !session->options.max_activations && !session->options.store &&
-         session->firing_rule == FB_RULE_NONE &&
+  return !session->queued && !session->options.max_activations && !session->options.max_memory &&
+         !session->options.store && session->firing_rule == FB_RULE_NONE &&
          (type >= session->set->type_count || session->set->types[type].flat);
 }
 

@@ -6,8 +6,19 @@
 
 /* ── Making and freeing ── */
 
+/* While the session holds fewer facts than it did, what it needs to use their places again may take an eighth more. */
+static uint64_t S_most(const fb_session *session) {
+  uint64_t max = session->options.max_memory;
+  return session->stats.facts < session->stats.facts_peak ? max + max / 8 : max;
+}
+
 static void *S_count(void *context, void *ptr, size_t old_size, size_t size) {
   fb_session *session = context;
+  if (FB_UNLIKELY(session->bounded) && size > old_size &&
+      session->held + (size - old_size) > S_most(session)) {
+    session->over = true;
+    return NULL;
+  }
   void *moved = session->base->resize(session->base->context, ptr, old_size, size);
   if (moved || size == 0) session->held += size - (ptr ? old_size : 0);
   return moved;
@@ -253,31 +264,24 @@ static fb_status S_lose(fb_session *session, fb_status status, fb_error *err) {
   return fb_fail(err, status, "out of memory while facts were matched");
 }
 
-fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row,
-                                uint32_t *ret_place, fb_error *err) {
-  fb_memory *memory = &session->memories[type];
-  uint32_t place;
-  uint64_t max = session->options.max_facts;
-  fb_status status = FB_OK;
-  if (max && session->stats.facts >= max)
-    status = fb_fail(err, FB_E_RULE_LIMIT, "the session holds %llu facts, its limit",
-                     (unsigned long long)max);
-  else if ((status = fb_memory_place(session, type, row, &place)) != FB_OK)
-    fb_fail(err, status, "no room for another fact");
-  if (status != FB_OK) {
-    fb_memory_free_row(session, memory, row);
-    return status;
-  }
-  if (fb_flat_may(session, type)) {
-    status = fb_flat_insert(session, place);
-    if (status == FB_OK) {
-      session->stats.asserted++;
-      *ret_place = place;
-      return FB_OK;
-    }
-  } else {
-    status = fb_match_insert(session, place);
-  }
+/* From here on, until it is taken back, what grows past max_memory is refused, as if there were no more. */
+static bool S_bound(fb_session *session, bool bounded) {
+  bool before = session->bounded;
+  session->bounded = bounded && session->options.max_memory;
+  return before;
+}
+
+static fb_status S_tell_bound(fb_session *session, fb_status status, fb_error *err) {
+  bool over = session->over;
+  session->over = false;
+  if (status != FB_E_NOMEM || !over) return status;
+  return fb_fail(err, FB_E_RULE_LIMIT, "the session would take more than %llu bytes, its limit",
+                 (unsigned long long)session->options.max_memory);
+}
+
+static fb_status S_insert(fb_session *session, uint32_t place, fb_error *err) {
+  bool flat = fb_flat_may(session, session->facts[place].type);
+  fb_status status = flat ? fb_flat_insert(session, place) : fb_match_insert(session, place);
   if (status == FB_E_RULE_LIMIT && session->stats.candidates > session->candidates_end)
     fb_fail(err, status, "the fact meets more than %llu others in joins, the limit of the session",
             (unsigned long long)session->options.max_candidates);
@@ -286,13 +290,33 @@ fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row
             (unsigned long long)session->options.max_activations);
   else if (status != FB_OK)
     fb_fail(err, status, "out of memory while a fact was matched");
-  if (status != FB_OK) {
+  return status;
+}
+
+fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row,
+                                uint32_t *ret_place, fb_error *err) {
+  fb_memory *memory = &session->memories[type];
+  uint32_t place;
+  uint64_t max = session->options.max_facts;
+  fb_status status = FB_OK;
+  bool before = S_bound(session, true);
+  if (max && session->stats.facts >= max)
+    status = fb_fail(err, FB_E_RULE_LIMIT, "the session holds %llu facts, its limit",
+                     (unsigned long long)max);
+  else if ((status = fb_memory_place(session, type, row, &place)) != FB_OK)
+    fb_fail(err, status, "no room for another fact");
+  if (status != FB_OK)
+    fb_memory_free_row(session, memory, row);
+  else if ((status = S_insert(session, place, err)) != FB_OK)
     fb_memory_unplace(session, place);
-    return status;
-  }
+  session->bounded = before;
+  status = S_tell_bound(session, status, err);
+  if (status != FB_OK) return status;
   session->stats.asserted++;
   *ret_place = place;
+  session->bounded = false;
   status = fb_logical_withdraw(session);
+  session->bounded = before;
   return status == FB_OK ? FB_OK : S_lose(session, status, err);
 }
 
@@ -368,8 +392,8 @@ static fb_status S_fill(fb_session *session, fb_fact_type *type, fb_memory *memo
   return FB_OK;
 }
 
-fb_status fb_session_assert(fb_session *session, fb_slice type_name, const fb_map *fields,
-                            fb_fact_id *ret_id, fb_error *err) {
+static fb_status S_assert(fb_session *session, fb_slice type_name, const fb_map *fields,
+                          fb_fact_id *ret_id, fb_error *err) {
   fb_fact_type *type;
   fb_memory *memory;
   uint32_t row = 0, place;
@@ -393,6 +417,14 @@ fb_status fb_session_assert(fb_session *session, fb_slice type_name, const fb_ma
   return fb_session_tidy(session, type->id, status, err);
 }
 
+fb_status fb_session_assert(fb_session *session, fb_slice type_name, const fb_map *fields,
+                            fb_fact_id *ret_id, fb_error *err) {
+  S_bound(session, !session->options.stateless);
+  fb_status status = S_assert(session, type_name, fields, ret_id, err);
+  session->bounded = false;
+  return S_tell_bound(session, status, err);
+}
+
 static fb_status S_copy_row(fb_session *session, fb_memory *memory, const fb_facts *facts,
                             uint32_t from, uint32_t *ret_row) {
   fb_status status;
@@ -412,9 +444,8 @@ static fb_status S_copy_row(fb_session *session, fb_memory *memory, const fb_fac
   return status;
 }
 
-fb_status fb_session_assert_rows(fb_session *session, const fb_facts *facts, uint32_t first,
-                                 uint32_t count, fb_fact_id *ids, uint32_t *ret_done,
-                                 fb_error *err) {
+static fb_status S_assert_rows(fb_session *session, const fb_facts *facts, uint32_t first,
+                               uint32_t count, fb_fact_id *ids, uint32_t *ret_done, fb_error *err) {
   fb_memory *memory;
   if (ret_done) *ret_done = 0;
   fb_status status = fb_session_ready(session, err);
@@ -443,6 +474,15 @@ fb_status fb_session_assert_rows(fb_session *session, const fb_facts *facts, uin
     fb_session_trim(session);
   }
   return fb_session_tidy(session, type->id, FB_OK, err);
+}
+
+fb_status fb_session_assert_rows(fb_session *session, const fb_facts *facts, uint32_t first,
+                                 uint32_t count, fb_fact_id *ids, uint32_t *ret_done,
+                                 fb_error *err) {
+  S_bound(session, !session->options.stateless);
+  fb_status status = S_assert_rows(session, facts, first, count, ids, ret_done, err);
+  session->bounded = false;
+  return S_tell_bound(session, status, err);
 }
 
 /* Field numbers and fitting values of a map. */

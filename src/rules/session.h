@@ -355,8 +355,10 @@ struct fb_session {
   struct fb_part *part; /* NULL: it is a session of its own */
   uint64_t firing_tick; /* of the activation that fires */
   bool halted;
-  bool lost;   /* a change was cut off by lack of memory */
-  bool capped; /* max_activations is in force: only where the change can be taken back */
+  bool lost;    /* a change was cut off by lack of memory */
+  bool bounded; /* what grows past max_memory is refused: only where the change can be taken back */
+  bool over;    /* it was */
+  bool capped;  /* max_activations is in force: only where the change can be taken back */
 };
 
 static inline fb_fact_id fb_place_id(const fb_session *session, uint32_t place) {

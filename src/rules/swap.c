@@ -473,6 +473,8 @@ static fb_status S_collect(S_swap *s, S_entries *entries) {
   for (size_t i = 0; from->queued && i <= from->set->group_count; i++)
     for (size_t k = 0; k < from->agenda.queues[i].count && status == FB_OK; k++)
       status = S_note_activation(s, entries, from->agenda.queues[i].items[k].activation, true);
+  for (uint32_t i = 0; !from->queued && i < from->set->salience_count; i++)
+    if (!fb_flock_unroll_level(s->from, i)) return S_no_memory(s);
   for (size_t i = 0; !from->queued && i < from->set->salience_count; i++)
     for (size_t k = 0; k < from->agenda.levels[i].count && status == FB_OK; k++) {
       const fb_waiting *item = &from->agenda.levels[i].items[k];
@@ -623,11 +625,10 @@ static fb_status S_transfer(S_swap *s) {
 }
 
 static fb_status S_may(const fb_session *session, const fb_ruleset *ruleset, fb_error *err) {
-  if (session->lost || session->firing_rule != FB_RULE_NONE)
-    return fb_fail(err, FB_E_RULE_SESSION, "%s",
-                   session->lost
-                       ? "the session ran out of memory in the middle of a change; reset it"
-                       : "the rulebook cannot be swapped while a rule fires");
+  fb_status ready = fb_session_ready(session, err);
+  if (ready != FB_OK) return ready;
+  if (session->firing_rule != FB_RULE_NONE)
+    return fb_fail(err, FB_E_RULE_SESSION, "the rulebook cannot be swapped while a rule fires");
   if (session->options.stateless && !fb_ruleset_stateless(ruleset, err)) return FB_E_RULE_STATEFUL;
   fb_errors errors;
   fb_errors_init(&errors, session->base, 1);

@@ -261,12 +261,96 @@ static void test_profile(void **state) {
   fb_ruleset_free(rules);
 }
 
+/* ── Limits ── */
+
+static const char S_growing_book[] =
+    "rules:\n"
+    "  - {name: grow, when: [{seed as x: x.n >= 0}], then: [{assert: seed, with: {n: \"${{ x.n + 1 "
+    "}}\"}}]}\n"
+    "  - {name: pair, when: [a as x, {a as y: y.n == x.n}], then: [{emit: p, with: {n: \"${{ x.n "
+    "}}\"}}]}\n";
+
+static void test_memory_limit(void **state) {
+  (void)state;
+  enum { MOST = 400000 };
+  fb_ruleset *rules = S_load(S_growing_book);
+  fb_session *session;
+  fb_fact_id ids[20000];
+  fb_error err;
+  fb_status status = FB_OK;
+  int held = 0;
+  fb_session_options options = {.max_memory = MOST};
+  assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
+  for (; status == FB_OK && held < 20000; held += status == FB_OK) {
+    fb_entry entry = {fb_string(FB_SLICE("n")), fb_int(held)};
+    fb_map map = {.len = 1, .cap = 1, .entries = &entry};
+    status = fb_session_assert(session, FB_SLICE("a"), &map, &ids[held], &err);
+  }
+  assert_int_equal(status, FB_E_RULE_LIMIT);
+  assert_string_equal(err.text, "the session would take more than 400000 bytes, its limit");
+  assert_true(fb_session_statistics(session).memory <= MOST);
+  assert_int_equal(fb_session_count(session, FB_SLICE("a")), held);
+  assert_true(held > 100);
+  /* What goes makes room, and the rest fires. */
+  for (int i = 0; i < 50; i++) assert_int_equal(fb_session_retract(session, ids[i], &err), FB_OK);
+  for (int i = 0; i < 50; i++) assert_int_equal(S_add(session, "a", i), FB_OK);
+  assert_int_equal(fb_session_fire(session, NULL, &err), FB_OK);
+  assert_int_equal(fb_session_statistics(session).firings, held);
+  /* A rule that grows without end. */
+  assert_int_equal(fb_session_reset(session), FB_OK);
+  assert_int_equal(S_add(session, "seed", 1), FB_OK);
+  assert_int_equal(fb_session_fire(session, NULL, &err), FB_E_RULE_LIMIT);
+  assert_int_equal(err.line, 2);
+  assert_true(fb_session_count(session, FB_SLICE("seed")) > 100);
+  assert_true(fb_session_statistics(session).memory <= MOST + MOST / 8);
+  assert_int_equal(fb_session_reset(session), FB_OK);
+  assert_int_equal(S_add(session, "a", 1), FB_OK);
+  assert_int_equal(fb_session_fire(session, NULL, &err), FB_OK);
+  fb_session_free(session);
+  fb_ruleset_free(rules);
+}
+
+static int64_t S_now;
+
+static int64_t S_tick(void *context) {
+  (void)context;
+  return S_now += 1000;
+}
+
+static void test_time_limit(void **state) {
+  (void)state;
+  fb_ruleset *rules = S_load(S_growing_book);
+  fb_session *session;
+  fb_error err;
+  uint64_t fired;
+  fb_clock clock = {S_tick, S_tick, NULL};
+  fb_session_options options = {.clock = &clock, .deadline = 1000000};
+  S_now = 0;
+  assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
+  assert_int_equal(S_add(session, "seed", 1), FB_OK);
+  assert_int_equal(fb_session_fire(session, &fired, &err), FB_E_RULE_LIMIT);
+  assert_string_equal(err.text,
+                      "the time that the session may take is over; rule `grow` was to fire next");
+  assert_true(fired > 0);
+  assert_int_equal(fb_session_count(session, FB_SLICE("seed")), fired + 1);
+  /* Nothing is lost: with more time it goes on. */
+  fb_session_set_deadline(session, S_now + 1000000);
+  uint64_t before = fired;
+  assert_int_equal(fb_session_fire(session, &fired, &err), FB_E_RULE_LIMIT);
+  assert_int_equal(fb_session_count(session, FB_SLICE("seed")), before + fired + 1);
+  assert_int_equal(S_add(session, "a", 5), FB_OK);
+  fb_session_free(session);
+  fb_ruleset_free(rules);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_random),
       cmocka_unit_test(test_strategy_of_the_options),
       cmocka_unit_test(test_clock_and_focus),
       cmocka_unit_test(test_profile),
+      cmocka_unit_test(test_memory_limit),
+      cmocka_unit_test(test_time_limit),
       cmocka_unit_test(test_loading_when_allocations_fail),
       cmocka_unit_test(test_every_allocation_fails),
   };
