@@ -244,7 +244,7 @@ static fb_status S_fact(S_swap *s, uint32_t place) {
   *copy = (fb_fact){.row = FB_RULE_NONE, .generation = fact->generation, .type = fact->type};
   if (fact->row == FB_RULE_NONE) return FB_OK;
   fb_status status = S_type(s, fact->type, &type);
-  if (status != FB_OK) return status;
+  if (status != FB_OK || !type) return status;
   if (fb_memory_of(to, type, &memory) != FB_OK || fb_memory_new_row(to, memory, &row) != FB_OK)
     return S_no_memory(s);
   uint32_t fields = fb_facts_type(s->from->memories[fact->type].facts)->field_count;
