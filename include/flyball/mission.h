@@ -9,6 +9,7 @@
 #define FLYBALL_MISSION_H
 
 #include <flyball/cel.h>
+#include <flyball/net.h>
 #include <flyball/store.h>
 
 #ifdef __cplusplus
@@ -44,8 +45,46 @@ typedef struct fb_process_end {
   fb_kept out, err;
 } fb_process_end;
 
-typedef struct fb_process fb_process; /* the world's; gone after its exit was delivered */
-typedef struct fb_timer fb_timer;     /* the world's; gone after it fired or was stopped */
+typedef struct fb_process fb_process;   /* the world's; gone after its exit was delivered */
+typedef struct fb_timer fb_timer;       /* the world's; gone after it fired or was stopped */
+typedef struct fb_exchange fb_exchange; /* the world's; gone after its answer or being cancelled */
+
+/* What file steps do. */
+typedef enum fb_file_act {
+  FB_FILE_READ,   /* all of it into `out`; more than `max` bytes: FB_E_LIMIT */
+  FB_FILE_WRITE,  /* as a whole or not at all; missing folders are made, as by those below */
+  FB_FILE_APPEND, /* on disk when it returns */
+  FB_FILE_COPY,   /* a file to `to`, as a whole or not at all */
+  FB_FILE_MOVE,
+  FB_FILE_DELETE, /* what is not there is no error; a folder only if it is empty, or recursive */
+  FB_FILE_MKDIR,
+  FB_FILE_LIST, /* tells each entry by name, recursive: of folders too; links are not followed */
+  FB_FILE_STAT  /* tells one entry, or none */
+} fb_file_act;
+
+typedef struct fb_file_entry {
+  const char *path; /* borrowed for the call */
+  const char *kind; /* "file", "folder", "link", "other" */
+  uint64_t size;
+  unsigned mode;
+  int64_t modified; /* ns since 1970 */
+} fb_file_entry;
+
+/* All borrowed. Nothing outside of the roots is touched, whatever links lead there. */
+typedef struct fb_file_job {
+  fb_file_act act;
+  const char *path, *to;
+  const char *const *roots;
+  size_t root_count;
+  fb_slice bytes;
+  unsigned mode;
+  bool recursive;
+  uint64_t max;
+  fb_buf *out;
+  fb_status (*each)(void *user, const fb_file_entry *entry); /* FB_E_NOMEM, FB_E_LIMIT: ends it */
+  void *user;
+  uint64_t size; /* of COPY: bytes; of DELETE: what was deleted */
+} fb_file_job;
 
 /* Callbacks are called from `turn` only, never from within the function that was given them, and on
  * the thread that calls `turn`. `work`, `read` and `write` excepted, nothing is thread-safe. */
@@ -69,6 +108,12 @@ typedef struct fb_world {
   /* Replaces the file as a whole or not at all, makes missing folders, is on disk when it returns. Any
    * thread. */
   fb_status (*write)(void *context, const char *path, fb_slice bytes, unsigned mode, fb_error *err);
+  /* Any thread. */
+  fb_status (*file)(void *context, fb_file_job *job, fb_error *err);
+  /* Sends an HTTP request (as fb_http_send) and stops one; nothing is delivered any more then. NULL: no network. */
+  fb_status (*http)(void *context, const fb_http_request *request, fb_http_done *done, void *user,
+                    fb_exchange **ret_exchange, fb_error *err);
+  void (*http_cancel)(void *context, fb_exchange *exchange);
   /* What the file has survives power loss when it returns. Any thread. NULL: it always does. */
   fb_status (*sync)(void *context, const char *path, fb_error *err);
   /* Waits until something happened and delivers it. False: nothing is outstanding. */
@@ -107,7 +152,8 @@ typedef struct fb_call {
   fb_step_scope scope; /* for `prepare` only */
   fb_arena *arena;     /* the call's own; its result lives there */
   const fb_world *world;
-  const char *label;       /* "build", "fix.3" */
+  const char *label;       /* "build", "fix.3"; in a sub-mission "fix.3.build" */
+  const char *own_label;   /* without the sub-mission's */
   fb_process_spec process; /* process tools: `prepare` sets argv; the rest is the engine's */
   uint64_t hash_seed;
   fb_cel_zone *zone; /* of the run; any thread */
@@ -121,8 +167,17 @@ typedef struct fb_call {
   fb_value output; /* becomes steps.ID.output */
   const char
       *note; /* what came out, in a few words for people; in the arena; NULL: nothing to say */
+  const char *const *roots; /* of files that may be touched */
+  size_t root_count;
+  const fb_list *facts; /* told to the run's caller once the call went well; NULL: none */
+  int http_status;      /* of an answer that was not what was wanted; 0: none. For `retry` */
+  int64_t retry_after;  /* what the other side asked to wait, ns; 0: nothing */
 } fb_call;
 
+/* What the tool's `load` made of the step. */
+FB_API const void *fb_call_plan(const fb_call *call);
+/* A call of a tool with `begin` has ended; err: the failure, NULL when it went well. From the world's turn. */
+FB_API void fb_call_done(fb_call *call, const fb_error *err);
 /* What doing a step once more would mean. */
 typedef enum fb_semantics {
   FB_AT_LEAST_ONCE, /* it may be repeated after a crash, but not silently */
@@ -138,6 +193,7 @@ FB_API const char *fb_semantics_name(fb_semantics semantics);
 typedef struct fb_tool {
   const char *key;
   bool process; /* it starts a process: takes env, dir, stdin, parse */
+  bool with;    /* takes `with` */
   bool
       reenters; /* what is inside knows itself what was done: a call in doubt is simply made again */
   fb_semantics semantics; /* of steps that do not say */
@@ -148,6 +204,12 @@ typedef struct fb_tool {
   fb_status (*prepare)(const void *plan, fb_call *call, fb_error *err);
   /* Does it, for tools without a process. Any thread; only `call` may be written. */
   fb_status (*work)(const void *plan, fb_call *call, fb_error *err);
+  /* Begins it, for tools that neither start a process nor work: the world calls them back, and they call
+   * fb_call_done, later. On the run's thread. */
+  fb_status (*begin)(const void *plan, fb_call *call, fb_error *err);
+  /* It is to end early. True: it has, and fb_call_done will not be called; else it is called when it has. May be
+   * called again with `now`. */
+  bool (*cancel)(const void *plan, fb_call *call, bool now);
   /* One line for people: what would be done, as far as it is known. */
   void (*describe)(const void *plan, fb_step_scope *scope, fb_buf *out);
 } fb_tool;
@@ -157,7 +219,8 @@ typedef struct fb_tools {
   size_t count;
 } fb_tools;
 
-FB_API extern const fb_tool fb_tool_run, fb_tool_shell, fb_tool_write;
+FB_API extern const fb_tool fb_tool_run, fb_tool_shell, fb_tool_write, fb_tool_http, fb_tool_wait,
+    fb_tool_emit, fb_tool_file, fb_tool_mission;
 
 /* For `load`: */
 FB_API const fb_doc *fb_loader_doc(fb_mission_loader *loader);
@@ -193,13 +256,25 @@ FB_API void fb_scope_show(fb_step_scope *scope, const fb_text *text, fb_buf *out
 
 /* ── Mission: the plan ───────────────────────────────────────────────────────────────────────── */
 
+/* The files that are being loaded, the innermost first. */
+typedef struct fb_load_chain {
+  const char *path;
+  const struct fb_load_chain *above;
+} fb_load_chain;
+
 typedef struct fb_mission_options {
-  fb_tools tools;        /* items count 0: run, shell, write */
+  fb_tools tools;        /* items count 0: those declared above */
   const char *folder;    /* of the mission file, for paths in it; NULL: "." */
   const fb_world *world; /* reads files at load; NULL: a file that is referred to is an error */
+  fb_errors *warnings;   /* what is no mistake, but worth telling; nullable */
+  const struct fb_load_chain *chain; /* of a mission in a mission: the files around it; else NULL */
 } fb_mission_options;
 
-typedef enum fb_on_error { FB_ON_ERROR_STOP, FB_ON_ERROR_CONTINUE } fb_on_error;
+typedef enum fb_on_error {
+  FB_ON_ERROR_STOP,
+  FB_ON_ERROR_CONTINUE,
+  FB_ON_ERROR_FALLBACK /* another step stands in */
+} fb_on_error;
 
 /* What others may know of a step of the plan. */
 typedef struct fb_step_info {
@@ -211,6 +286,10 @@ typedef struct fb_step_info {
   uint32_t level;  /* 0 without needs, else 1 + the highest of theirs */
   int64_t timeout; /* ns; 0: none */
   fb_on_error on_error;
+  uint8_t
+      phase; /* FB_PHASE_MAIN; FB_PHASE_UNDO: run if its step was done and the run failed; FB_PHASE_FINALLY */
+  uint32_t
+      undoes; /* of FB_PHASE_UNDO: number + 1 of the step that it undoes, whose id it has; else 0 */
   fb_semantics semantics;
   bool has_check; /* a command tells whether it had its effect */
   bool for_each;
@@ -238,6 +317,9 @@ FB_API void fb_mission_step(const fb_mission *mission, uint32_t number, fb_step_
 FB_API uint32_t fb_mission_inputs(const fb_mission *mission);
 FB_API void fb_mission_input(const fb_mission *mission, uint32_t number, fb_input_info *ret_info);
 FB_API uint32_t fb_mission_levels(const fb_mission *mission);
+typedef enum fb_drawing { FB_DRAWING_TEXT, FB_DRAWING_DOT, FB_DRAWING_MERMAID } fb_drawing;
+/* The graph of its steps: lanes for a terminal, or for Graphviz, or for Mermaid. */
+FB_API void fb_mission_draw(const fb_mission *mission, fb_drawing drawing, fb_buf *out);
 /* Reads an input as it stands on a command line, by its declared type. The value lives in the arena. */
 FB_API fb_status fb_mission_parse_input(const fb_mission *mission, fb_slice name, fb_slice text,
                                         fb_arena *arena, fb_value *ret_value, fb_error *err);
@@ -275,14 +357,17 @@ typedef enum fb_mission_event_kind {
   FB_MISSION_EVENT_STEP_FINISHED,
   FB_MISSION_EVENT_RUN_FINISHED,
   FB_MISSION_EVENT_ATTEMPT_FAILED, /* of a step or item: there will be another */
+  FB_MISSION_EVENT_FACT,           /* a step gave a fact out */
   FB_MISSION_EVENT_STEP_WAITING    /* or an item of it; error: on what */
 } fb_mission_event_kind;
 
 /* Borrowed for the duration of the callback. */
 typedef struct fb_mission_event {
   fb_mission_event_kind kind;
-  int64_t wall;     /* ns since 1970 */
-  uint32_t step;    /* number; not of RUN_* */
+  const fb_mission_run *run; /* the run that it is of: a sub-mission's has a scope */
+  const char *scope;         /* "fix.3/"; "": of the outermost run */
+  int64_t wall;              /* ns since 1970 */
+  uint32_t step;             /* number; not of RUN_* */
   uint32_t item;    /* of ITEM_FINISHED, ATTEMPT_FAILED (FB_NO_ITEM: of a step without items) */
   uint32_t attempt; /* of ATTEMPT_FAILED, from 1; 0: it was not let through (breaker, limit) */
   int64_t wait;     /* of ATTEMPT_FAILED: ns until the next */
@@ -292,6 +377,7 @@ typedef struct fb_mission_event {
   int signal;
   const fb_error *error; /* NULL when there is none */
   const char *note;      /* the tool's; NULL: none */
+  const fb_value *fact;  /* of FACT: a map with a text under `type` */
 } fb_mission_event;
 
 typedef struct fb_mission_run_options {
@@ -312,9 +398,12 @@ typedef struct fb_mission_run_options {
   const fb_map *about;
   /* Of a sub-mission: the run that it is a step of, whose journal it shares, and the way to it, "fix.3/". */
   const fb_mission_run *parent;
-  const char *scope;                                              /* NULL: "" */
-  void (*on_event)(void *context, const fb_mission_event *event); /* may be NULL */
+  const char *scope; /* of a sub-mission: the way to it, "fix.3/"; NULL: "" */
+  /* May be NULL. Sub-missions tell theirs to the same. */
+  void (*on_event)(void *context, const fb_mission_event *event);
   void *context;
+  void (*on_finished)(void *user); /* the last thing that a run does; may be NULL */
+  void *finished_user;
 } fb_mission_run_options;
 
 /* Takes the inputs, checks them against their types (FB_E_MISSION_INPUT). */
@@ -348,6 +437,10 @@ typedef struct fb_step_state {
 } fb_step_state;
 FB_API void fb_mission_run_step(const fb_mission_run *run, uint32_t number,
                                 fb_step_state *ret_state);
+/* The sub-missions of a step that are going on. */
+FB_API void fb_mission_run_subs(const fb_mission_run *run, uint32_t step,
+                                void (*each)(void *user, uint32_t item, const fb_mission_run *sub),
+                                void *user);
 FB_API const fb_mission *fb_mission_run_mission(const fb_mission_run *run);
 FB_API int64_t fb_mission_run_duration(const fb_mission_run *run); /* ns */
 /* The mission's outputs, once finished: a map. After a failure those that have a value. */

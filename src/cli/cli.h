@@ -142,6 +142,8 @@ bool fb_out_failed(const fb_cli *cli);
 int fb_cli_error(fb_cli *cli, const fb_error *err);
 /* All of them, in order of place; the exit code is that of the first. FB_EXIT_OK if there are none. */
 int fb_cli_errors(fb_cli *cli, fb_errors *errors);
+/* The same as warnings; they decide nothing. */
+void fb_cli_warnings(fb_cli *cli, fb_errors *warnings);
 /* An error without a place. */
 int fb_cli_fail(fb_cli *cli, fb_status code, const char *format, ...) FB_PRINTF(3, 4);
 /* Wrong usage: points to the command's help. Returns FB_EXIT_USAGE. */

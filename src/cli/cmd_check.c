@@ -17,24 +17,6 @@ typedef struct S_check {
   size_t count;     /* of them */
 } S_check;
 
-static void S_warn(fb_cli *cli, const fb_error *err) {
-  fb_buf text;
-  fb_buf_init(&text, NULL, 0);
-  if (cli->json) {
-    fb_error_json(err, &text);
-    fb_slice old = FB_SLICE("{\"type\":\"flyball.error.v1\"");
-    fb_out_text(cli, "");
-    if (!text.failed && fb_slice_starts(fb_buf_slice(&text), old))
-      fprintf(stderr, "{\"type\":\"flyball.warning.v1\"%s\n", text.ptr + old.len);
-  } else {
-    fb_error_render(err, false, &text);
-    fb_slice whole = fb_buf_slice(&text);
-    if (!text.failed && fb_slice_starts(whole, FB_SLICE("error")))
-      fprintf(stderr, "warning%s", whole.ptr + 5);
-  }
-  fb_buf_release(&text);
-}
-
 static fb_status S_check_rulebook(S_check *check, const fb_doc *doc) {
   fb_ruleset *rules;
   check->kind = "rulebook";
@@ -68,7 +50,8 @@ static fb_status S_check_mission(S_check *check, const fb_doc *doc) {
   if (status != FB_OK) return fb_errors_add(&check->errors, &err);
   fb_mission_options options = {.tools = fb_loop_tools(),
                                 .folder = S_folder(check->path, folder, sizeof folder),
-                                .world = world};
+                                .world = world,
+                                .warnings = &check->warnings};
   status = fb_mission_load(doc, &options, NULL, &mission, &check->errors);
   if (status == FB_OK) {
     check->count = fb_mission_steps(mission);
@@ -137,9 +120,8 @@ static int S_check_file(fb_cli *cli, const char *path) {
     code = fb_cli_errors(cli, &check.errors);
     if (code == FB_EXIT_OK && status != FB_OK)
       code = fb_cli_fail(cli, status, "%s cannot be checked", name);
-    fb_errors_sort(&check.warnings);
     fb_out_flush(cli);
-    for (size_t i = 0; i < check.warnings.count; i++) S_warn(cli, &check.warnings.items[i]);
+    fb_cli_warnings(cli, &check.warnings);
     if (code == FB_EXIT_OK && check.warnings.count && fb_cli_has(cli, "strict"))
       code = FB_EXIT_DOCUMENT;
     S_tell(&check, name);

@@ -157,6 +157,29 @@ int fb_cli_errors(fb_cli *cli, fb_errors *errors) {
   return errors->count ? fb_exit_of(errors->items[0].code) : FB_EXIT_OK;
 }
 
+static void S_warn(fb_cli *cli, const fb_error *err) {
+  fb_buf text;
+  fb_buf_init(&text, NULL, 0);
+  if (cli->json) {
+    fb_error_json(err, &text);
+    fb_slice old = FB_SLICE("{\"type\":\"flyball.error.v1\"");
+    if (!text.failed && fb_slice_starts(fb_buf_slice(&text), old))
+      fprintf(stderr, "{\"type\":\"flyball.warning.v1\"%s\n", text.ptr + old.len);
+  } else {
+    fb_error_render(err, false, &text);
+    fb_slice whole = fb_buf_slice(&text);
+    if (!text.failed && fb_slice_starts(whole, FB_SLICE("error")))
+      fprintf(stderr, "warning%s", whole.ptr + 5);
+  }
+  fb_buf_release(&text);
+}
+
+void fb_cli_warnings(fb_cli *cli, fb_errors *warnings) {
+  fb_errors_sort(warnings);
+  fb_out_flush(cli);
+  for (size_t i = 0; i < warnings->count; i++) S_warn(cli, &warnings->items[i]);
+}
+
 int fb_cli_fail(fb_cli *cli, fb_status code, const char *format, ...) {
   char text[sizeof((fb_error *)0)->text];
   va_list args;

@@ -4,6 +4,7 @@
 
 #include <flyball/data.h>
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -36,6 +37,17 @@ static void S_send(fb_buf *text) {
   fb_buf_release(text);
 }
 
+/* "build", "undo build" */
+static fb_slice S_name(const fb_step_info *info, char *out, size_t size) {
+  snprintf(out, size, "%s%.*s", info->undoes ? "undo " : "", (int)info->id.len, info->id.ptr);
+  return fb_slice_of(out);
+}
+
+/* What undoes is only of interest once it is done. */
+static bool S_shown(const fb_step_info *info, const fb_step_state *state) {
+  return !info->undoes || state->started;
+}
+
 /* ── Events ──────────────────────────────────────────────────────────────────────────────────── */
 
 static void S_wall(fb_buf *out, int64_t wall) {
@@ -63,38 +75,48 @@ static void S_json_end(fb_buf *out, const fb_mission_event *event, fb_step_statu
 static void S_json_event(fb_run_view *view, const fb_mission_event *event) {
   static const char *const types[] = {"run.started",   "step.started", "item.finished",
                                       "step.finished", "run.finished", "attempt.failed",
-                                      "step.waiting"};
+                                      "fact",          "step.waiting"};
   fb_buf out;
   fb_buf_init(&out, NULL, 0);
   fb_buf_printf(&out, "{\"type\":\"flyball.%s.v1\"", types[event->kind]);
   S_wall(&out, event->wall);
   fb_buf_text(&out, ",\"run\":");
   fb_json_write_text(&out, fb_slice_of(view->id), FB_JSON_COMPACT);
+  if (event->scope[0]) {
+    fb_buf_text(&out, ",\"scope\":");
+    fb_json_write_text(&out, fb_slice_of(event->scope), FB_JSON_COMPACT);
+  }
   if (event->kind == FB_MISSION_EVENT_RUN_STARTED) {
     fb_buf_text(&out, ",\"mission\":");
-    fb_json_write_text(&out, fb_mission_name(view->mission), FB_JSON_COMPACT);
-    fb_buf_printf(&out, ",\"steps\":%u", fb_mission_steps(view->mission));
+    const fb_mission *mission = fb_mission_run_mission(event->run);
+    fb_json_write_text(&out, fb_mission_name(mission), FB_JSON_COMPACT);
+    fb_buf_printf(&out, ",\"steps\":%u", fb_mission_steps(mission));
   } else if (event->kind == FB_MISSION_EVENT_RUN_FINISHED) {
     fb_buf_printf(&out, ",\"status\":\"%s\",\"seconds\":%.6f,\"outputs\":",
-                  fb_mission_status_name(fb_mission_run_state(view->run)),
+                  fb_mission_status_name(fb_mission_run_state(event->run)),
                   (double)event->duration / 1e9);
-    fb_json_write(&out, fb_mission_run_outputs(view->run), FB_JSON_COMPACT);
+    fb_json_write(&out, fb_mission_run_outputs(event->run), FB_JSON_COMPACT);
     if (event->error) {
       fb_buf_text(&out, ",\"error\":");
       fb_error_json(event->error, &out);
     }
   } else {
     fb_step_info info;
-    fb_mission_step(view->mission, event->step, &info);
+    fb_mission_step(fb_mission_run_mission(event->run), event->step, &info);
     fb_buf_text(&out, ",\"step\":");
     fb_json_write_text(&out, info.id, FB_JSON_COMPACT);
+    if (info.phase != FB_PHASE_MAIN)
+      fb_buf_printf(&out, ",\"phase\":\"%s\"", info.undoes ? "undo" : "finally");
     bool attempt = event->kind == FB_MISSION_EVENT_ATTEMPT_FAILED;
     if (event->kind == FB_MISSION_EVENT_ITEM_FINISHED || (attempt && event->item != FB_NO_ITEM))
       fb_buf_printf(&out, ",\"item\":%u", event->item);
     if (attempt)
       fb_buf_printf(&out, ",\"attempt\":%u,\"wait\":%.6f", event->attempt,
                     (double)event->wait / 1e9);
-    if (event->kind == FB_MISSION_EVENT_STEP_WAITING) {
+    if (event->kind == FB_MISSION_EVENT_FACT) {
+      fb_buf_text(&out, ",\"fact\":");
+      fb_json_write(&out, *event->fact, FB_JSON_COMPACT);
+    } else if (event->kind == FB_MISSION_EVENT_STEP_WAITING) {
       fb_buf_text(&out, ",\"waits_for\":");
       fb_json_write_text(&out, fb_slice_of(event->error ? event->error->text : ""),
                          FB_JSON_COMPACT);
@@ -108,45 +130,53 @@ static void S_json_event(fb_run_view *view, const fb_mission_event *event) {
   fb_buf_release(&out);
 }
 
+/* "fix.3/build" */
+static void S_event_name(const fb_mission_event *event, const fb_step_info *info, char *out,
+                         size_t size) {
+  int at = snprintf(out, size, "%.190s", event->scope);
+  S_name(info, out + at, size - (size_t)at);
+}
+
 static void S_attempt_line(fb_run_view *view, const fb_mission_event *event) {
   fb_step_info info;
-  char wait[FB_TIME_TEXT_MAX + 1];
-  fb_mission_step(view->mission, event->step, &info);
+  char wait[FB_TIME_TEXT_MAX + 1], name[340];
+  fb_mission_step(fb_mission_run_mission(event->run), event->step, &info);
+  S_event_name(event, &info, name, sizeof name);
   size_t length = fb_duration_format(event->wait / 1000000 * 1000000, wait);
   const char *why = event->error ? event->error->text : "not yet";
   if (event->attempt)
-    fb_cli_note(view->cli, "%.*s: attempt %u: %s; again in %.*s", (int)info.id.len, info.id.ptr,
-                event->attempt, why, (int)length, wait);
-  else
-    fb_cli_note(view->cli, "%.*s: %s; again in %.*s", (int)info.id.len, info.id.ptr, why,
+    fb_cli_note(view->cli, "%s: attempt %u: %s; again in %.*s", name, event->attempt, why,
                 (int)length, wait);
+  else
+    fb_cli_note(view->cli, "%s: %s; again in %.*s", name, why, (int)length, wait);
 }
 
 static void S_line_event(fb_run_view *view, const fb_mission_event *event) {
   fb_step_info info;
-  char took[FB_TIME_TEXT_MAX + 1];
+  char took[FB_TIME_TEXT_MAX + 1], name[340];
   if (event->kind == FB_MISSION_EVENT_ATTEMPT_FAILED) S_attempt_line(view, event);
   if (event->kind != FB_MISSION_EVENT_STEP_STARTED &&
       event->kind != FB_MISSION_EVENT_STEP_FINISHED && event->kind != FB_MISSION_EVENT_STEP_WAITING)
     return;
-  fb_mission_step(view->mission, event->step, &info);
+  fb_mission_step(fb_mission_run_mission(event->run), event->step, &info);
+  S_event_name(event, &info, name, sizeof name);
   if (event->kind == FB_MISSION_EVENT_STEP_STARTED) {
-    fb_cli_note(view->cli, "%.*s: started", (int)info.id.len, info.id.ptr);
+    fb_cli_note(view->cli, "%s: started", name);
     return;
   }
   size_t length = fb_duration_format(event->duration, took);
   bool ran = event->status != FB_STEP_SKIPPED && event->duration > 0;
   const char *more = event->error ? event->error->text : event->note;
-  fb_cli_note(view->cli, "%.*s: %s%s%.*s%s%s", (int)info.id.len, info.id.ptr,
-              fb_step_status_name(event->status), ran ? " in " : "", ran ? (int)length : 0, took,
-              more ? ", " : "", more ? more : "");
+  fb_cli_note(view->cli, "%s: %s%s%.*s%s%s", name, fb_step_status_name(event->status),
+              ran ? " in " : "", ran ? (int)length : 0, took, more ? ", " : "", more ? more : "");
 }
 
 void fb_run_view_event(void *context, const fb_mission_event *event) {
   fb_run_view *view = context;
-  if (event->kind == FB_MISSION_EVENT_STEP_STARTED) view->running++;
-  if (event->kind == FB_MISSION_EVENT_STEP_WAITING && view->running) view->running--;
-  if (event->kind == FB_MISSION_EVENT_STEP_FINISHED) {
+  bool own = event->scope[0] == 0;
+  if (own && event->kind == FB_MISSION_EVENT_STEP_STARTED) view->running++;
+  if (own && event->kind == FB_MISSION_EVENT_STEP_WAITING && view->running) view->running--;
+  if (own && event->kind == FB_MISSION_EVENT_STEP_FINISHED) {
     fb_step_state state;
     fb_mission_run_step(view->run, event->step, &state);
     if (state.started && view->running) view->running--;
@@ -202,6 +232,10 @@ static void S_detail(const fb_step_state *state, fb_buf *out) {
 
 typedef struct S_table {
   fb_run_view *view;
+  const fb_mission_run *run; /* the one at hand, which may be within another */
+  uint32_t depth;
+  const char *prefix;         /* of the names of its files: "fix.3." */
+  const char *item;           /* "3/": of which item it is */
   uint32_t id_width, columns; /* columns 0: no limit */
   int64_t now;
   bool colour;
@@ -212,18 +246,45 @@ static uint32_t S_id_width(const fb_run_view *view) {
   for (uint32_t i = 0; i < fb_mission_steps(view->mission) && i < 1000; i++) {
     fb_step_info info;
     fb_mission_step(view->mission, i, &info);
-    if (info.id.len > width && info.id.len <= 30) width = (uint32_t)info.id.len;
+    fb_step_state state;
+    fb_mission_run_step(view->run, i, &state);
+    uint32_t length = (uint32_t)info.id.len + (info.undoes ? 5 : 0);
+    if (S_shown(&info, &state) && length > width && length <= 30) width = length;
   }
   return width;
 }
 
+/* What a program wrote last, while it runs: its end on disk, without reading the whole. */
+static void S_last_line(const S_table *table, const fb_step_info *info, const fb_step_state *state,
+                        fb_buf *out) {
+  char path[4096], attempt[16] = "", tail[400];
+  if (!info->tool->process || info->for_each) return;
+  if (state->attempts > 1) snprintf(attempt, sizeof attempt, "@%u", state->attempts);
+  int length = snprintf(path, sizeof path, "%s/%s%.*s%s%s.out", table->view->run_dir, table->prefix,
+                        (int)info->id.len, info->id.ptr, info->undoes ? ".undo" : "", attempt);
+  if (length <= 0 || (size_t)length >= sizeof path) return;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  off_t size = lseek(fd, 0, SEEK_END);
+  off_t from = size > (off_t)sizeof tail ? size - (off_t)sizeof tail : 0;
+  ssize_t got = pread(fd, tail, sizeof tail, from);
+  close(fd);
+  size_t end = got > 0 ? (size_t)got : 0;
+  while (end && (unsigned char)tail[end - 1] <= ' ') end--;
+  size_t start = end;
+  while (start && tail[start - 1] != '\n' && tail[start - 1] != '\r') start--;
+  while (start < end && (tail[start] & 0xc0) == 0x80) start++; /* within a character */
+  fb_buf_add(out, tail + start, end - start);
+}
+
 static void S_row(const S_table *table, uint32_t number, fb_buf *out) {
+  char name[140];
   fb_step_info info;
   fb_step_state state;
   char took[FB_TIME_TEXT_MAX + 1] = "";
   size_t length = 0;
-  fb_mission_step(table->view->mission, number, &info);
-  fb_mission_run_step(table->view->run, number, &state);
+  fb_mission_step(fb_mission_run_mission(table->run), number, &info);
+  fb_mission_run_step(table->run, number, &state);
   int64_t duration = state.status == FB_STEP_RUNNING ? table->now - state.started : state.duration;
   /* While it runs, tenths are enough: more would only flicker. */
   if (state.status == FB_STEP_RUNNING) duration -= duration % 100000000;
@@ -231,9 +292,14 @@ static void S_row(const S_table *table, uint32_t number, fb_buf *out) {
   fb_buf detail;
   fb_buf_init(&detail, NULL, 0);
   S_detail(&state, &detail);
-  fb_buf_text(out, "  ");
-  S_cut(out, info.id, table->id_width);
-  size_t used = fb_utf8_length(info.id.ptr, info.id.len);
+  if (state.status == FB_STEP_RUNNING && !detail.len) S_last_line(table, &info, &state, &detail);
+  fb_buf_repeat(out, ' ', 2 + 2 * table->depth);
+  uint32_t room_for_id =
+      table->id_width > 2 * table->depth ? table->id_width - 2 * table->depth : 1;
+  int at = snprintf(name, sizeof name, "%s", table->item);
+  S_name(&info, name + at, sizeof name - (size_t)at);
+  S_cut(out, fb_slice_of(name), room_for_id);
+  size_t used = fb_utf8_length(name, strlen(name)) + 2 * (size_t)table->depth;
   fb_buf_repeat(out, ' ', used < table->id_width ? table->id_width - used : 0);
   if (table->colour) fb_buf_printf(out, "\x1b[%sm", S_colour(state.status));
   fb_buf_printf(out, "  %-9s", S_status_text(state.status));
@@ -257,6 +323,9 @@ static void S_row(const S_table *table, uint32_t number, fb_buf *out) {
 static S_table S_make_table(fb_run_view *view) {
   const fb_clock *clock = fb_clock_system();
   return (S_table){.view = view,
+                   .run = view->run,
+                   .prefix = "",
+                   .item = "",
                    .id_width = S_id_width(view),
                    .now = clock->mono(clock->context),
                    .colour = view->cli->colour_err};
@@ -267,10 +336,71 @@ static void S_clear(fb_run_view *view, fb_buf *out) {
   view->rows = 0;
 }
 
+/* The steps that are sure to come, and those that undo and have begun. */
+static uint32_t S_total(const fb_run_view *view) {
+  uint32_t total = 0;
+  for (uint32_t i = 0; i < fb_mission_steps(view->mission); i++) {
+    fb_step_info info;
+    fb_step_state state;
+    fb_mission_step(view->mission, i, &info);
+    fb_mission_run_step(view->run, i, &state);
+    total += S_shown(&info, &state);
+  }
+  return total;
+}
+
+typedef struct S_subs {
+  S_table table;
+  const char *id;
+  bool items;
+  fb_buf *out;
+  uint32_t *rows, most;
+} S_subs;
+
+static void S_sub_rows(void *user, uint32_t item, const fb_mission_run *run);
+
+/* The missions that a step runs now, below its row. */
+static void S_subs_of(const S_table *table, uint32_t number, fb_buf *out, uint32_t *rows,
+                      uint32_t most) {
+  enum { MOST_DEPTH = 6 };
+  fb_step_info info;
+  fb_step_state state;
+  char id[140];
+  fb_mission_step(fb_mission_run_mission(table->run), number, &info);
+  fb_mission_run_step(table->run, number, &state);
+  if (state.status != FB_STEP_RUNNING || !info.tool->with || table->depth >= MOST_DEPTH) return;
+  snprintf(id, sizeof id, "%.*s%s", (int)info.id.len, info.id.ptr, info.undoes ? ".undo" : "");
+  S_subs subs = {*table, id, state.items > 0, out, rows, most};
+  subs.table.depth++;
+  fb_mission_run_subs(table->run, number, S_sub_rows, &subs);
+}
+
+static void S_sub_rows(void *user, uint32_t item, const fb_mission_run *run) {
+  S_subs *subs = user;
+  char prefix[600], number[16] = "";
+  S_table table = subs->table;
+  if (subs->items) snprintf(number, sizeof number, "%u/", item);
+  if (subs->items)
+    snprintf(prefix, sizeof prefix, "%.300s%s.%u.", subs->table.prefix, subs->id, item);
+  else
+    snprintf(prefix, sizeof prefix, "%.300s%s.", subs->table.prefix, subs->id);
+  table.run = run;
+  table.prefix = prefix;
+  table.item = number;
+  for (uint32_t i = 0; i < fb_mission_steps(fb_mission_run_mission(run)); i++) {
+    fb_step_state state;
+    fb_mission_run_step(run, i, &state);
+    if (state.status != FB_STEP_RUNNING || *subs->rows >= subs->most) continue;
+    S_row(&table, i, subs->out);
+    ++*subs->rows;
+    S_subs_of(&table, i, subs->out, subs->rows, subs->most);
+  }
+}
+
 /* All steps if they fit, else those that run; and a line that counts. */
 void fb_run_view_tick(void *context) {
   fb_run_view *view = context;
-  uint32_t columns, rows, steps = fb_mission_steps(view->mission);
+  uint32_t columns, rows, steps = fb_mission_steps(view->mission), total = S_total(view);
   if (view->quiet || view->cli->json || !view->cli->terminal_err) return;
   S_terminal_size(&columns, &rows);
   if (rows < 4 || columns < 24) return;
@@ -285,13 +415,17 @@ void fb_run_view_tick(void *context) {
   for (uint32_t i = 0; i < steps && view->rows < most && steps <= 100000; i++) {
     fb_step_state state;
     fb_mission_run_step(view->run, i, &state);
+    fb_step_info info;
+    fb_mission_step(view->mission, i, &info);
     if (!all && state.status != FB_STEP_RUNNING) continue;
+    if (!S_shown(&info, &state)) continue;
     S_row(&table, i, &out);
     view->rows++;
+    S_subs_of(&table, i, &out, &view->rows, most);
   }
   char took[FB_TIME_TEXT_MAX + 1];
   size_t length = fb_duration_format((table.now - view->started) / 100000000 * 100000000, took);
-  fb_buf_printf(&out, "%u/%u steps, %.*s\n", view->final, steps, (int)length, took);
+  fb_buf_printf(&out, "%u/%u steps, %.*s\n", view->final, total, (int)length, took);
   view->rows++;
   S_send(&out);
 }
@@ -304,8 +438,10 @@ static void S_totals(fb_run_view *view, fb_buf *out) {
   const char *between = ": ";
   for (uint32_t i = 0; i < fb_mission_steps(view->mission); i++) {
     fb_step_state state;
+    fb_step_info info;
+    fb_mission_step(view->mission, i, &info);
     fb_mission_run_step(view->run, i, &state);
-    counts[state.status]++;
+    if (S_shown(&info, &state)) counts[state.status]++;
   }
   size_t length = fb_duration_format(fb_mission_run_duration(view->run), took);
   fb_slice name = fb_mission_name(view->mission);
@@ -318,6 +454,59 @@ static void S_totals(fb_run_view *view, fb_buf *out) {
     between = ", ";
   }
   fb_buf_char(out, '\n');
+}
+
+/* The critical path: the steps that decided how long it took, from the one that ended last back, each time to
+ * the need that ended last. */
+
+enum { MOST_CRITICAL = 64 };
+
+static int64_t S_end_of(const fb_run_view *view, uint32_t number) {
+  fb_step_state state;
+  fb_mission_run_step(view->run, number, &state);
+  return state.started ? state.started + state.duration : 0;
+}
+
+/* Last step first. */
+static uint32_t S_critical(const fb_run_view *view, uint32_t path[MOST_CRITICAL]) {
+  uint32_t count = 0, at = UINT32_MAX;
+  int64_t latest = 0;
+  for (uint32_t i = 0; i < fb_mission_steps(view->mission); i++) {
+    fb_step_info info;
+    fb_mission_step(view->mission, i, &info);
+    if (info.phase != FB_PHASE_MAIN || S_end_of(view, i) <= latest) continue;
+    latest = S_end_of(view, i);
+    at = i;
+  }
+  while (at != UINT32_MAX && count < MOST_CRITICAL) {
+    fb_step_info info;
+    fb_mission_step(view->mission, at, &info);
+    path[count++] = at;
+    at = UINT32_MAX;
+    latest = 0;
+    for (uint32_t i = 0; i < info.need_count; i++) {
+      if (S_end_of(view, info.needs[i]) <= latest) continue;
+      latest = S_end_of(view, info.needs[i]);
+      at = info.needs[i];
+    }
+  }
+  return count;
+}
+
+static void S_write_critical(const fb_run_view *view, fb_buf *out) {
+  uint32_t path[MOST_CRITICAL], count = S_critical(view, path);
+  if (count < 2) return;
+  fb_buf_text(out, "critical path: ");
+  for (uint32_t i = count; i-- > 0;) {
+    fb_step_info info;
+    fb_step_state state;
+    char took[FB_TIME_TEXT_MAX + 1];
+    fb_mission_step(view->mission, path[i], &info);
+    fb_mission_run_step(view->run, path[i], &state);
+    size_t length = fb_duration_format(state.duration, took);
+    fb_buf_printf(out, "%.*s %.*s%s", (int)info.id.len, info.id.ptr, (int)length, took,
+                  i ? " → " : "\n");
+  }
 }
 
 /* A failure that is only the echo of another one needs no words of its own. */
@@ -335,7 +524,9 @@ static void S_failures(fb_run_view *view) {
     if (!S_worth_telling(&state)) continue;
     fb_mission_step(view->mission, i, &info);
     fb_error err = *state.error;
-    fb_error_prefix(&err, "step `%.*s`", (int)info.id.len, info.id.ptr);
+    char name[140];
+    S_name(&info, name, sizeof name);
+    fb_error_prefix(&err, "step `%s`", name);
     const char *path = state.err_path ? state.err_path : state.out_path;
     if (path && !err.hint[0]) fb_error_hint(&err, "what it wrote is in %s", path);
     fb_cli_error(view->cli, &err);
@@ -361,8 +552,11 @@ void fb_run_view_summary(fb_run_view *view) {
       fb_mission_run_step(view->run, i, &state);
       bool quiet = state.status == FB_STEP_OK || state.status == FB_STEP_SKIPPED ||
                    state.status == FB_STEP_CANCELLED;
-      if (steps <= MOST_SUMMARY || !quiet) S_row(&table, i, &out);
+      fb_step_info info;
+      fb_mission_step(view->mission, i, &info);
+      if (S_shown(&info, &state) && (steps <= MOST_SUMMARY || !quiet)) S_row(&table, i, &out);
     }
+    S_write_critical(view, &out);
     S_totals(view, &out);
   }
   S_send(&out);

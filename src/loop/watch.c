@@ -190,7 +190,7 @@ void fb_mission_metrics_free(fb_mission_metrics *view) {
 
 void fb_mission_metrics_event(fb_mission_metrics *view, const fb_mission_run *run,
                               const fb_mission_event *event) {
-  if (!view) return;
+  if (!view || (event->scope && event->scope[0])) return; /* a mission within another is one step */
   double seconds = (double)event->duration / 1e9;
   switch (event->kind) {
     case FB_MISSION_EVENT_STEP_STARTED: fb_counter_add(view->started, 1); break;
@@ -205,7 +205,8 @@ void fb_mission_metrics_event(fb_mission_metrics *view, const fb_mission_run *ru
       break;
     case FB_MISSION_EVENT_RUN_STARTED:
     case FB_MISSION_EVENT_STEP_WAITING:
-    case FB_MISSION_EVENT_ITEM_FINISHED: break;
+    case FB_MISSION_EVENT_ITEM_FINISHED:
+    case FB_MISSION_EVENT_FACT: break;
   }
 }
 

@@ -247,7 +247,7 @@ void fb_try_abandon(fb_try *guarded) {
 
 static void S_tell(fb_try *guarded, uint32_t attempt, int64_t wait, const fb_active *active) {
   fb_mission_run *run = guarded->run;
-  bool items = run->mission->steps[guarded->step].for_each != NULL;
+  bool items = run->steps[guarded->step].items != NULL;
   fb_mission_event event = {.kind = FB_MISSION_EVENT_ATTEMPT_FAILED,
                             .step = guarded->step,
                             .item = items ? guarded->item : FB_NO_ITEM,
@@ -348,7 +348,14 @@ int64_t fb_failure_of(const fb_active *active, const fb_outcome *result) {
                             : fb_failure_code(FB_FAILURE_EXIT, active->exit_code);
     case FB_E_STEP_SPAWN: return fb_failure_code(FB_FAILURE_SPAWN, 0);
     case FB_E_STEP_PARSE: return fb_failure_code(FB_FAILURE_PARSE, 0);
-    case FB_E_STEP_TIMEOUT: return fb_failure_code(FB_FAILURE_TIMEOUT, 0);
+    case FB_E_STEP_TIMEOUT:
+    case FB_E_NET_TIMEOUT: return fb_failure_code(FB_FAILURE_TIMEOUT, 0);
+    case FB_E_STEP_STATUS: return fb_failure_code(FB_FAILURE_STATUS, active->call.http_status);
+    case FB_E_NET:
+    case FB_E_NET_RESOLVE:
+    case FB_E_NET_CONNECT:
+    case FB_E_NET_TLS:
+    case FB_E_NET_BROKEN: return fb_failure_code(FB_FAILURE_NETWORK, 0);
     default: return fb_failure_code(FB_FAILURE_OTHER, 0);
   }
 }
@@ -430,7 +437,7 @@ bool fb_try_ended(fb_active *active, fb_outcome *result) {
   if (S_guard(guarded)->until) {
     again = S_until_again(active, result);
   } else if (result->status == FB_STEP_FAILED || result->status == FB_STEP_TIMEOUT) {
-    fb_attempt attempt = {.code = fb_failure_of(active, result), .after = active->retry_after};
+    fb_attempt attempt = {.code = fb_failure_of(active, result), .after = active->call.retry_after};
     again = S_retry(guarded, active, attempt, guarded->attempts);
   }
   if (!again) {

@@ -65,16 +65,63 @@ void fb_run_stop_timer(fb_active *active) {
   active->timer = NULL;
 }
 
+/* ── Calls whose end comes later ─────────────────────────────────────────────────────────────── */
+
+fb_active *fb_active_of(fb_call *call) {
+  return (fb_active *)((char *)call - offsetof(fb_active, call));
+}
+
+const void *fb_call_plan(const fb_call *call) {
+  const fb_active *active = fb_active_of((fb_call *)call);
+  return active->run->mission->steps[active->step].tool_plan;
+}
+
+void fb_call_done(fb_call *call, const fb_error *err) {
+  fb_active *active = fb_active_of(call);
+  active->pending = false;
+  if (err) {
+    active->error = *err;
+    active->status = err->code;
+  }
+  if (active->run->recorder) fb_digest_output(active);
+  S_end_and_pump(active);
+}
+
+/* Whoever cancels may be walking through the calls: the end comes with the next pump. */
+static void S_stop_pending(fb_active *active, bool now) {
+  fb_mission_run *run = active->run;
+  const fb_step *step = &run->mission->steps[active->step];
+  if (!active->pending || !step->tool->cancel) return;
+  if (!step->tool->cancel(step->tool_plan, &active->call, now)) return;
+  active->pending = false;
+  active->next_held = run->stopped;
+  run->stopped = active;
+}
+
+bool fb_run_end_stopped(fb_mission_run *run) {
+  fb_active *active = run->stopped;
+  if (!active) return false;
+  run->stopped = active->next_held;
+  active->status = fb_fail(&active->error, FB_E_MISSION_CANCELLED, "cancelled");
+  fb_run_end_call(active);
+  return true;
+}
+
+/* ── Ending early ────────────────────────────────────────────────────────────────────────────── */
+
 static void S_kill_now(void *user) {
   fb_active *active = user;
   active->timer = NULL;
   if (active->process)
     active->run->world->signal(active->run->world->context, active->process, SIGKILL);
+  else
+    S_stop_pending(active, true);
 }
 
 static void S_terminate(fb_active *active) {
   fb_mission_run *run = active->run;
   fb_run_stop_timer(active);
+  if (active->pending) S_stop_pending(active, false);
   if (!active->process) return;
   run->world->signal(run->world->context, active->process, SIGTERM);
   active->timer = run->world->timer_start(run->world->context, fb_run_now(run) + run->options.grace,
@@ -84,9 +131,11 @@ static void S_terminate(fb_active *active) {
 
 static void S_timed_out(void *user) {
   fb_active *active = user;
+  fb_mission_run *run = active->run;
   active->timer = NULL;
   active->timed_out = true;
   S_terminate(active);
+  fb_run_pump(run);
 }
 
 void fb_run_call_cancel(fb_active *active, bool now) {
@@ -156,16 +205,28 @@ static fb_status S_start_process(fb_active *active) {
   return status;
 }
 
+static fb_status S_begin(fb_active *active) {
+  const fb_step *step = &active->run->mission->steps[active->step];
+  active->pending = true;
+  fb_status status = step->tool->begin(step->tool_plan, &active->call, &active->error);
+  if (status) active->pending = false;
+  return status;
+}
+
 /* ── Start ───────────────────────────────────────────────────────────────────────────────────── */
 
 /* "build", "fix.3", "fix.3@2": the second attempt keeps its output beside that of the first. */
 static fb_status S_label(fb_active *active) {
   const fb_step *step = &active->run->mission->steps[active->step];
   uint32_t attempt = active->guarded ? active->guarded->attempts : 0;
-  const char *label = step->for_each ? fb_arena_printf(&active->arena, "%.*s.%u", (int)step->id.len,
-                                                       step->id.ptr, active->item)
-                                     : fb_arena_text(&active->arena, step->id);
+  const char *label = fb_arena_printf(&active->arena, "%.*s%s", (int)step->id.len, step->id.ptr,
+                                      step->undoes ? ".undo" : "");
+  if (label && active->run->steps[active->step].items)
+    label = fb_arena_printf(&active->arena, "%s.%u", label, active->item);
   if (label && attempt > 1) label = fb_arena_printf(&active->arena, "%s@%u", label, attempt);
+  active->call.own_label = label;
+  if (label && active->run->prefix)
+    label = fb_arena_printf(&active->arena, "%s%s", active->run->prefix, label);
   if (!label) return fb_fail(&active->error, FB_E_NOMEM, "out of memory");
   active->call.label = label;
   return FB_OK;
@@ -185,6 +246,8 @@ static fb_status S_prepare(fb_active *active) {
   active->call.world = run->world;
   active->call.hash_seed = run->options.hash_seed;
   active->call.zone = run->options.zone;
+  active->call.roots = run->roots;
+  active->call.root_count = run->root_count;
   active->call.zone_context = run->options.zone_context;
   if (active->timeout) active->call.deadline = active->started + active->timeout;
   active->call.scope = fb_run_scope(run, &active->arena);
@@ -243,6 +306,8 @@ void fb_run_launch(fb_active *active) {
   /* From here on the work may be under way on another thread: `active` is its own. */
   if (step->tool->process)
     status = S_start_process(active);
+  else if (step->tool->begin)
+    status = S_begin(active);
   else
     status = run->world->work(run->world->context, fb_active_work, S_end_and_pump, active);
   if (status)

@@ -180,6 +180,10 @@ static bool S_start_commit(fb_ledger *ledger) {
   return true;
 }
 
+bool fb_record_is_broken(const fb_mission_run *run) {
+  return run->recorder->ledger->broken;
+}
+
 bool fb_record_pump(fb_mission_run *run, bool over) {
   fb_ledger *ledger = run->recorder->ledger;
   if (ledger->busy) return true;

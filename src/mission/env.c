@@ -85,6 +85,26 @@ fb_status fb_run_env(fb_mission_run *run, fb_error *err) {
   return FB_OK;
 }
 
+fb_status fb_run_roots(fb_mission_run *run, fb_error *err) {
+  const fb_mission *mission = run->mission;
+  run->roots = fb_arena_zero(&run->arena, (mission->root_count + 1) * sizeof *run->roots);
+  if (!run->roots) return fb_fail(err, FB_E_NOMEM, "out of memory");
+  if (!mission->roots) run->roots[run->root_count++] = ".";
+  fb_step_scope scope = fb_run_scope(run, &run->arena);
+  for (uint32_t i = 0; mission->roots && i < mission->root_count; i++) {
+    fb_slice text;
+    fb_status status = fb_scope_text(&scope, mission->roots[i], &text, err);
+    if (!status && (text.len == 0 || memchr(text.ptr, 0, text.len)))
+      status = fb_mission_fail(mission, fb_text_node(mission->roots[i]), err, FB_E_STEP_VALUE,
+                               "a root is the path of a folder");
+    if (status) return status;
+    const char *root = fb_arena_text(&run->arena, text);
+    if (!root) return fb_fail(err, FB_E_NOMEM, "out of memory");
+    run->roots[run->root_count++] = root;
+  }
+  return FB_OK;
+}
+
 fb_status fb_run_call_env(fb_active *active, fb_error *err) {
   fb_mission_run *run = active->run;
   const fb_step *step = &run->mission->steps[active->step];
@@ -95,7 +115,7 @@ fb_status fb_run_call_env(fb_active *active, fb_error *err) {
   if (!status) status = S_set(&env, FB_SLICE("FLYBALL_STEP"), step->id, err);
   if (!status)
     status = S_set(&env, FB_SLICE("FLYBALL_STEP_KEY"), fb_slice_of(active->call.key), err);
-  if (!status && step->for_each) {
+  if (!status && active->run->steps[active->step].items) {
     const char *item = fb_arena_printf(&active->arena, "%u", active->item);
     status = item ? S_set(&env, FB_SLICE("FLYBALL_ITEM"), fb_slice_of(item), err)
                   : fb_fail(err, FB_E_NOMEM, "out of memory");

@@ -65,9 +65,11 @@ static void S_report_cycle(const fb_mission *mission, const uint32_t *cycle, uin
   }
   const fb_step *start = &mission->steps[cycle[first]];
   fb_buf_printf(&text, "%.*s", start->id.len > 20 ? 20 : (int)start->id.len, start->id.ptr);
-  fb_doc_fail(mission->doc, start->id_node, errors, FB_E_MISSION_CYCLE,
-              "a step needs what it names under `needs` and every `steps.ID` in its expressions",
-              "steps need each other in a circle: %s", text.ptr ? text.ptr : "");
+  fb_doc_fail(
+      mission->doc, start->id_node, errors, FB_E_MISSION_CYCLE,
+      "a step needs what it names under `needs`, every `steps.ID` in its expressions, and what "
+      "stands in for those (`on_error`)",
+      "steps need each other in a circle: %s", text.ptr ? text.ptr : "");
   fb_buf_release(&text);
 }
 

@@ -31,7 +31,7 @@ static uint32_t S_count(fb_guard_reader *reader, const fb_node *node, int64_t le
 }
 
 /* "50%", "2.5%"; -1: something else. */
-static double S_percent(fb_slice text) {
+double fb_guard_percent(fb_slice text) {
   double number = 0, place = 0;
   size_t at = 0;
   for (; at < text.len && text.ptr[at] != '%'; at++) {
@@ -55,7 +55,7 @@ static double S_share(fb_guard_reader *reader, const fb_node *node) {
   double share = -1;
   if (node->kind == FB_INT) share = (double)node->as.scalar.as.i;
   if (node->kind == FB_DOUBLE) share = node->as.scalar.as.d;
-  if (node->kind == FB_STRING) share = S_percent(fb_node_text(node));
+  if (node->kind == FB_STRING) share = fb_guard_percent(fb_node_text(node));
   if (share >= 0 && share <= 1) return share;
   S_fail(reader, node, "0.5 and 50% are the same", "a share from 0 to 1 stands here");
   return 0;
@@ -127,43 +127,59 @@ static bool S_range_parse(fb_slice text, fb_code_range *ret_range) {
   return at == text.len && ret_range->first <= ret_range->last;
 }
 
-static void S_read_on(fb_guard_reader *reader, const fb_node *node, fb_retry_doc *retry) {
-  fb_code_range range = {0, 0};
-  if (node->kind == FB_INT && node->as.scalar.as.i >= 0 && node->as.scalar.as.i <= 999) {
-    range.first = range.last = (int)node->as.scalar.as.i;
-  } else if (node->kind == FB_STRING) {
-    fb_slice text = fb_node_text(node);
-    if (fb_slice_equal(text, FB_SLICE("any"))) retry->kinds = UINT32_MAX;
-    for (int i = 0; i < FB_FAILURE_COUNT; i++)
-      if (fb_slice_equal(text, fb_slice_of(S_failures[i]))) retry->kinds |= 1u << i;
-    if (fb_slice_equal(text, FB_SLICE("any"))) return;
-    for (int i = 0; i < FB_FAILURE_COUNT; i++)
-      if (fb_slice_equal(text, fb_slice_of(S_failures[i]))) return;
-    if (!S_range_parse(text, &range)) range.last = -1;
-  } else {
-    range.last = -1;
+static bool S_read_code(const fb_node *node, fb_code_range *ret_range) {
+  if (node->kind == FB_STRING) return S_range_parse(fb_node_text(node), ret_range);
+  if (node->kind != FB_INT || node->as.scalar.as.i < 0 || node->as.scalar.as.i > 999) return false;
+  ret_range->first = ret_range->last = (int)node->as.scalar.as.i;
+  return true;
+}
+
+void fb_guard_read_codes(fb_guard_reader *reader, const fb_node *node, fb_code_range **ret_ranges,
+                         uint32_t *ret_count) {
+  uint32_t count = node->kind == FB_LIST ? node->count : 1;
+  *ret_ranges = fb_arena_zero(reader->arena, (count + 1) * sizeof **ret_ranges);
+  if (!*ret_ranges) reader->out_of_memory = true;
+  for (uint32_t i = 0; *ret_ranges && i < count; i++) {
+    const fb_node *one = node->kind == FB_LIST ? &node->as.items[i] : node;
+    if (S_read_code(one, &(*ret_ranges)[*ret_count]))
+      ++*ret_count;
+    else
+      S_fail(reader, one, "200, 200-204, 2xx", "not a status or a range of them");
   }
-  if (range.last < 0) {
+}
+
+/* True for a word that `on` knows. */
+static bool S_read_kind(const fb_node *node, uint32_t *kinds) {
+  if (node->kind != FB_STRING) return false;
+  bool any = fb_slice_equal(fb_node_text(node), FB_SLICE("any"));
+  if (any) *kinds = UINT32_MAX;
+  for (int i = 0; i < FB_FAILURE_COUNT && !any; i++)
+    if (fb_slice_equal(fb_node_text(node), fb_slice_of(S_failures[i]))) {
+      *kinds |= 1u << i;
+      return true;
+    }
+  return any;
+}
+
+static void S_read_on(fb_guard_reader *reader, const fb_node *node, fb_retry_doc *retry) {
+  if (S_read_kind(node, &retry->kinds)) return;
+  if (S_read_code(node, &retry->ranges[retry->range_count]))
+    retry->range_count++;
+  else
     S_fail(reader, node,
            "a code (75, 429), a range (1-3, 5xx), or one of any, exit, signal, spawn, parse, "
-           "timeout, network, status, breaker, limit",
+           "timeout, network, status, breaker, limit, other",
            "`on` does not know this");
-    return;
-  }
-  retry->ranges[retry->range_count++] = range;
 }
 
 static void S_read_on_list(fb_guard_reader *reader, const fb_node *node, fb_retry_doc *retry) {
   uint32_t count = node->kind == FB_LIST ? node->count : 1;
-  retry->ranges = fb_arena_alloc(reader->arena, (count + 1) * sizeof *retry->ranges);
+  retry->ranges = fb_arena_zero(reader->arena, (count + 1) * sizeof *retry->ranges);
+  retry->range_count = 0;
   retry->kinds = 0;
-  if (!retry->ranges) {
-    reader->out_of_memory = true;
-    return;
-  }
-  if (node->kind != FB_LIST) S_read_on(reader, node, retry);
-  for (uint32_t i = 0; node->kind == FB_LIST && i < count; i++)
-    S_read_on(reader, &node->as.items[i], retry);
+  if (!retry->ranges) reader->out_of_memory = true;
+  for (uint32_t i = 0; retry->ranges && i < count; i++)
+    S_read_on(reader, node->kind == FB_LIST ? &node->as.items[i] : node, retry);
 }
 
 static void S_retry_defaults(fb_retry_doc *retry, bool http) {

@@ -60,6 +60,11 @@ void fb_guard_read_retry(fb_guard_reader *reader, const fb_node *node, bool http
 void fb_guard_read_breaker(fb_guard_reader *reader, const fb_node *node,
                            fb_breaker_config *ret_config);
 void fb_guard_read_limit(fb_guard_reader *reader, const fb_node *node, fb_limit_doc *ret_limit);
+/* Codes and ranges of codes, one or a list: HTTP statuses. */
+void fb_guard_read_codes(fb_guard_reader *reader, const fb_node *node, fb_code_range **ret_ranges,
+                         uint32_t *ret_count);
+/* "50%" → 0.5; -1: something else. */
+double fb_guard_percent(fb_slice text);
 /* ns above zero; 0 after a report, or when node is NULL. */
 int64_t fb_guard_read_duration(fb_guard_reader *reader, const fb_node *node);
 

@@ -2,7 +2,7 @@
  *
  * Inputs: declared with a type, given on a command line as text or by a caller as values.
  */
-#include "mission/plan.h"
+#include "mission/schema.h"
 
 #include <stdio.h>
 
@@ -104,11 +104,17 @@ fb_status fb_input_convert(const fb_input *input, fb_value value, fb_value *ret_
     case FB_INPUT_TIMESTAMP:
     case FB_INPUT_DURATION: fits = S_convert_time(input->type, &value); break;
   }
+  fb_status status = FB_OK;
+  if (fits && input->schema) {
+    status = fb_schema_check(input->schema, input->name, value, err);
+    if (status) fb_error_prefix(err, "input");
+    if (status) return status;
+  }
   if (fits) {
     *ret_value = value;
     return FB_OK;
   }
-  fb_status status =
+  status =
       fb_fail(err, FB_E_MISSION_INPUT, "input `%.*s` is to be %s, not %s", (int)input->name.len,
               input->name.ptr, S_types[input->type], fb_kind_name((fb_kind)value.kind));
   if (input->type == FB_INPUT_DURATION)
@@ -188,11 +194,16 @@ static void S_load_default(fb_mission_loader *loader, const fb_node *node, fb_in
 }
 
 static void S_load_one(fb_mission_loader *loader, const fb_pair *pair, fb_input *input) {
-  static const fb_key_spec specs[] = {{"type", FB_KIND_BIT(FB_STRING), false},
-                                      {"default", 0, false},
-                                      {"description", FB_KIND_BIT(FB_STRING), false},
-                                      {"required", FB_KIND_BIT(FB_BOOL), false}};
-  const fb_node *nodes[4];
+  enum { OWN = 4 };
+  /* `required` says here that it must be given; a list stands for the properties of a map. */
+  fb_key_spec specs[OWN + FB_SCHEMA_KEYS] = {
+      {"type", FB_KIND_BIT(FB_STRING), false},
+      {"default", 0, false},
+      {"description", FB_KIND_BIT(FB_STRING), false},
+      {"required", FB_KIND_BIT(FB_BOOL) | FB_KIND_BIT(FB_LIST), false}};
+  const fb_node *nodes[OWN + FB_SCHEMA_KEYS] = {0};
+  memcpy(specs + OWN, fb_schema_specs, sizeof fb_schema_specs);
+  specs[OWN + FB_SCHEMA_REQUIRED] = (fb_key_spec){"?", 0, false};
   input->name = fb_node_text(&pair->key);
   input->initial = fb_absent();
   input->type = FB_INPUT_STRING;
@@ -200,8 +211,15 @@ static void S_load_one(fb_mission_loader *loader, const fb_pair *pair, fb_input 
     fb_doc_fail(loader->doc, &pair->key, loader->errors, FB_E_MISSION_VALUE,
                 "letters, digits and `_`, not starting with a digit",
                 "an input's name must be one that expressions can use");
-  if (!fb_doc_keys(loader->doc, &pair->value, "an input", specs, 4, nodes, loader->errors)) return;
+  if (!fb_doc_keys(loader->doc, &pair->value, "an input", specs, OWN + FB_SCHEMA_KEYS, nodes,
+                   loader->errors))
+    return;
   if (nodes[0]) S_load_type(loader, nodes[0], input);
+  if (nodes[3] && nodes[3]->kind == FB_LIST) {
+    nodes[OWN + FB_SCHEMA_REQUIRED] = nodes[3];
+    nodes[3] = NULL;
+  }
+  input->schema = fb_schema_load(loader, nodes + OWN);
   if (nodes[1]) S_load_default(loader, nodes[1], input);
   if (nodes[2]) input->description = fb_node_text(nodes[2]);
   input->required = nodes[3] ? nodes[3]->as.scalar.as.b : nodes[1] == NULL;

@@ -8,8 +8,7 @@ void fb_run_set_item(fb_mission_run *run, const fb_step_run *state, uint32_t num
   fb_value item = fb_absent(), index = fb_absent();
   if (state->items) {
     fb_value over = state->items->over;
-    item = over.kind == FB_LIST ? over.as.list->items[number]
-                                : state->items->results[state->items->count + number];
+    item = over.kind == FB_LIST ? over.as.list->items[number] : state->items->pairs[number];
     index = fb_int(number);
   }
   run->slots[fb_slot_item(run->mission)] = item;
@@ -46,6 +45,7 @@ void fb_items_final(fb_mission_run *run, uint32_t number, uint32_t item, fb_outc
   fb_items *items = state->items;
   fb_error lost = {0};
   items->done++;
+  if (items->statuses) items->statuses[item] = (uint8_t)result->status;
   if (step->referenced) {
     bool kept = S_keep(state, &result->output) && S_keep(state, &result->out) &&
                 S_keep(state, &result->err) &&
@@ -106,9 +106,35 @@ static fb_status S_map_items(fb_step_run *state, const fb_map *map) {
         !fb_map_put(pair, &state->arena, fb_string(FB_SLICE("key")), map->entries[i].key, NULL) ||
         !fb_map_put(pair, &state->arena, fb_string(FB_SLICE("value")), map->entries[i].value, NULL))
       return FB_E_NOMEM;
-    items->results[items->count + i] = fb_map_value(pair);
+    items->pairs[i] = fb_map_value(pair);
   }
   return FB_OK;
+}
+
+/* A value an item, if they are wanted. */
+static bool S_room(fb_step_run *state, bool wanted, fb_value **ret_values) {
+  uint32_t count = state->items->count;
+  if (!wanted) return true;
+  *ret_values = fb_arena_alloc(&state->arena, (count + 1) * sizeof **ret_values);
+  for (uint32_t i = 0; *ret_values && i < count; i++) (*ret_values)[i] = fb_absent();
+  return *ret_values != NULL;
+}
+
+const fb_items *fb_items_undo(fb_mission_run *run, uint32_t number, fb_error *err) {
+  const fb_items *done = run->steps[run->mission->steps[number].undoes - 1].items;
+  fb_step_run *state = &run->steps[number];
+  fb_run_step_arena(run, state);
+  fb_items *items = fb_arena_zero(&state->arena, sizeof *items);
+  uint32_t *order = fb_arena_alloc(&state->arena, (done->count + 1) * sizeof *order);
+  if (!items || !order) {
+    fb_fail(err, FB_E_NOMEM, "out of memory");
+    return NULL;
+  }
+  *items = (fb_items){.over = done->over, .pairs = done->pairs, .order = order};
+  for (uint32_t i = done->count; i-- > 0;)
+    if (done->statuses[i] == FB_STEP_OK) order[items->count++] = i;
+  state->items = items;
+  return items;
 }
 
 /* NULL: *err tells why. */
@@ -119,6 +145,12 @@ const fb_items *fb_items_expand(fb_mission_run *run, uint32_t number, fb_error *
   fb_run_step_arena(run, state);
   fb_step_scope scope = fb_run_scope(run, &state->arena);
   if (fb_scope_value(&scope, step->for_each, &over, err)) return NULL;
+  if (step->matrix && fb_matrix_expand(over, &state->arena, &over, err)) {
+    if (err && !err->line)
+      fb_error_locate(err, fb_doc_name(run->mission->doc), fb_doc_text(run->mission->doc),
+                      fb_text_node(step->for_each)->offset, fb_text_node(step->for_each)->length);
+    return NULL;
+  }
   if (over.kind != FB_LIST && over.kind != FB_MAP) {
     fb_mission_fail(run->mission, fb_text_node(step->for_each), err, FB_E_STEP_VALUE,
                     "`for_each` takes a list or a map, not %s", fb_kind_name((fb_kind)over.kind));
@@ -129,19 +161,19 @@ const fb_items *fb_items_expand(fb_mission_run *run, uint32_t number, fb_error *
   if (!items) return NULL;
   items->over = over;
   items->count = over.kind == FB_LIST ? over.as.list->len : over.as.map->len;
-  size_t room =
-      (step->referenced ? items->count : 0) + (over.kind == FB_MAP ? (size_t)items->count * 2 : 0);
-  items->results = fb_arena_alloc(&state->arena, (room + 1) * sizeof *items->results);
-  if (!items->results) return NULL;
-  for (size_t i = 0; i < room; i++) items->results[i] = fb_absent();
   state->items = items;
+  if (!S_room(state, step->referenced, &items->results) ||
+      !S_room(state, over.kind == FB_MAP, &items->pairs))
+    return NULL;
+  if (step->undo) items->statuses = fb_arena_zero(&state->arena, items->count + 1);
+  if (step->undo && !items->statuses) return NULL;
   if (over.kind == FB_MAP && S_map_items(state, over.as.map)) return NULL;
   return items;
 }
 
 void fb_items_start(fb_mission_run *run, uint32_t number) {
   fb_items *items = run->steps[number].items;
-  uint32_t item = items->next++;
+  uint32_t item = items->order ? items->order[items->next++] : items->next++;
   items->running++;
   if (fb_items_may_start(run, number)) fb_run_enqueue(run, number);
   fb_run_call(run, number, item);

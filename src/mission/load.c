@@ -3,11 +3,13 @@
  * Document → plan. First the names (inputs, steps), so that expressions may use any of them, then every
  * step, then the graph. Nothing stops at the first error.
  */
-#include "mission/plan.h"
+#include "mission/schema.h"
 
 #include <stdio.h>
 
-static const fb_tool *const S_own_tools[] = {&fb_tool_run, &fb_tool_shell, &fb_tool_write};
+static const fb_tool *const S_own_tools[] = {&fb_tool_run,  &fb_tool_shell,  &fb_tool_write,
+                                             &fb_tool_http, &fb_tool_wait,   &fb_tool_emit,
+                                             &fb_tool_file, &fb_tool_mission};
 
 /* ── Names ───────────────────────────────────────────────────────────────────────────────────── */
 
@@ -64,7 +66,8 @@ static bool S_declare(fb_mission_loader *loader) {
               S_add(loader, "", FB_SLICE("mission.name"), text, FB_SLOT_MISSION_NAME) &&
               S_add(loader, "", FB_SLICE("mission.dir"), text, FB_SLOT_MISSION_DIR) &&
               S_add(loader, "", FB_SLICE("run.id"), text, FB_SLOT_RUN_ID) &&
-              S_add(loader, "", FB_SLICE("run.dir"), text, FB_SLOT_RUN_DIR);
+              S_add(loader, "", FB_SLICE("run.dir"), text, FB_SLOT_RUN_DIR) &&
+              S_add(loader, "", FB_SLICE("run.status"), text, FB_SLOT_RUN_STATUS);
   for (uint32_t i = 0; good && i < mission->input_count; i++)
     good = S_add(loader, "inputs.", mission->inputs[i].name, fb_input_cel_type(&mission->inputs[i]),
                  FB_SLOT_FIRST_INPUT + i);
@@ -106,6 +109,42 @@ static void S_limits(fb_mission_loader *loader, const fb_node *node) {
   limits->output = fb_load_size(loader, nodes[3], limits->output);
 }
 
+/* The folders whose files the steps may touch. */
+static void S_files(fb_mission_loader *loader, const fb_node *node) {
+  static const fb_key_spec specs[] = {{"roots", FB_KIND_BIT(FB_LIST), true}};
+  const fb_node *roots = NULL;
+  fb_mission *mission = loader->mission;
+  if (!node) return;
+  fb_doc_keys(loader->doc, node, "files", specs, 1, &roots, loader->errors);
+  if (!roots) return;
+  mission->roots = fb_arena_zero(&mission->arena, (roots->count + 1) * sizeof *mission->roots);
+  if (!mission->roots) {
+    loader->out_of_memory = true;
+    return;
+  }
+  for (uint32_t i = 0; i < roots->count; i++) {
+    fb_text *root = fb_loader_text(loader, &roots->as.items[i], NULL);
+    if (root) mission->roots[mission->root_count++] = root;
+  }
+}
+
+/* {value: …, type: …, …}: the map without its value is the schema. */
+static const fb_schema *S_output_schema(fb_mission_loader *loader, const fb_node *node) {
+  fb_node *rest = fb_arena_copy(&loader->mission->arena, node, sizeof *node);
+  fb_pair *pairs =
+      fb_arena_copy(&loader->mission->arena, node->as.pairs, node->count * sizeof *node->as.pairs);
+  if (!rest || !pairs) {
+    loader->out_of_memory = true;
+    return NULL;
+  }
+  rest->as.pairs = pairs;
+  rest->count = 0;
+  for (uint32_t i = 0; i < node->count; i++)
+    if (!fb_slice_equal(fb_node_text(&node->as.pairs[i].key), FB_SLICE("value")))
+      pairs[rest->count++] = node->as.pairs[i];
+  return fb_schema_load_node(loader, rest);
+}
+
 static void S_outputs(fb_mission_loader *loader, const fb_node *node) {
   fb_mission *mission = loader->mission;
   if (!node || node->count == 0) return;
@@ -115,28 +154,61 @@ static void S_outputs(fb_mission_loader *loader, const fb_node *node) {
     return;
   }
   for (uint32_t i = 0; i < node->count; i++) {
-    fb_text *value = fb_loader_text(loader, &node->as.pairs[i].value, NULL);
+    const fb_node *given = &node->as.pairs[i].value;
+    const fb_schema *schema = NULL;
+    if (fb_node_get(given, "value") && fb_node_get(given, "type")) {
+      schema = S_output_schema(loader, given);
+      given = fb_node_get(given, "value");
+    }
+    fb_text *value = fb_loader_text(loader, given, NULL);
     if (value)
       mission->outputs[mission->output_count++] =
-          (fb_output){fb_node_text(&node->as.pairs[i].key), value};
+          (fb_output){fb_node_text(&node->as.pairs[i].key), value, schema};
   }
 }
 
-enum { R_NAME, R_DESCRIPTION, R_INPUTS, R_LIMITS, R_BREAKERS, R_ENV, R_STEPS, R_OUTPUTS, R_COUNT };
+enum {
+  R_NAME,
+  R_DESCRIPTION,
+  R_INPUTS,
+  R_LIMITS,
+  R_BREAKERS,
+  R_ENV,
+  R_FILES,
+  R_STEPS,
+  R_FINALLY,
+  R_OUTPUTS,
+  R_COUNT
+};
 
-static bool S_names(fb_mission_loader *loader, const fb_node *steps) {
+/* The numbers: the steps, then those that undo some of them, then those of `finally`. */
+static void S_count(fb_mission *mission, const fb_node *steps, const fb_node *finally) {
+  uint32_t undos = 0;
+  for (uint32_t i = 0; i < steps->count; i++)
+    undos += fb_node_get(&steps->as.items[i], "undo") != NULL;
+  mission->main_count = steps->count;
+  mission->finally_first = steps->count + undos;
+  mission->step_count = mission->finally_first + (finally ? finally->count : 0);
+}
+
+static bool S_names(fb_mission_loader *loader, const fb_node *steps, const fb_node *finally) {
   fb_mission *mission = loader->mission;
   if (steps->count == 0)
     fb_load_fail(loader, steps, FB_E_MISSION_SYNTAX, "", "a mission has at least one step");
-  mission->steps = fb_arena_zero(&mission->arena, steps->count * sizeof *mission->steps + 1);
-  loader->mark_bytes = steps->count * sizeof(uint32_t) + 1;
+  S_count(mission, steps, finally);
+  uint32_t count = mission->step_count;
+  loader->undo_next = mission->main_count;
+  mission->steps = fb_arena_zero(&mission->arena, count * sizeof *mission->steps + 1);
+  loader->mark_bytes = count * sizeof(uint32_t) + 1;
   loader->marks = fb_alloc_zero(loader->allocator, loader->mark_bytes);
   if (!mission->steps || !loader->marks) {
+    mission->step_count = 0;
     loader->out_of_memory = true;
     return false;
   }
-  mission->step_count = steps->count;
   for (uint32_t i = 0; i < steps->count; i++) S_step_id(loader, &steps->as.items[i], i);
+  for (uint32_t i = mission->finally_first; i < count; i++)
+    S_step_id(loader, &finally->as.items[i - mission->finally_first], i);
   loader->word_count = (fb_slot_count(mission) + 63) / 64;
   loader->words = fb_alloc_zero(loader->allocator, loader->word_count * sizeof *loader->words);
   if (!loader->words) loader->out_of_memory = true;
@@ -151,10 +223,14 @@ static void S_root(fb_mission_loader *loader, const fb_node *root) {
       [R_LIMITS] = {"limits", FB_KIND_BIT(FB_MAP), false},
       [R_BREAKERS] = {"breakers", FB_KIND_BIT(FB_MAP), false},
       [R_ENV] = {"env", FB_KIND_BIT(FB_MAP), false},
+      [R_FILES] = {"files", FB_KIND_BIT(FB_MAP), false},
       [R_STEPS] = {"steps", FB_KIND_BIT(FB_LIST), true},
+      [R_FINALLY] = {"finally", FB_KIND_BIT(FB_LIST), false},
       [R_OUTPUTS] = {"outputs", FB_KIND_BIT(FB_MAP), false}};
   const fb_node *nodes[R_COUNT];
   fb_mission *mission = loader->mission;
+  if (fb_rustchain_is(root)) root = fb_rustchain_translate(loader, root);
+  if (!root) return;
   fb_doc_keys(loader->doc, root, "a mission", specs, R_COUNT, nodes, loader->errors);
   if (root->kind != FB_MAP) return;
   if (nodes[R_NAME]) mission->name = fb_node_text(nodes[R_NAME]);
@@ -162,12 +238,16 @@ static void S_root(fb_mission_loader *loader, const fb_node *root) {
   S_limits(loader, nodes[R_LIMITS]);
   fb_load_breakers(loader, nodes[R_BREAKERS]);
   if (!fb_inputs_load(loader, nodes[R_INPUTS]) || !nodes[R_STEPS]) return;
-  if (!S_names(loader, nodes[R_STEPS])) return;
+  if (!S_names(loader, nodes[R_STEPS], nodes[R_FINALLY])) return;
   loader->steps_barred = true;
   fb_load_env(loader, nodes[R_ENV], &mission->env);
+  S_files(loader, nodes[R_FILES]);
   loader->steps_barred = false;
-  for (uint32_t i = 0; i < mission->step_count && !loader->out_of_memory; i++)
+  for (uint32_t i = 0; i < mission->main_count && !loader->out_of_memory; i++)
     fb_load_step(loader, &nodes[R_STEPS]->as.items[i], i);
+  for (uint32_t i = mission->finally_first; i < mission->step_count && !loader->out_of_memory; i++)
+    fb_load_step(loader, &nodes[R_FINALLY]->as.items[i - mission->finally_first], i);
+  fb_load_fallbacks(loader);
   S_outputs(loader, nodes[R_OUTPUTS]);
   if (!loader->out_of_memory && !fb_graph_build(mission, loader->errors) &&
       fb_errors_total(loader->errors) == 0)
@@ -205,11 +285,17 @@ fb_status fb_mission_load(const fb_doc *doc, const fb_mission_options *options,
   fb_errors_init(&own, allocator, 1);
   fb_mission_loader loader = {.doc = doc,
                               .errors = errors ? errors : &own,
+                              .warnings = options ? options->warnings : NULL,
+                              .chain = options ? options->chain : NULL,
                               .allocator = allocator,
                               .world = options ? options->world : NULL,
                               .step = FB_NO_STEP};
+  fb_load_chain own_file = {fb_doc_name(doc), NULL};
+  if (!loader.chain) loader.chain = &own_file;
   size_t before = fb_errors_total(loader.errors), first = loader.errors->count;
-  loader.tools = options && options->tools.count ? options->tools : (fb_tools){S_own_tools, 3};
+  loader.tools = options && options->tools.count
+                     ? options->tools
+                     : (fb_tools){S_own_tools, sizeof S_own_tools / sizeof *S_own_tools};
   if (loader.tools.count > FB_MOST_TOOLS) loader.tools.count = FB_MOST_TOOLS;
   fb_table_init(&loader.ids, allocator, 0);
   loader.mission = S_new(doc, options, allocator);
@@ -274,6 +360,8 @@ void fb_mission_step(const fb_mission *mission, uint32_t number, fb_step_info *r
                              .level = step->level,
                              .timeout = step->timeout,
                              .on_error = (fb_on_error)step->on_error,
+                             .phase = step->phase,
+                             .undoes = step->undoes,
                              .semantics = (fb_semantics)step->semantics,
                              .has_check = step->check != NULL,
                              .for_each = step->for_each != NULL,

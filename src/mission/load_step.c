@@ -20,10 +20,14 @@ enum {
   K_FOR_EACH,
   K_AS,
   K_PARALLEL,
+  K_MATRIX,
+  K_PRIORITY,
+  K_WITH,
   K_RETRY,
   K_BREAKER,
   K_LIMIT,
   K_UNTIL,
+  K_UNDO,
   K_SEMANTICS,
   K_CHECK,
   K_COUNT
@@ -35,7 +39,7 @@ static const fb_key_spec S_step_keys[K_COUNT] = {
     [K_IF] = {"if", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_BOOL), false},
     [K_ENV] = {"env", FB_KIND_BIT(FB_MAP), false},
     [K_TIMEOUT] = {"timeout", 0, false},
-    [K_ON_ERROR] = {"on_error", FB_KIND_BIT(FB_STRING), false},
+    [K_ON_ERROR] = {"on_error", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_MAP), false},
     [K_PARSE] = {"parse", FB_KIND_BIT(FB_STRING), false},
     [K_DIR] = {"dir", FB_KIND_BIT(FB_STRING), false},
     [K_STDIN] = {"stdin", 0, false},
@@ -43,10 +47,14 @@ static const fb_key_spec S_step_keys[K_COUNT] = {
                     false},
     [K_AS] = {"as", FB_KIND_BIT(FB_STRING), false},
     [K_PARALLEL] = {"parallel", FB_KIND_BIT(FB_INT), false},
+    [K_MATRIX] = {"matrix", FB_KIND_BIT(FB_MAP) | FB_KIND_BIT(FB_STRING), false},
+    [K_PRIORITY] = {"priority", FB_KIND_BIT(FB_INT), false},
+    [K_WITH] = {"with", FB_KIND_BIT(FB_MAP), false},
     [K_RETRY] = {"retry", FB_KIND_BIT(FB_INT) | FB_KIND_BIT(FB_MAP), false},
     [K_BREAKER] = {"breaker", FB_KIND_BIT(FB_STRING), false},
     [K_LIMIT] = {"limit", FB_KIND_BIT(FB_STRING), false},
     [K_UNTIL] = {"until", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_MAP), false},
+    [K_UNDO] = {"undo", FB_KIND_BIT(FB_MAP), false},
     [K_SEMANTICS] = {"semantics", FB_KIND_BIT(FB_STRING), false},
     [K_CHECK] = {"check", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_LIST), false}};
 
@@ -121,13 +129,20 @@ bool fb_is_identifier(fb_slice name) {
 
 static void S_for_each(fb_mission_loader *loader, const fb_node *const *nodes, fb_step *step) {
   const fb_node *only = nodes[K_AS] ? nodes[K_AS] : nodes[K_PARALLEL];
-  if (!nodes[K_FOR_EACH]) {
+  if (nodes[K_FOR_EACH] && nodes[K_MATRIX])
+    fb_load_fail(loader, nodes[K_MATRIX], FB_E_MISSION_SYNTAX, "",
+                 "a step has `for_each` or `matrix`, not both");
+  if (nodes[K_MATRIX] && nodes[K_AS])
+    fb_load_fail(loader, nodes[K_AS], FB_E_MISSION_SYNTAX, "it is called `matrix`",
+                 "the combination at hand has its name already");
+  if (!nodes[K_FOR_EACH] && !nodes[K_MATRIX]) {
     if (only)
       fb_load_fail(loader, only, FB_E_MISSION_SYNTAX, "",
                    "`as` and `parallel` belong to a step with `for_each`");
     return;
   }
-  step->for_each = fb_loader_text(loader, nodes[K_FOR_EACH], NULL);
+  step->matrix = nodes[K_MATRIX] != NULL;
+  step->for_each = fb_loader_text(loader, step->matrix ? nodes[K_MATRIX] : nodes[K_FOR_EACH], NULL);
   fb_value constant;
   if (step->for_each && fb_text_constant(step->for_each, &constant) && constant.kind != FB_LIST &&
       constant.kind != FB_MAP)
@@ -135,7 +150,9 @@ static void S_for_each(fb_mission_loader *loader, const fb_node *const *nodes, f
                  "for_each: \"${{ steps.x.output }}\"",
                  "`for_each` takes a list or a map, or an expression that gives one");
   step->item_parallel = fb_load_parallel(loader, nodes[K_PARALLEL]);
-  step->as = nodes[K_AS] ? fb_node_text(nodes[K_AS]) : FB_SLICE("item");
+  step->as = step->matrix  ? FB_SLICE("matrix")
+             : nodes[K_AS] ? fb_node_text(nodes[K_AS])
+                           : FB_SLICE("item");
   if (!fb_is_identifier(step->as) || fb_is_taken_name(step->as)) {
     fb_doc_fail(loader->doc, nodes[K_AS], loader->errors, FB_E_MISSION_VALUE,
                 "letters, digits and `_`; not inputs, steps, env, mission, run or index",
@@ -205,28 +222,49 @@ static void S_condition(fb_mission_loader *loader, const fb_node *node, fb_step 
   }
 }
 
-void fb_load_step(fb_mission_loader *loader, const fb_node *node, uint32_t number) {
-  static const char *const on_error[] = {"stop", "continue"};
-  fb_key_spec specs[K_COUNT + FB_MOST_TOOLS];
-  const fb_node *nodes[K_COUNT + FB_MOST_TOOLS];
-  fb_step *step = &loader->mission->steps[number];
-  memcpy(specs, S_step_keys, sizeof S_step_keys);
+/* What every kind of step has: its action and what stands around the calls of it. */
+static void S_load_action(fb_mission_loader *loader, const fb_node *const *nodes, fb_step *step) {
+  S_process_keys(loader, nodes, step);
+  fb_load_guard(loader, nodes + K_RETRY, step);
+  loader->with = nodes[K_WITH];
+  if (nodes[K_WITH] && step->tool && !step->tool->with)
+    fb_doc_fail(loader->doc, nodes[K_WITH], loader->errors, FB_E_MISSION_SYNTAX,
+                "it belongs to `mission`", "`with` does nothing in a `%s` step", step->tool->key);
+  if (step->tool && step->tool->load(loader, step->action, &step->tool_plan) == FB_E_NOMEM)
+    loader->out_of_memory = true;
+}
+
+/* The values of a step's keys, and of the actions (from K_COUNT on). */
+static void S_keys(fb_mission_loader *loader, const fb_node *node, fb_step *step,
+                   const fb_node **nodes) {
+  static const int not_of_undo[] = {K_ID,       K_NEEDS,  K_FOR_EACH, K_AS,  K_PARALLEL,
+                                    K_ON_ERROR, K_MATRIX, K_PRIORITY, K_UNDO};
+  fb_key_spec specs[K_COUNT + FB_MOST_TOOLS], *last = specs;
+  int keys[K_COUNT];
+  const fb_node *found[K_COUNT + FB_MOST_TOOLS] = {0};
+  size_t count = 0;
+  for (int key = 0; key < K_COUNT; key++) {
+    bool barred = false;
+    for (size_t i = 0; step->phase == FB_PHASE_UNDO && i < sizeof not_of_undo / sizeof *not_of_undo;
+         i++)
+      barred = barred || not_of_undo[i] == key;
+    if (step->phase == FB_PHASE_FINALLY && key == K_UNDO) barred = true;
+    nodes[key] = NULL;
+    if (barred) continue;
+    keys[count++] = key;
+    *last++ = S_step_keys[key];
+  }
   for (size_t i = 0; i < loader->tools.count; i++)
-    specs[K_COUNT + i] = (fb_key_spec){loader->tools.items[i]->key, 0, false};
-  fb_doc_keys(loader->doc, node, "a step", specs, K_COUNT + loader->tools.count, nodes,
-              loader->errors);
-  step->node = node;
-  if (node->kind != FB_MAP) return;
-  loader->step = number;
-  loader->need_count = 0;
-  step->tool = S_action(loader, node, nodes + K_COUNT, &step->action);
-  if (nodes[K_DESCRIPTION]) step->description = fb_node_text(nodes[K_DESCRIPTION]);
-  if (nodes[K_TIMEOUT]) step->timeout = fb_load_duration(loader, nodes[K_TIMEOUT]);
-  if (nodes[K_ON_ERROR])
-    step->on_error = (uint8_t)fb_load_word(loader, nodes[K_ON_ERROR], "on_error", on_error, 2);
-  S_for_each(loader, nodes, step);
-  uint32_t base = fb_slot_item(loader->mission);
-  /* The condition first: what it looks at must be told apart from the other needs. */
+    *last++ = (fb_key_spec){loader->tools.items[i]->key, 0, false};
+  fb_doc_keys(loader->doc, node, step->phase == FB_PHASE_UNDO ? "undo" : "a step", specs,
+              (size_t)(last - specs), found, loader->errors);
+  for (size_t i = 0; i < count; i++) nodes[keys[i]] = found[i];
+  for (size_t i = 0; i < loader->tools.count; i++) nodes[K_COUNT + i] = found[count + i];
+}
+
+/* The condition first: what it looks at must be told apart from the other needs. */
+static void S_needs_and_condition(fb_mission_loader *loader, const fb_node *const *nodes,
+                                  fb_step *step) {
   size_t others = loader->need_count;
   for (size_t i = 0; i < others; i++) loader->marks[loader->needs[i]] = 0;
   loader->need_count = 0;
@@ -236,13 +274,51 @@ void fb_load_step(fb_mission_loader *loader, const fb_node *node, uint32_t numbe
   S_condition(loader, nodes[K_IF], step);
   for (size_t i = 0; kept && i < others; i++) fb_loader_need(loader, kept[i]);
   fb_load_needs(loader, nodes[K_NEEDS]);
-  S_process_keys(loader, nodes, step);
-  fb_load_guard(loader, nodes + K_RETRY, step);
+}
+
+/* As the queues count: 0 goes first. */
+static uint8_t S_priority(fb_mission_loader *loader, const fb_node *node) {
+  int64_t number = node->as.scalar.as.i;
+  if (number < 0 || number >= FB_PRIORITIES) {
+    fb_load_fail(loader, node, FB_E_MISSION_VALUE, "steps that do not say have 5",
+                 "`priority` is from 0 to 9; 9 goes first");
+    number = FB_PRIORITY;
+  }
+  return (uint8_t)(FB_PRIORITIES - 1 - number);
+}
+
+void fb_load_step(fb_mission_loader *loader, const fb_node *node, uint32_t number) {
+  const fb_node *nodes[K_COUNT + FB_MOST_TOOLS] = {0};
+  fb_step *step = &loader->mission->steps[number];
+  step->node = node;
+  step->phase = number >= loader->mission->finally_first ? FB_PHASE_FINALLY
+                : number >= loader->mission->main_count  ? FB_PHASE_UNDO
+                                                         : FB_PHASE_MAIN;
+  S_keys(loader, node, step, nodes);
+  if (node->kind != FB_MAP) return;
+  bool undo = step->phase == FB_PHASE_UNDO;
+  if (!undo) loader->step = number;
+  if (!undo) loader->need_count = 0;
+  step->tool = S_action(loader, node, nodes + K_COUNT, &step->action);
+  step->priority = FB_PRIORITIES - 1 - FB_PRIORITY;
+  if (nodes[K_DESCRIPTION]) step->description = fb_node_text(nodes[K_DESCRIPTION]);
+  if (nodes[K_PRIORITY]) step->priority = S_priority(loader, nodes[K_PRIORITY]);
+  if (nodes[K_TIMEOUT]) step->timeout = fb_load_duration(loader, nodes[K_TIMEOUT]);
+  if (undo) { /* within its step: the item's variables are those of the step */
+    S_condition(loader, nodes[K_IF], step);
+    S_semantics(loader, nodes, step);
+    S_load_action(loader, nodes, step);
+    return;
+  }
+  fb_load_on_error(loader, nodes[K_ON_ERROR], step);
+  S_for_each(loader, nodes, step);
+  uint32_t base = fb_slot_item(loader->mission);
+  S_needs_and_condition(loader, nodes, step);
   S_semantics(loader, nodes, step);
-  if (step->tool && step->tool->load(loader, step->action, &step->tool_plan) == FB_E_NOMEM)
-    loader->out_of_memory = true;
+  S_load_action(loader, nodes, step);
   step->needs = fb_load_take_needs(loader, &step->need_count);
+  loader->step = FB_NO_STEP; /* what undoes it may look at anything */
+  if (nodes[K_UNDO]) fb_load_undo(loader, nodes[K_UNDO], number);
   if (loader->in_item) fb_cel_env_truncate(loader->env, base);
   loader->in_item = false;
-  loader->step = FB_NO_STEP;
 }

@@ -37,7 +37,8 @@ static fb_memo *S_get(const fb_ledger *ledger, fb_slice scope, fb_slice step, ui
 
 fb_memo *fb_memo_find(const fb_recorder *recorder, uint32_t step, uint32_t item) {
   fb_slice id = recorder->run->mission->steps[step].id;
-  return S_get(recorder->ledger, recorder->scope, id, FB_PHASE_MAIN, item);
+  return S_get(recorder->ledger, recorder->scope, id, recorder->run->mission->steps[step].phase,
+               item);
 }
 
 static bool S_keep(fb_ledger *ledger, fb_slice text, fb_slice *ret_text) {

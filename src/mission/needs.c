@@ -7,9 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Steps of `finally` begin when all others are over: nothing of those is waited for. */
+static bool S_waits_for(const fb_mission_loader *loader, uint32_t step) {
+  if (loader->step == FB_NO_STEP) return false;
+  return loader->mission->steps[loader->step].phase != FB_PHASE_FINALLY ||
+         step >= loader->mission->finally_first;
+}
+
 bool fb_loader_need(fb_mission_loader *loader, uint32_t step) {
   loader->mission->steps[step].referenced = true;
-  if (loader->step == FB_NO_STEP || loader->marks[step] == loader->step + 1) return true;
+  if (!S_waits_for(loader, step) || loader->marks[step] == loader->step + 1) return true;
   loader->marks[step] = loader->step + 1;
   void *needs = loader->needs;
   if (!fb_grow(loader->allocator, &needs, &loader->need_cap, loader->need_count,
@@ -37,21 +44,31 @@ const char *fb_loader_nearest_step(fb_mission_loader *loader, fb_slice word) {
   return loader->id_names ? fb_nearest(word, loader->id_names, count) : NULL;
 }
 
+/* A step of `finally`, seen from one that runs before those. */
+static bool S_is_later(const fb_mission_loader *loader, uint32_t step) {
+  return loader->step != FB_NO_STEP && step >= loader->mission->finally_first &&
+         loader->mission->steps[loader->step].phase != FB_PHASE_FINALLY;
+}
+
 void fb_loader_note_reads(fb_mission_loader *loader, const fb_source_text *source) {
   const fb_mission *mission = loader->mission;
   uint32_t first = fb_slot_of_step(mission, 0), end = first + mission->step_count;
   bool named = (loader->words[0] >> FB_SLOT_INPUTS & 1) || (loader->words[0] >> FB_SLOT_STEPS & 1);
-  bool barred = false;
+  bool barred = false, later = false;
   for (uint32_t w = first / 64; w <= end / 64 && w < loader->word_count; w++) {
     for (uint64_t bits = loader->words[w]; bits; bits &= bits - 1) {
       uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(bits);
       if (slot < first || slot >= end) continue;
       named = true;
       barred = barred || loader->steps_barred;
+      later = later || S_is_later(loader, slot - first);
       if (!loader->steps_barred) fb_loader_need(loader, slot - first);
     }
   }
-  if (barred)
+  if (later)
+    fb_load_fail(loader, source->node, FB_E_MISSION_STEP, "steps of `finally` run when all is over",
+                 "a step of `finally` has no result yet where this is worked out");
+  else if (barred)
     fb_load_fail(loader, source->node, FB_E_MISSION_STEP,
                  "put it under `env` of the steps that use it",
                  "no step has a result yet where this is worked out");
@@ -67,6 +84,11 @@ static void S_written_need(fb_mission_loader *loader, const fb_node *node) {
   }
   fb_slice id = fb_node_text(node);
   fb_table_slot *slot = fb_table_get(&loader->ids, id);
+  if (slot && S_is_later(loader, (uint32_t)slot->value.number)) {
+    fb_load_fail(loader, node, FB_E_MISSION_STEP, "steps of `finally` run when all is over",
+                 "a step cannot need one of `finally`");
+    return;
+  }
   if (slot) {
     bool was = loader->mission->steps[slot->value.number].referenced;
     fb_loader_need(loader, (uint32_t)slot->value.number);

@@ -21,6 +21,7 @@ enum {
   FB_SLOT_MISSION_DIR,
   FB_SLOT_RUN_ID,
   FB_SLOT_RUN_DIR,
+  FB_SLOT_RUN_STATUS,
   FB_SLOT_FIRST_INPUT
 };
 
@@ -64,11 +65,14 @@ typedef enum fb_input_type {
   FB_INPUT_MAP
 } fb_input_type;
 
+typedef struct fb_schema fb_schema; /* schema.h */
+
 typedef struct fb_input {
   fb_slice name, description;
   fb_input_type type;
   bool required;
-  fb_value initial; /* FB_ABSENT: none */
+  fb_value initial;        /* FB_ABSENT: none */
+  const fb_schema *schema; /* nullable */
 } fb_input;
 
 /* `until`: the action is repeated until the condition over its result holds. */
@@ -110,6 +114,13 @@ typedef struct fb_step {
   bool referenced;        /* some expression reads its result */
   uint8_t parse;          /* fb_parse */
   uint8_t on_error;       /* fb_on_error */
+  uint8_t priority;       /* of the ready queues; 0 goes first */
+  bool matrix;            /* for_each is a map of lists: all combinations of them */
+  uint8_t phase;          /* FB_PHASE_MAIN, FB_PHASE_UNDO, FB_PHASE_FINALLY */
+  uint32_t undo;          /* number + 1 of the step that undoes this one; 0: none */
+  uint32_t undoes;        /* … and the other way */
+  uint32_t fallback;      /* number + 1 of the step that is run when this one fails; 0: none */
+  uint32_t fallback_of;   /* … and the other way */
   fb_step_guard *guard;   /* NULL: its calls are made as they come */
   uint8_t semantics;      /* fb_semantics */
   const fb_tool *check;   /* tells whether it had its effect; NULL: nothing does */
@@ -128,6 +139,7 @@ typedef struct fb_step {
 typedef struct fb_output {
   fb_slice name;
   fb_text *value;
+  const fb_schema *schema; /* nullable */
 } fb_output;
 
 typedef struct fb_limits {
@@ -148,10 +160,13 @@ struct fb_mission {
   fb_named_limit *named_limits;
   uint32_t breaker_count, named_limit_count;
   fb_env_list env;
+  fb_text **roots; /* NULL: not said */
+  uint32_t root_count;
   fb_input *inputs;
   uint32_t input_count;
-  fb_step *steps;
+  fb_step *steps; /* the main ones, then those that undo, then those of `finally` */
   uint32_t step_count;
+  uint32_t main_count, finally_first;
   uint32_t level_count;
   uint32_t with_count; /* most variables that a template file gets by `with` */
   fb_output *outputs;
@@ -180,12 +195,17 @@ static inline uint32_t fb_slot_count(const fb_mission *mission) {
 
 #define FB_NO_STEP UINT32_MAX
 
+enum { FB_PRIORITIES = 10, FB_PRIORITY = 5 };
+
 /* ── Loading (load.c and what it calls) ──────────────────────────────────────────────────────── */
 
 struct fb_mission_loader {
   fb_mission *mission;
   const fb_doc *doc;
   fb_errors *errors;
+  fb_errors *warnings; /* nullable */
+  const fb_load_chain *chain;
+  const fb_node *with; /* of the step at hand; nullable */
   const fb_allocator *allocator;
   const fb_world *world;
   fb_tools tools;
@@ -193,9 +213,10 @@ struct fb_mission_loader {
   fb_table ids;    /* id → step number */
   uint64_t *words; /* slots read by the text at hand */
   size_t word_count;
-  uint32_t step;     /* being loaded; FB_NO_STEP: none */
-  bool in_item;      /* within its for_each: item and index are declared */
-  bool steps_barred; /* the text at hand is worked out before any step */
+  uint32_t step;      /* being loaded; FB_NO_STEP: none, or one that only looks at what is over */
+  uint32_t undo_next; /* number of the next step that undoes */
+  bool in_item;       /* within its for_each: item and index are declared */
+  bool steps_barred;  /* the text at hand is worked out before any step */
   size_t mark_bytes;
   uint32_t *marks; /* per step: number + 1 of the last step that was seen to need it */
   uint32_t *needs; /* of the step at hand */
@@ -212,12 +233,14 @@ int64_t fb_load_duration(fb_mission_loader *loader, const fb_node *node);
 uint64_t fb_load_size(fb_mission_loader *loader, const fb_node *node, uint64_t otherwise);
 uint32_t fb_load_parallel(fb_mission_loader *loader, const fb_node *node);
 void fb_load_env(fb_mission_loader *loader, const fb_node *node, fb_env_list *list);
+/* All combinations of the lists in a map but those that match a map in its `exclude`, and those in `include`. */
+fb_status fb_matrix_expand(fb_value over, fb_arena *arena, fb_value *ret_list, fb_error *err);
 /* A word out of a list, or an error with "did you mean". */
 int fb_load_word(fb_mission_loader *loader, const fb_node *node, const char *key,
                  const char *const *words, size_t count);
 
 /* load_step.c */
-enum { FB_MOST_TOOLS = 32 };
+enum { FB_MOST_TOOLS = 30 };
 void fb_load_step(fb_mission_loader *loader, const fb_node *node, uint32_t number);
 
 /* load_guard.c: what stands around calls. */
@@ -229,6 +252,19 @@ enum { FB_GUARD_RETRY, FB_GUARD_BREAKER, FB_GUARD_LIMIT, FB_GUARD_UNTIL, FB_GUAR
 /* nodes: of those keys, each may be NULL. */
 void fb_load_guard(fb_mission_loader *loader, const fb_node *const nodes[FB_GUARD_KEYS],
                    fb_step *step);
+
+/* load_phase.c: `undo`, `finally`, and steps that stand in for failed ones. */
+/* The step that undoes step `number`: made out of the value of `undo`. */
+void fb_load_undo(fb_mission_loader *loader, const fb_node *node, uint32_t number);
+/* `on_error`: stop, continue, or {step: ID}. */
+void fb_load_on_error(fb_mission_loader *loader, const fb_node *node, fb_step *step);
+/* After all steps: what needs a step that has a fallback needs that too. */
+void fb_load_fallbacks(fb_mission_loader *loader);
+
+/* rustchain.c: missions of RustChain. */
+bool fb_rustchain_is(const fb_node *root);
+/* The same as a mission of ours, in the mission's arena; NULL: no memory. */
+const fb_node *fb_rustchain_translate(fb_mission_loader *loader, const fb_node *root);
 
 /* needs.c */
 void fb_load_needs(fb_mission_loader *loader, const fb_node *node);

@@ -22,7 +22,7 @@ uint64_t fb_record_item_hash(fb_mission_run *run) {
 }
 
 uint32_t fb_record_item(const fb_active *active) {
-  return active->run->mission->steps[active->step].for_each ? active->item : FB_NO_ITEM;
+  return active->run->steps[active->step].items ? active->item : FB_NO_ITEM;
 }
 
 static fb_memo *S_memo(const fb_mission_run *run, uint32_t step, uint32_t item) {
@@ -125,7 +125,10 @@ static void S_ended(fb_mission_run *run, uint32_t step, uint64_t seq) {
 /* ── Calls ───────────────────────────────────────────────────────────────────────────────────── */
 
 bool fb_record_knows(const fb_mission_run *run, uint32_t step) {
-  const fb_memo *memo = run->mission->steps[step].for_each ? NULL : S_memo(run, step, FB_NO_ITEM);
+  const fb_step *about = &run->mission->steps[step];
+  bool items =
+      about->for_each || (about->undoes && run->mission->steps[about->undoes - 1].for_each);
+  const fb_memo *memo = items ? NULL : S_memo(run, step, FB_NO_ITEM);
   return memo && memo->state == FB_MEMO_ENDED && S_holds(run, step, memo) &&
          memo->identity == fb_record_identity((fb_mission_run *)run, step);
 }
@@ -241,6 +244,7 @@ void fb_record_intent(fb_active *active) {
   recorder->ended[active->step] = UINT64_MAX;
   const fb_memo *memo = S_memo(run, active->step, fb_record_item(active));
   fb_event event = {.kind = FB_EVENT_STEP_STARTED,
+                    .phase = step->phase,
                     .item = fb_record_item(active),
                     .attempt = ++active->attempt,
                     .code = -1,
@@ -305,6 +309,7 @@ void fb_record_result(fb_active *active, const fb_outcome *result) {
   }
   fb_ledger_pack(run->recorder->ledger, fb_map_value(&map.map));
   fb_event event = {.kind = FB_EVENT_STEP_ENDED,
+                    .phase = run->mission->steps[active->step].phase,
                     .status = (uint8_t)result->status,
                     .item = fb_record_item(active),
                     .attempt = active->attempt,
@@ -335,6 +340,7 @@ void fb_record_settled(fb_mission_run *run, uint32_t step, const fb_outcome *res
     fb_ledger_pack(run->recorder->ledger, fb_map_value(&map.map));
   }
   fb_event event = {.kind = FB_EVENT_STEP_SETTLED,
+                    .phase = run->mission->steps[step].phase,
                     .status = (uint8_t)result->status,
                     .item = FB_NO_ITEM,
                     .code = (int16_t)run->steps[step].skip,
@@ -350,6 +356,7 @@ void fb_record_waiting(fb_active *active, const char *why) {
   fb_small_put(&map, "text", fb_string(fb_slice_of(why)));
   fb_ledger_pack(run->recorder->ledger, fb_map_value(&map.map));
   fb_event event = {.kind = FB_EVENT_STEP_SETTLED,
+                    .phase = run->mission->steps[active->step].phase,
                     .status = FB_STEP_WAITING,
                     .item = fb_record_item(active),
                     .code = -1,

@@ -124,6 +124,8 @@ bool fb_record_knows(const fb_mission_run *run, uint32_t step);
 void fb_record_intent(fb_active *active);
 void fb_record_result(fb_active *active, const fb_outcome *result);
 void fb_record_settled(fb_mission_run *run, uint32_t step, const fb_outcome *result);
+/* Nothing can be recorded any more. */
+bool fb_record_is_broken(const fb_mission_run *run);
 /* Appends that the step waits for a person, once. */
 void fb_record_waiting(fb_active *active, const char *why);
 /* Appends the end of the run and commits. False: nothing to wait for. Else fb_run_finished is called. */

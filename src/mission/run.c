@@ -32,6 +32,8 @@ fb_step_scope fb_run_scope(fb_mission_run *run, fb_arena *arena) {
 
 void fb_run_emit(fb_mission_run *run, fb_mission_event *event) {
   if (!run->options.on_event) return;
+  event->run = run;
+  event->scope = run->options.scope ? run->options.scope : "";
   event->wall = run->world->clock->wall(run->world->clock->context);
   run->options.on_event(run->options.context, event);
 }
@@ -47,7 +49,7 @@ static void S_mission_timeout(void *user) {
   char text[FB_TIME_TEXT_MAX + 1];
   fb_error err = {0};
   run->timer = NULL;
-  if (run->ending != FB_MISSION_GOING) return;
+  if (run->ending != FB_MISSION_GOING || run->phase != FB_PHASE_MAIN) return;
   size_t length = fb_duration_format(run->mission->limits.timeout, text);
   fb_fail(&err, FB_E_STEP_TIMEOUT, "the mission was not done within %.*s", (int)length, text);
   run->error = fb_run_keep_error(run, &err);
@@ -65,7 +67,7 @@ void fb_mission_run_start(fb_mission_run *run) {
   if (mission->limits.timeout)
     run->timer = run->world->timer_start(
         run->world->context, run->started + mission->limits.timeout, S_mission_timeout, run);
-  for (uint32_t i = 0; i < mission->step_count; i++)
+  for (uint32_t i = 0; i < mission->main_count; i++)
     if (run->steps[i].waiting == 0) fb_run_enqueue(run, i);
   fb_run_pump(run);
 }
@@ -150,6 +152,14 @@ static bool S_allocate(fb_mission_run *run) {
   run->options.dir =
       fb_arena_text(&run->arena, fb_slice_of(run->options.dir ? run->options.dir : ""));
   if (!run->slots || !run->steps || !run->options.id || !run->options.dir) return false;
+  if (run->options.scope && *run->options.scope) {
+    run->options.scope = fb_arena_text(&run->arena, fb_slice_of(run->options.scope));
+    char *prefix = (char *)fb_arena_printf(&run->arena, "%s", run->options.scope);
+    if (!run->options.scope || !prefix) return false;
+    for (char *at = prefix; *at; at++)
+      if (*at == '/') *at = '.';
+    run->prefix = prefix;
+  }
   for (size_t i = 0; i < slots; i++) run->slots[i] = fb_absent();
   for (uint32_t i = 0; i < mission->step_count; i++) {
     run->steps[i].exit_code = -1;
@@ -158,6 +168,7 @@ static bool S_allocate(fb_mission_run *run) {
   run->slots[FB_SLOT_MISSION_NAME] = fb_string(mission->name);
   run->slots[FB_SLOT_MISSION_DIR] = fb_string(fb_slice_of(mission->folder));
   run->slots[FB_SLOT_RUN_ID] = fb_string(fb_slice_of(run->options.id));
+  run->slots[FB_SLOT_RUN_STATUS] = fb_string(FB_SLICE("running"));
   run->slots[FB_SLOT_RUN_DIR] = fb_string(fb_slice_of(run->options.dir));
   return S_put_env(run, &run->slots[FB_SLOT_ENV]);
 }
@@ -177,8 +188,9 @@ fb_status fb_mission_run_new(const fb_mission *mission, const fb_world *world,
                   : mission->limits.parallel      ? mission->limits.parallel
                   : run->options.parallel_default ? run->options.parallel_default
                                                   : 4;
-  run->first_ready = run->last_ready = FB_NO_STEP;
-  run->open = mission->step_count;
+  for (int i = 0; i < FB_PRIORITIES; i++) run->first_ready[i] = run->last_ready[i] = FB_NO_STEP;
+  run->open = mission->main_count;
+  run->phase = FB_PHASE_MAIN;
   run->outputs = fb_null();
   fb_arena_init(&run->arena, allocator, 0);
   fb_arena_init(&run->scratch, allocator, 0);
@@ -190,6 +202,7 @@ fb_status fb_mission_run_new(const fb_mission *mission, const fb_world *world,
   fb_status status = S_allocate(run) ? S_inputs(run, errors) : S_no_memory(errors);
   if (!status) {
     status = fb_run_env(run, &err);
+    if (!status) status = fb_run_roots(run, &err);
     if (!status) status = fb_guards_new(run, &err);
     if (!status && run->options.journal) status = fb_record_new(run, &err);
     if (status) fb_errors_add(errors, &err);

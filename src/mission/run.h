@@ -24,6 +24,9 @@ typedef struct fb_items {
   uint32_t running, done, failed, held;
   bool stop;         /* start no more */
   fb_value *results; /* one an item if the step is referenced, else NULL */
+  fb_value *pairs;   /* of a map: {key, value} an item; else NULL */
+  uint8_t *statuses; /* one an item if the step can be undone, else NULL */
+  uint32_t *order;   /* the items in the order in which they are started; NULL: as they are */
 } fb_items;
 
 typedef struct fb_step_run {
@@ -37,6 +40,7 @@ typedef struct fb_step_run {
   uint32_t attempts; /* made so far, of all items */
   uint32_t bad_need; /* step number + 1 of the first that failed and is not looked at; 0: none */
   uint32_t next;     /* in the ready queue */
+  uint32_t ended;    /* when, among the steps; from 1 */
   int64_t started, duration;
   fb_error *error;                        /* in the run's arena */
   fb_items *items;                        /* of a for_each, in the step's arena */
@@ -87,6 +91,7 @@ struct fb_active {
   fb_arena arena;
   fb_process *process; /* while it runs */
   fb_timer *timer;
+  bool pending; /* a tool with `begin` will call fb_call_done */
   bool timed_out, cancelled, killed;
   bool not_begun; /* ended while it waited for the journal */
   bool otherwise; /* it ended without a call: by its check, or by a person */
@@ -98,9 +103,8 @@ struct fb_active {
   uint32_t attempt;     /* from 1; with a journal */
   fb_try *guarded;      /* NULL: the step has no guard */
   int64_t timeout;      /* of this attempt, ns; 0: none */
-  int64_t retry_after;  /* what the other side asked to wait, ns; 0: nothing */
   bool again;           /* it failed, and is tried again */
-  fb_active *next_held; /* waits for the journal */
+  fb_active *next_held; /* waits for the journal, or in run->stopped */
   int64_t started;
   int exit_code, signal;
   const char *out_path, *err_path; /* in the arena */
@@ -111,6 +115,14 @@ struct fb_active {
 };
 
 typedef struct fb_recorder fb_recorder; /* record.h */
+
+/* A run within a run. */
+typedef struct fb_sub_run fb_sub_run;
+struct fb_sub_run {
+  fb_sub_run *prev, *next; /* of one run */
+  fb_mission_run *run;
+  uint32_t step, item;
+};
 
 /* A call that waits for a person. */
 typedef struct fb_held fb_held;
@@ -130,19 +142,29 @@ struct fb_mission_run {
   fb_value *slots;
   const char **env; /* inherited, with the mission's; NULL at the end */
   uint32_t env_count;
+  const char **roots; /* of files that may be touched */
+  uint32_t root_count;
   fb_step_run *steps;
   uint32_t parallel;
-  uint32_t first_ready, last_ready; /* FB_NO_STEP: empty */
-  uint32_t open;                    /* steps that are not final */
+  uint32_t first_ready[FB_PRIORITIES], last_ready[FB_PRIORITIES]; /* FB_NO_STEP: empty */
+  uint32_t ready;                                                 /* how many are in them */
+  uint32_t open;                                                  /* steps that are not final */
   uint32_t active_count;
   fb_active *actives;
-  fb_pool pool; /* of fb_active */
+  fb_sub_run *subs;
+  const char *prefix; /* of labels in a sub-mission: "fix.3."; NULL: none */
+  fb_active *stopped; /* cancelled, and ended by the next pump */
+  fb_pool pool;       /* of fb_active */
   fb_timer *timer;
   fb_mission_status status;
   fb_mission_status ending; /* GOING: not ending; else what it will be */
   fb_mission_status final;  /* its status, once nothing is left to do */
   bool failed;              /* a step failed that was not allowed to */
   bool pumping;
+  uint8_t phase;             /* FB_PHASE_MAIN first */
+  fb_mission_status outcome; /* of the main phase, once it is over */
+  uint32_t ended;            /* steps that have */
+  bool pressed;              /* cancelled while it undid or cleaned up: nothing more is begun */
   fb_run_guards guards;
   int64_t started, duration;
   fb_value outputs;
@@ -175,6 +197,8 @@ void fb_run_step_arena(fb_mission_run *run, fb_step_run *state);
 
 /* schedule.c */
 void fb_run_enqueue(fb_mission_run *run, uint32_t step);
+/* Forgets what is queued. */
+void fb_run_dequeue_all(fb_mission_run *run);
 /* The step has ended so: tells those that wait for it. */
 void fb_run_final(fb_mission_run *run, uint32_t number, fb_outcome *result);
 void fb_run_final_without_call(fb_mission_run *run, uint32_t number, fb_step_status status,
@@ -182,8 +206,18 @@ void fb_run_final_without_call(fb_mission_run *run, uint32_t number, fb_step_sta
 /* Everything that has not begun is cancelled at once; what runs is told to end. */
 void fb_run_end_all(fb_mission_run *run, fb_mission_status ending, bool now);
 
+/* phase.c: what comes after the steps. */
+/* The steps of the phase have ended. True: there are others to be done. */
+bool fb_run_next_phase(fb_mission_run *run);
+/* The steps of the phase. */
+void fb_run_phase_steps(const fb_mission_run *run, uint32_t *ret_first, uint32_t *ret_end);
+/* How the run ends if it ends now. */
+fb_mission_status fb_run_outcome(const fb_mission_run *run);
+
 /* items.c: the items of a for_each. */
 /* NULL: *err tells why. */
+/* The items of a step that were done, last first. */
+const fb_items *fb_items_undo(fb_mission_run *run, uint32_t number, fb_error *err);
 const fb_items *fb_items_expand(fb_mission_run *run, uint32_t number, fb_error *err);
 bool fb_items_may_start(const fb_mission_run *run, uint32_t number);
 void fb_items_start(fb_mission_run *run, uint32_t number);
@@ -206,6 +240,8 @@ void fb_run_never_called(fb_mission_run *run, uint32_t step, uint32_t item, fb_s
                          const fb_error *err);
 /* The next attempt of a call. */
 void fb_run_call_again(fb_try *guarded);
+/* Ends one of those in run->stopped; false: there is none. */
+bool fb_run_end_stopped(fb_mission_run *run);
 /* Frees a call whose end was taken. */
 void fb_run_end_call(fb_active *active);
 void fb_run_stop_timer(fb_active *active);
@@ -251,8 +287,18 @@ void fb_tries_cancel(fb_mission_run *run);
 /* How the call ended, as `on` names it. */
 int64_t fb_failure_of(const fb_active *active, const fb_outcome *result);
 
+fb_active *fb_active_of(fb_call *call);
+
+/* sub.c */
+/* A run of the mission within the call's; `finished` is the last thing that it does. */
+fb_status fb_sub_run_new(fb_call *call, const fb_mission *mission, const fb_map *inputs,
+                         void (*finished)(void *user), void *user, fb_sub_run *sub,
+                         fb_errors *errors);
+void fb_sub_run_remove(fb_call *call, fb_sub_run *sub);
+
 /* env.c: the environment of the run, and of one call. */
 fb_status fb_run_env(fb_mission_run *run, fb_error *err);
+fb_status fb_run_roots(fb_mission_run *run, fb_error *err);
 fb_status fb_run_call_env(fb_active *active, fb_error *err);
 
 /* result.c */

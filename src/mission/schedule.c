@@ -3,24 +3,34 @@
  * The scheduler: which step is next, what its end means for the others, and when all is over.
  */
 #include "mission/record.h"
+#include "mission/schema.h"
 
 void fb_run_enqueue(fb_mission_run *run, uint32_t step) {
   fb_step_run *state = &run->steps[step];
   if (state->queued) return;
   state->queued = true;
   state->next = FB_NO_STEP;
-  if (run->first_ready == FB_NO_STEP)
-    run->first_ready = step;
+  uint8_t queue = run->mission->steps[step].priority;
+  if (run->first_ready[queue] == FB_NO_STEP)
+    run->first_ready[queue] = step;
   else
-    run->steps[run->last_ready].next = step;
-  run->last_ready = step;
+    run->steps[run->last_ready[queue]].next = step;
+  run->last_ready[queue] = step;
+  run->ready++;
 }
 
 static uint32_t S_dequeue(fb_mission_run *run) {
-  uint32_t step = run->first_ready;
-  run->first_ready = run->steps[step].next;
+  int queue = 0;
+  while (run->first_ready[queue] == FB_NO_STEP) queue++;
+  uint32_t step = run->first_ready[queue];
+  run->first_ready[queue] = run->steps[step].next;
   run->steps[step].queued = false;
+  run->ready--;
   return step;
+}
+
+void fb_run_dequeue_all(fb_mission_run *run) {
+  while (run->ready) S_dequeue(run);
 }
 
 /* ── The end of a step ───────────────────────────────────────────────────────────────────────── */
@@ -35,7 +45,7 @@ static bool S_looks_at(const fb_step *step, uint32_t need) {
  * done; one that may fail is too. */
 static bool S_is_bad(const fb_step *step, const fb_step_run *state) {
   if (state->status == FB_STEP_SKIPPED) return state->skip == FB_SKIP_NEED;
-  return state->status != FB_STEP_OK && step->on_error != FB_ON_ERROR_CONTINUE;
+  return state->status != FB_STEP_OK && step->on_error == FB_ON_ERROR_STOP;
 }
 
 static void S_tell_dependents(fb_mission_run *run, uint32_t number) {
@@ -71,6 +81,23 @@ static void S_set_result(fb_mission_run *run, uint32_t number, fb_outcome *resul
   run->slots[fb_slot_of_step(run->mission, number)] = value;
 }
 
+/* What the step gave is what the one that failed would have given. */
+static void S_stand_in(fb_mission_run *run, uint32_t number, fb_value output) {
+  uint32_t failed = run->mission->steps[number].fallback_of - 1;
+  fb_value *slot = &run->slots[fb_slot_of_step(run->mission, failed)];
+  if (slot->kind != FB_MAP) return;
+  fb_step_run *state = &run->steps[number];
+  fb_run_step_arena(run, state);
+  fb_map *map = fb_map_new(&state->arena, slot->as.map->len);
+  for (uint32_t i = 0; map && i < slot->as.map->len; i++) {
+    const fb_entry *entry = &slot->as.map->entries[i];
+    bool is_output = fb_slice_equal(fb_value_text(entry->key), FB_SLICE("output"));
+    fb_value value = !is_output ? entry->value : output.kind == FB_ABSENT ? fb_null() : output;
+    if (!fb_map_put(map, &state->arena, entry->key, value, NULL)) return;
+  }
+  if (map) *slot = fb_map_value(map);
+}
+
 void fb_run_final(fb_mission_run *run, uint32_t number, fb_outcome *result) {
   const fb_step *step = &run->mission->steps[number];
   fb_step_run *state = &run->steps[number];
@@ -80,8 +107,10 @@ void fb_run_final(fb_mission_run *run, uint32_t number, fb_outcome *result) {
   state->exit_code = (int16_t)result->exit_code;
   state->signal = (int16_t)result->signal;
   if (result->error) state->error = fb_run_keep_error(run, result->error);
+  state->ended = ++run->ended;
   result->duration = state->duration;
   S_set_result(run, number, result);
+  if (step->fallback_of && state->status == FB_STEP_OK) S_stand_in(run, number, result->output);
   run->open--;
   fb_mission_event event = {.kind = FB_MISSION_EVENT_STEP_FINISHED,
                             .step = number,
@@ -95,7 +124,8 @@ void fb_run_final(fb_mission_run *run, uint32_t number, fb_outcome *result) {
   bool failed = state->status == FB_STEP_FAILED || state->status == FB_STEP_TIMEOUT;
   if (failed && step->on_error == FB_ON_ERROR_STOP) run->failed = true;
   S_tell_dependents(run, number);
-  if (failed && step->on_error == FB_ON_ERROR_STOP && run->mission->limits.fail_fast)
+  if (failed && step->on_error == FB_ON_ERROR_STOP && run->mission->limits.fail_fast &&
+      step->phase == FB_PHASE_MAIN)
     fb_run_end_all(run, FB_MISSION_FAILED, false);
 }
 
@@ -173,6 +203,10 @@ static void S_running(fb_mission_run *run, uint32_t number) {
   fb_run_emit(run, &event);
 }
 
+static bool S_has_failed(const fb_step_run *state) {
+  return state->status == FB_STEP_FAILED || state->status == FB_STEP_TIMEOUT;
+}
+
 static void S_begin(fb_mission_run *run, uint32_t number) {
   const fb_step *step = &run->mission->steps[number];
   fb_step_run *state = &run->steps[number];
@@ -185,14 +219,21 @@ static void S_begin(fb_mission_run *run, uint32_t number) {
     S_skip_for_need(run, number, state->bad_need - 1);
     return;
   }
+  if (step->fallback_of && !S_has_failed(&run->steps[step->fallback_of - 1])) {
+    state->skip = FB_SKIP_CONDITION;
+    fb_run_final_without_call(run, number, FB_STEP_SKIPPED, NULL);
+    return;
+  }
   if (step->condition && !step->condition_by_item && !S_condition(run, number)) return;
   S_running(run, number);
-  if (!step->for_each) {
+  bool undoes_items = step->undoes && run->mission->steps[step->undoes - 1].for_each;
+  if (!step->for_each && !undoes_items) {
     fb_run_call(run, number, 0);
     return;
   }
   fb_error err = {0};
-  const fb_items *items = fb_items_expand(run, number, &err);
+  const fb_items *items =
+      undoes_items ? fb_items_undo(run, number, &err) : fb_items_expand(run, number, &err);
   if (!items)
     fb_run_final_without_call(run, number, FB_STEP_FAILED, &err);
   else if (items->count == 0)
@@ -213,7 +254,16 @@ static void S_outputs(fb_mission_run *run) {
     fb_value value;
     fb_error one = {0};
     fb_step_scope scope = fb_run_scope(run, &run->arena);
-    fb_status got = fb_scope_value(&scope, mission->outputs[i].value, &value, &one);
+    const fb_output *output = &mission->outputs[i];
+    fb_status got = fb_scope_value(&scope, output->value, &value, &one);
+    bool unfit = !got && output->schema &&
+                 fb_schema_check(output->schema, output->name, value, &one) != FB_OK;
+    if (unfit) {
+      one.code = FB_E_STEP_VALUE;
+      fb_error_prefix(&one, "output");
+      if (!status) err = one;
+      if (!status) status = FB_E_STEP_VALUE;
+    }
     if (!got && !fb_map_put(map, &run->arena, fb_string(mission->outputs[i].name), value, NULL))
       got = fb_fail(&one, FB_E_NOMEM, "out of memory");
     if (got && !status) {
@@ -224,7 +274,7 @@ static void S_outputs(fb_mission_run *run) {
     }
   }
   run->outputs = map ? fb_map_value(map) : fb_null();
-  if (status && run->ending == FB_MISSION_GOING && !run->failed) {
+  if (status && fb_run_outcome(run) == FB_MISSION_OK) {
     run->failed = true;
     run->error = fb_run_keep_error(run, &err);
   }
@@ -236,10 +286,7 @@ static void S_finish(fb_mission_run *run) {
   run->timer = NULL;
   if (run->open == 0) S_outputs(run);
   run->duration = fb_run_now(run) - run->started;
-  run->final = run->ending != FB_MISSION_GOING ? run->ending
-               : run->held                     ? FB_MISSION_WAITING
-               : run->failed                   ? FB_MISSION_FAILED
-                                               : FB_MISSION_OK;
+  run->final = run->held ? FB_MISSION_WAITING : fb_run_outcome(run);
   if (!run->recorder || !fb_record_finish(run)) fb_run_finished(run);
 }
 
@@ -250,23 +297,33 @@ void fb_run_finished(fb_mission_run *run) {
                             .exit_code = -1,
                             .error = run->error};
   fb_run_emit(run, &event);
+  if (run->options.on_finished) run->options.on_finished(run->options.finished_user);
+}
+
+static void S_start_ready(fb_mission_run *run) {
+  while (run->active_count < run->parallel && run->ending == FB_MISSION_GOING) {
+    if (fb_tries_ready(run))
+      fb_tries_go(run);
+    else if (run->ready)
+      S_begin(run, S_dequeue(run));
+    else
+      return;
+  }
 }
 
 void fb_run_pump(fb_mission_run *run) {
   if (run->pumping || run->status != FB_MISSION_GOING) return;
   run->pumping = true;
-  while (run->active_count < run->parallel && run->ending == FB_MISSION_GOING) {
-    if (fb_tries_ready(run))
-      fb_tries_go(run);
-    else if (run->first_ready != FB_NO_STEP)
-      S_begin(run, S_dequeue(run));
-    else
-      break;
-  }
+  do S_start_ready(run);
+  while (fb_run_end_stopped(run));
   run->pumping = false;
   /* What is held needs no process: the run ends, and goes on from its journal. */
-  bool stuck = run->held && run->first_ready == FB_NO_STEP && !run->guards.tries;
+  bool stuck = run->held && !run->ready && !fb_tries_ready(run) && !run->guards.tries;
   bool over = (run->open == 0 || stuck) && run->active_count == 0;
+  if (over && !stuck && fb_run_next_phase(run)) {
+    fb_run_pump(run);
+    return;
+  }
   if (run->recorder && fb_record_pump(run, over)) return;
   if (over) S_finish(run);
 }
@@ -274,16 +331,18 @@ void fb_run_pump(fb_mission_run *run) {
 /* Everything that has not begun is cancelled at once. */
 static void S_begin_no_more(fb_mission_run *run, fb_mission_status ending) {
   if (run->ending != FB_MISSION_GOING) return;
+  uint32_t first, end;
   run->ending = ending;
   fb_tries_cancel(run);
   run->held = NULL;
-  for (uint32_t i = 0; i < run->mission->step_count; i++) {
+  fb_run_phase_steps(run, &first, &end);
+  for (uint32_t i = first; i < end; i++) {
     if (run->steps[i].status == FB_STEP_PENDING || run->steps[i].status == FB_STEP_WAITING)
       fb_run_final_without_call(run, i, FB_STEP_CANCELLED, NULL);
     else if (run->steps[i].items && !fb_run_is_final(&run->steps[i]))
       run->steps[i].items->stop = true;
   }
-  for (uint32_t i = 0; i < run->mission->step_count; i++)
+  for (uint32_t i = first; i < end; i++)
     if (run->steps[i].status == FB_STEP_RUNNING && run->steps[i].items) fb_items_end(run, i);
 }
 
@@ -301,6 +360,9 @@ void fb_run_wind_down(fb_mission_run *run, const fb_error *err) {
 
 void fb_mission_run_cancel(fb_mission_run *run, bool now) {
   if (run->status != FB_MISSION_GOING) return;
+  /* What undoes and cleans up is done all the same, unless it is pressed. */
+  if (run->phase != FB_PHASE_MAIN && !now) return;
+  run->pressed = run->phase != FB_PHASE_MAIN;
   fb_run_end_all(run, FB_MISSION_CANCELLED, now);
   fb_run_pump(run);
 }

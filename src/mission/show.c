@@ -21,7 +21,8 @@ static bool S_begin(S_show *show, fb_mission_run *run) {
   uint32_t *starts = fb_arena_zero(&show->arena, (mission->level_count + 2) * sizeof *starts);
   if (!show->known || !show->order || !starts) return false;
   for (uint32_t slot = 0; slot < fb_slot_of_step(mission, 0); slot++)
-    if (slot != FB_SLOT_STEPS) show->known[slot / 64] |= UINT64_C(1) << (slot % 64);
+    if (slot != FB_SLOT_STEPS && slot != FB_SLOT_RUN_STATUS)
+      show->known[slot / 64] |= UINT64_C(1) << (slot % 64);
   for (uint32_t i = 0; i < mission->step_count; i++) starts[mission->steps[i].level + 1]++;
   for (uint32_t i = 0; i < mission->level_count; i++) starts[i + 1] += starts[i];
   for (uint32_t i = 0; i < mission->step_count; i++)
@@ -59,6 +60,7 @@ static bool S_count(S_show *show, const fb_step *step, uint32_t *ret_count) {
   if (!fb_scope_knows(&scope, step->for_each) ||
       fb_scope_value(&scope, step->for_each, &over, NULL))
     return false;
+  if (step->matrix && fb_matrix_expand(over, &show->arena, &over, NULL)) return false;
   if (over.kind != FB_LIST && over.kind != FB_MAP) return false;
   *ret_count = over.kind == FB_LIST ? over.as.list->len : over.as.map->len;
   return true;
@@ -90,6 +92,10 @@ static void S_write_conditions(S_show *show, const fb_step *step, fb_buf *out) {
 static void S_write_does(S_show *show, const fb_step *step, fb_buf *out) {
   fb_step_scope scope = S_scope(show);
   step->tool->describe(step->tool_plan, &scope, out);
+  if (step->fallback_of) {
+    fb_slice id = show->run->mission->steps[step->fallback_of - 1].id;
+    fb_buf_printf(out, "  [only if %.*s fails]", (int)id.len, id.ptr);
+  }
 }
 
 /* One line a step: its id, what it waits for, what it does. */
@@ -103,6 +109,20 @@ static void S_write_step(S_show *show, const fb_step *step, uint32_t width, fb_b
     fb_buf_printf(out, "%s%.*s", i ? ", " : "  [after ", (int)id.len, id.ptr);
   }
   fb_buf_text(out, step->need_count ? "]\n" : "\n");
+}
+
+/* What comes after the steps, in order of levels. */
+static void S_write_phase(S_show *show, uint8_t phase, const char *title, uint32_t width,
+                          fb_buf *out) {
+  const fb_mission *mission = show->run->mission;
+  bool any = false;
+  for (uint32_t i = 0; i < mission->step_count; i++) {
+    const fb_step *step = &mission->steps[show->order[i]];
+    if (step->phase != phase) continue;
+    if (!any) fb_buf_printf(out, "%s\n", title);
+    any = true;
+    S_write_step(show, step, width, out);
+  }
 }
 
 void fb_mission_run_plan(fb_mission_run *run, fb_buf *out) {
@@ -119,10 +139,14 @@ void fb_mission_run_plan(fb_mission_run *run, fb_buf *out) {
       width = (uint32_t)mission->steps[i].id.len;
   for (uint32_t i = 0; i < mission->step_count; i++) {
     const fb_step *step = &mission->steps[show.order[i]];
+    if (step->phase != FB_PHASE_MAIN) continue;
     if (step->level != level) fb_buf_printf(out, "wave %u\n", step->level + 1);
     level = step->level;
     S_write_step(&show, step, width, out);
   }
+  S_write_phase(&show, FB_PHASE_UNDO, "if it fails, what was done is undone, the last first", width,
+                out);
+  S_write_phase(&show, FB_PHASE_FINALLY, "finally", width, out);
   fb_arena_release(&show.arena);
 }
 
@@ -168,15 +192,33 @@ static fb_value S_step_value(S_show *show, const fb_step *step, fb_arena *arena)
   return good ? fb_map_value(map) : fb_null();
 }
 
+/* Nothing if there are none. */
+static bool S_phase_value(S_show *show, uint8_t phase, const char *key, fb_map *map,
+                          fb_arena *arena) {
+  const fb_mission *mission = show->run->mission;
+  fb_list *list = NULL;
+  for (uint32_t i = 0; i < mission->step_count; i++) {
+    const fb_step *step = &mission->steps[show->order[i]];
+    if (step->phase != phase) continue;
+    if (!list) list = fb_list_new(arena, 4);
+    if (!list || !fb_list_push(list, arena, S_step_value(show, step, arena))) return false;
+  }
+  return !list || S_put(map, arena, key, fb_list_value(list));
+}
+
 fb_status fb_mission_run_plan_value(fb_mission_run *run, fb_arena *arena, fb_value *ret_value) {
   const fb_mission *mission = run->mission;
   S_show show;
   fb_map *map = fb_map_new(arena, 4);
   fb_list *levels = fb_list_new(arena, mission->level_count), *level = NULL;
   bool good = S_begin(&show, run) && map && levels;
+  uint32_t last = UINT32_MAX;
   for (uint32_t i = 0; good && i < mission->step_count; i++) {
     const fb_step *step = &mission->steps[show.order[i]];
-    if (i == 0 || step->level != mission->steps[show.order[i - 1]].level) {
+    if (step->phase != FB_PHASE_MAIN) continue;
+    bool next = step->level != last;
+    last = step->level;
+    if (next) {
       level = fb_list_new(arena, 8);
       good = level && fb_list_push(levels, arena, fb_list_value(level));
     }
@@ -184,7 +226,9 @@ fb_status fb_mission_run_plan_value(fb_mission_run *run, fb_arena *arena, fb_val
   }
   good = good && S_put(map, arena, "name", fb_string(mission->name)) &&
          S_put(map, arena, "inputs", run->slots[FB_SLOT_INPUTS]) &&
-         S_put(map, arena, "waves", fb_list_value(levels));
+         S_put(map, arena, "waves", fb_list_value(levels)) &&
+         S_phase_value(&show, FB_PHASE_UNDO, "undo", map, arena) &&
+         S_phase_value(&show, FB_PHASE_FINALLY, "finally", map, arena);
   fb_arena_release(&show.arena);
   if (!good) return FB_E_NOMEM;
   *ret_value = fb_map_value(map);

@@ -15,6 +15,7 @@ typedef struct S_write_job {
   const char *path;
   fb_slice bytes;
   unsigned mode;
+  bool confined; /* the mission says which folders may be touched */
 } S_write_job;
 
 /* `0644`, `"644"`, `0o644`: as it stands in the document, always octal. */
@@ -155,6 +156,7 @@ static fb_status S_write_prepare(const void *tool_plan, fb_call *call, fb_error 
     return fb_fail(err, FB_E_STEP_VALUE, "the path to write to is empty or has a NUL byte in it");
   job->path = fb_arena_text(call->arena, path);
   job->mode = plan->mode;
+  job->confined = call->scope.mission->roots && call->world->file;
   if (!job->path) return fb_fail(err, FB_E_NOMEM, "out of memory");
   call->state = job;
   return S_content(call, plan, &job->bytes, err);
@@ -163,8 +165,15 @@ static fb_status S_write_prepare(const void *tool_plan, fb_call *call, fb_error 
 static fb_status S_write_work(const void *plan, fb_call *call, fb_error *err) {
   const S_write_job *job = call->state;
   (void)plan;
-  fb_status status =
-      call->world->write(call->world->context, job->path, job->bytes, job->mode, err);
+  fb_file_job inside = {.act = FB_FILE_WRITE,
+                        .path = job->path,
+                        .roots = call->roots,
+                        .root_count = call->root_count,
+                        .bytes = job->bytes,
+                        .mode = job->mode};
+  fb_status status = job->confined ? call->world->file(call->world->context, &inside, err)
+                                   : call->world->write(call->world->context, job->path, job->bytes,
+                                                        job->mode, err);
   fb_map *output = status ? NULL : fb_map_new(call->arena, 2);
   if (status) return status;
   if (!output ||

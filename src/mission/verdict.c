@@ -34,6 +34,19 @@ static void S_keep_texts(fb_mission_run *run, fb_step_run *state, const fb_activ
   if (active->call.note) state->note = fb_arena_text(&run->arena, fb_slice_of(active->call.note));
 }
 
+static void S_emit_facts(const fb_active *active) {
+  const fb_list *facts = active->call.facts;
+  for (uint32_t i = 0; facts && i < facts->len; i++) {
+    fb_mission_event event = {.kind = FB_MISSION_EVENT_FACT,
+                              .step = active->step,
+                              .item = active->item,
+                              .status = FB_STEP_OK,
+                              .exit_code = -1,
+                              .fact = &facts->items[i]};
+    fb_run_emit(active->run, &event);
+  }
+}
+
 void fb_run_call_done(fb_active *active) {
   fb_mission_run *run = active->run;
   uint32_t number = active->step;
@@ -51,6 +64,7 @@ void fb_run_call_done(fb_active *active) {
   active->again = active->guarded && fb_try_ended(active, &result);
   if (run->recorder && !active->replayed) fb_record_result(active, &result);
   if (active->again) return;
+  if (result.status == FB_STEP_OK && !active->replayed) S_emit_facts(active);
   if (state->items) {
     state->items->running--;
     fb_items_final(run, number, active->item, &result);

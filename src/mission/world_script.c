@@ -55,6 +55,7 @@ struct fb_script_world {
   fb_script_counts counts;
   bool closed;
   void (*reply)(void *context, const fb_process_spec *spec, fb_script_reply *ret_reply);
+  void (*answer)(void *context, const fb_http_request *request, fb_script_answer *ret_answer);
   void *reply_context;
 };
 
@@ -202,6 +203,66 @@ void fb_script_world_close(fb_script_world *world) {
   world->closed = true;
 }
 
+/* Files only, by their whole paths; a folder is what paths have in common. */
+static fb_status S_list(fb_script_world *world, fb_file_job *job) {
+  size_t length = strlen(job->path);
+  fb_status status = FB_OK;
+  for (size_t i = 0; i < world->files.cap && !status; i++) {
+    if (!world->files.slots[i].key.ptr) continue;
+    const S_file *file = world->files.slots[i].value.ptr;
+    bool is = strcmp(file->path, job->path) == 0;
+    bool below = strncmp(file->path, job->path, length) == 0 && file->path[length] == '/' &&
+                 (job->recursive || !strchr(file->path + length + 1, '/'));
+    fb_file_entry entry = {file->path, "file", file->content.len, 0644, 0};
+    if (job->act == FB_FILE_STAT ? is : below) status = job->each(job->user, &entry);
+  }
+  return status;
+}
+
+static fb_status S_copy(fb_script_world *world, const fb_file_job *job, fb_error *err) {
+  const fb_buf *from = fb_script_world_file(world, job->path);
+  if (!from) return fb_fail(err, FB_E_IO, "cannot read %s: there is no such file", job->path);
+  fb_buf copy;
+  fb_buf_init(&copy, world->allocator, 0);
+  fb_buf_add(&copy, from->ptr, from->len);
+  fb_status status =
+      copy.failed ? FB_E_NOMEM : fb_script_world_put(world, job->to, fb_buf_slice(&copy));
+  fb_buf_release(&copy);
+  return status ? fb_fail(err, status, "out of memory") : FB_OK;
+}
+
+static void S_delete(fb_script_world *world, const char *path) {
+  fb_table_slot *slot = fb_table_get(&world->files, fb_slice_of(path));
+  if (slot) fb_buf_clear(&((S_file *)slot->value.ptr)->content);
+}
+
+static fb_status S_file_act(void *context, fb_file_job *job, fb_error *err) {
+  fb_script_world *world = context;
+  const fb_buf *file = fb_script_world_file(world, job->path);
+  switch (job->act) {
+    case FB_FILE_READ: return S_read(context, job->path, 0, job->max, job->out, NULL, err);
+    case FB_FILE_WRITE: return S_write(context, job->path, job->bytes, job->mode, err);
+    case FB_FILE_APPEND:
+      if (!file) return S_write(context, job->path, job->bytes, job->mode, err);
+      fb_buf_add((fb_buf *)file, job->bytes.ptr, job->bytes.len);
+      return file->failed ? fb_fail(err, FB_E_NOMEM, "out of memory") : FB_OK;
+    case FB_FILE_COPY: return S_copy(world, job, err);
+    case FB_FILE_MOVE: {
+      fb_status status = S_copy(world, job, err);
+      if (!status) S_delete(world, job->path);
+      return status;
+    }
+    case FB_FILE_DELETE: S_delete(world, job->path); return FB_OK;
+    case FB_FILE_MKDIR: return FB_OK;
+    case FB_FILE_LIST:
+    case FB_FILE_STAT: {
+      fb_status status = S_list(world, job);
+      return status ? fb_fail(err, status, "out of memory") : FB_OK;
+    }
+  }
+  return FB_OK;
+}
+
 /* ── Processes ───────────────────────────────────────────────────────────────────────────────── */
 
 /* The kept stream has the name of its label; the table holds the text. */
@@ -291,6 +352,75 @@ static fb_status S_work(void *context, void (*work)(void *user), void (*done)(vo
   return FB_OK;
 }
 
+/* ── HTTP ────────────────────────────────────────────────────────────────────────────────────── */
+
+struct fb_exchange {
+  fb_script_world *world;
+  S_event *event;
+  fb_http_done *done;
+  void *user;
+  fb_script_answer answer; /* its texts are the script's, which outlives the run */
+  char url[];
+};
+
+static void S_free_exchange(fb_exchange *exchange) {
+  fb_free(exchange->world->allocator, exchange, sizeof *exchange + strlen(exchange->url) + 1);
+}
+
+static void S_answered(void *user) {
+  fb_exchange *exchange = user;
+  const fb_script_answer *answer = &exchange->answer;
+  fb_error err = {0};
+  fb_http_header header = {FB_SLICE("Content-Type"), answer->type};
+  if (answer->status) fb_fail(&err, answer->status, "there is no answer in the script");
+  fb_http_answer face = {.status = answer->status,
+                         .error = answer->status ? &err : NULL,
+                         .code = answer->status ? 0
+                                 : answer->code ? answer->code
+                                                : 200,
+                         .headers = &header,
+                         .header_count = answer->type.len ? 1 : 0,
+                         .body = answer->body,
+                         .url = exchange->url,
+                         .retry_after = answer->retry_after};
+  exchange->done(exchange->user, &face);
+  S_free_exchange(exchange);
+}
+
+static fb_status S_http(void *context, const fb_http_request *request, fb_http_done *done,
+                        void *user, fb_exchange **ret_exchange, fb_error *err) {
+  fb_script_world *world = context;
+  size_t size = strlen(request->url) + 1;
+  if (!world->answer) return fb_fail(err, FB_E_NET, "there is no network in this script");
+  fb_exchange *exchange = fb_alloc_zero(world->allocator, sizeof *exchange + size);
+  if (!exchange) return fb_fail(err, FB_E_NOMEM, "out of memory");
+  exchange->world = world;
+  exchange->done = done;
+  exchange->user = user;
+  memcpy(exchange->url, request->url, size);
+  world->answer(world->reply_context, request, &exchange->answer);
+  exchange->event = S_push(world, world->now + exchange->answer.duration, S_TIMER);
+  if (!exchange->event) {
+    S_free_exchange(exchange);
+    return fb_fail(err, FB_E_NOMEM, "out of memory");
+  }
+  exchange->event->fired = S_answered;
+  exchange->event->user = exchange;
+  *ret_exchange = exchange;
+  return FB_OK;
+}
+
+static void S_http_cancel(void *context, fb_exchange *exchange) {
+  S_kill_event(context, exchange->event);
+  S_free_exchange(exchange);
+}
+
+void fb_script_world_http(fb_script_world *world,
+                          void (*answer)(void *context, const fb_http_request *request,
+                                         fb_script_answer *ret_answer)) {
+  world->answer = answer;
+}
+
 fb_status fb_script_world_at(fb_script_world *world, int64_t at, void (*fired)(void *user),
                              void *user) {
   S_event *event = S_push(world, at, S_TIMER);
@@ -340,6 +470,9 @@ fb_status fb_script_world_new(const fb_allocator *allocator,
                            .work = S_work,
                            .read = S_read,
                            .write = S_write,
+                           .file = S_file_act,
+                           .http = S_http,
+                           .http_cancel = S_http_cancel,
                            .sync = S_sync,
                            .turn = S_turn,
                            .context = world};

@@ -20,11 +20,24 @@ typedef struct fb_script_reply {
 
 typedef struct fb_script_world fb_script_world;
 
+/* How a server answers. Zeroed: at once, 200, nothing. */
+typedef struct fb_script_answer {
+  int64_t duration;    /* ns */
+  fb_status status;    /* FB_E_NET_… : no answer */
+  int code;            /* 0: 200 */
+  fb_slice body, type; /* type: Content-Type, may be empty */
+  int64_t retry_after; /* ns */
+} fb_script_answer;
+
 /* `reply` (nullable) is asked whenever a process starts. */
 fb_status fb_script_world_new(const fb_allocator *allocator,
                               void (*reply)(void *context, const fb_process_spec *spec,
                                             fb_script_reply *ret_reply),
                               void *context, fb_script_world **ret_world);
+/* `answer` is asked whenever a request is sent; without it there is no network. */
+void fb_script_world_http(fb_script_world *world,
+                          void (*answer)(void *context, const fb_http_request *request,
+                                         fb_script_answer *ret_answer));
 void fb_script_world_free(fb_script_world *world);
 fb_world *fb_script_world_face(fb_script_world *world);
 int64_t fb_script_world_now(const fb_script_world *world);

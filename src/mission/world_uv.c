@@ -5,7 +5,7 @@
  * program may write as much as it likes without costing memory or a copy, and nothing waits for a
  * pipe that a forgotten grandchild holds open.
  */
-#include <flyball/mission.h>
+#include "mission/world_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,7 +66,8 @@ struct S_world {
   void (*tick_fired)(void *user);
   void *tick_user;
   fb_process *processes;
-  size_t outstanding; /* processes, timers, jobs */
+  size_t outstanding; /* processes, timers, jobs, exchanges */
+  fb_http *http;      /* made when first needed */
   char *run_dir;
   bool run_dir_made;
   bool terminal; /* we have one, which children must not get at */
@@ -542,6 +543,57 @@ static fb_status S_work(void *context, void (*work)(void *user), void (*done)(vo
   return FB_OK;
 }
 
+static fb_status S_file(void *context, fb_file_job *job, fb_error *err) {
+  (void)context;
+  return fb_files_do(job, err);
+}
+
+/* ── HTTP ────────────────────────────────────────────────────────────────────────────────────── */
+
+struct fb_exchange {
+  S_world *world;
+  fb_http_call *call;
+  fb_http_done *done;
+  void *user;
+};
+
+static void S_free_exchange(fb_exchange *exchange) {
+  exchange->world->outstanding--;
+  fb_free(exchange->world->allocator, exchange, sizeof *exchange);
+}
+
+static void S_answered(void *user, const fb_http_answer *answer) {
+  fb_exchange *exchange = user;
+  fb_http_done *done = exchange->done;
+  void *own = exchange->user;
+  S_free_exchange(exchange);
+  done(own, answer);
+}
+
+static fb_status S_http(void *context, const fb_http_request *request, fb_http_done *done,
+                        void *user, fb_exchange **ret_exchange, fb_error *err) {
+  S_world *world = context;
+  fb_status status = FB_OK;
+  if (!world->http) status = fb_http_new(&world->loop, NULL, world->allocator, &world->http, err);
+  if (status) return status;
+  fb_exchange *exchange = fb_alloc_zero(world->allocator, sizeof *exchange);
+  if (!exchange) return fb_fail(err, FB_E_NOMEM, "out of memory");
+  *exchange = (fb_exchange){.world = world, .done = done, .user = user};
+  status = fb_http_send(world->http, request, S_answered, exchange, &exchange->call, err);
+  world->outstanding++;
+  if (status)
+    S_free_exchange(exchange);
+  else
+    *ret_exchange = exchange;
+  return status;
+}
+
+static void S_http_cancel(void *context, fb_exchange *exchange) {
+  (void)context;
+  fb_http_cancel(exchange->call);
+  S_free_exchange(exchange);
+}
+
 static bool S_turn(void *context) {
   S_world *world = context;
   if (world->outstanding == 0) return false;
@@ -609,6 +661,9 @@ fb_status fb_world_uv_new(const fb_allocator *allocator, const fb_uv_options *op
                            .work = S_work,
                            .read = S_read,
                            .write = S_write,
+                           .file = S_file,
+                           .http = S_http,
+                           .http_cancel = S_http_cancel,
                            .sync = S_sync,
                            .turn = S_turn,
                            .context = world};
@@ -632,6 +687,7 @@ void fb_world_uv_free(fb_world *face) {
     next = process->next;
     S_free_process(process);
   }
+  if (world->http) fb_http_free(world->http);
   uv_close((uv_handle_t *)&world->tick, NULL);
   uv_close((uv_handle_t *)&world->child, NULL);
   for (int i = 0; i < world->watch_count; i++)

@@ -143,15 +143,23 @@ static const char S_busy[] =
     "limits: {parallel: 3, one: {concurrency: 1, rate: 2/s, queue_time: 1m}}\n"
     "breakers: {br: {consecutive: 9}}\n"
     "steps:\n"
-    "  - {id: a, run: [x]}\n"
+    "  - {id: a, run: [x], undo: {run: [drop, '${{ steps.a.output }}']}}\n"
     "  - {id: b, run: [x], needs: a}\n"
+    "  - {id: f, run: [x], timeout: 1ms, on_error: {step: spare}}\n"
+    "  - {id: spare, run: [x]}\n"
+    "  - {id: i, for_each: {k: 1, l: 2}, run: [x], undo: {run: [drop, '${{ item.key }}']}}\n"
     "  - {id: g, for_each: [1, 2, 3], run: [x], limit: one, breaker: br, retry: {base: 1s, "
     "deadline: 1m}}\n"
+    "  - {id: h, http: {url: 'http://h', query: {a: [1, 2]}, headers: {a: b}, json: {c: d}}, "
+    "retry: 3, "
+    "on_error: continue}\n"
     "  - {id: u, run: [x], until: {condition: 'result.output == \"no\"', timeout: 4s}, on_error: "
     "continue}\n"
     "  - {id: c, for_each: [1, 2, 3, 4, 5], parallel: 2, run: [x, '${{ item }}'], needs: a}\n"
     "  - {id: d, write: {path: f, json: '${{ steps.c.output }}'}}\n"
     "  - {id: e, run: [x], timeout: 2s, on_error: continue}\n"
+    "finally:\n"
+    "  - {id: z, run: [x, '${{ run.status }}']}\n"
     "outputs: {c: '${{ steps.c.items }}', e: '${{ steps.e }}'}\n";
 
 static void S_busy_reply(void *context, const fb_process_spec *spec, fb_script_reply *ret_reply) {
@@ -159,6 +167,14 @@ static void S_busy_reply(void *context, const fb_process_spec *spec, fb_script_r
   ret_reply->stubborn = spec->label[0] == 'b';
   ret_reply->out = FB_SLICE("some output\n");
   if (spec->label[0] == 'g' && !strchr(spec->label, '@')) ret_reply->code = 1;
+}
+
+static void S_busy_answer(void *context, const fb_http_request *request,
+                          fb_script_answer *ret_answer) {
+  *ret_answer = (fb_script_answer){.duration = INT64_C(1500000000),
+                                   .code = 503,
+                                   .body = FB_SLICE("{\"a\": [1, 2]}"),
+                                   .type = FB_SLICE("application/json")};
 }
 
 typedef struct S_cancel {
@@ -178,6 +194,7 @@ static void test_cancel_at_any_time(void **unused) {
     fb_script_world *world;
     S_cancel cancel = {.now = at % 100000000 == 0};
     assert_int_equal(fb_script_world_new(NULL, S_busy_reply, NULL, &world), FB_OK);
+    fb_script_world_http(world, S_busy_answer);
     assert_int_equal(
         fb_mission_run_new(mission, fb_script_world_face(world), NULL, NULL, &cancel.run, NULL),
         FB_OK);
@@ -251,6 +268,7 @@ static bool S_torture_run(const fb_allocator *allocator) {
   fb_mission_run *run;
   fb_script_world *world;
   assert_int_equal(fb_script_world_new(NULL, S_busy_reply, NULL, &world), FB_OK);
+  fb_script_world_http(world, S_busy_answer);
   fb_status status = fb_mission_run_new(S_torture_mission, fb_script_world_face(world), NULL,
                                         allocator, &run, NULL);
   fb_mission_status end = FB_MISSION_FAILED;

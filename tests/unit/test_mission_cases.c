@@ -130,6 +130,30 @@ static void S_reply(void *context, const fb_process_spec *spec, fb_script_reply 
   ret_reply->stubborn = S_get(map, "stubborn").kind == FB_BOOL;
 }
 
+static void S_answer(void *context, const fb_http_request *request, fb_script_answer *ret_answer) {
+  S_stage *stage = context;
+  const char *method = request->method ? request->method : request->body.len ? "POST" : "GET";
+  fb_buf_printf(&stage->ran, "%s %s", method, request->url);
+  for (size_t i = 0; i < request->header_count; i++)
+    fb_buf_printf(&stage->ran, " %.*s: %.*s", (int)request->headers[i].name.len,
+                  request->headers[i].name.ptr, (int)request->headers[i].value.len,
+                  request->headers[i].value.ptr);
+  if (request->body.len)
+    fb_buf_printf(&stage->ran, " < %.*s", (int)request->body.len, request->body.ptr);
+  fb_buf_char(&stage->ran, '\n');
+  if (stage->script.kind != FB_MAP) return;
+  fb_value answer = S_get(stage->script.as.map, request->url);
+  if (answer.kind != FB_MAP) return;
+  const fb_map *map = answer.as.map;
+  fb_value status = S_get(map, "status"), body = S_get(map, "body"), type = S_get(map, "type");
+  ret_answer->duration = S_nanos(S_get(map, "takes"));
+  ret_answer->retry_after = S_nanos(S_get(map, "retry_after"));
+  if (status.kind == FB_INT) ret_answer->code = (int)status.as.i;
+  if (body.kind == FB_STRING) ret_answer->body = fb_value_text(body);
+  if (type.kind == FB_STRING) ret_answer->type = fb_value_text(type);
+  if (S_get(map, "down").kind == FB_BOOL) ret_answer->status = FB_E_NET_CONNECT;
+}
+
 static void S_event(void *context, const fb_mission_event *event) {
   S_stage *stage = context;
   char time[FB_TIME_TEXT_MAX + 1];
@@ -137,11 +161,18 @@ static void S_event(void *context, const fb_mission_event *event) {
   size_t length = fb_duration_format(fb_script_world_now(stage->world), time);
   if (event->kind == FB_MISSION_EVENT_RUN_STARTED || event->kind == FB_MISSION_EVENT_RUN_FINISHED)
     return;
-  fb_mission_step(stage->mission, event->step, &info);
-  fb_buf_printf(&stage->trace, "%.*s %.*s", (int)length, time, (int)info.id.len, info.id.ptr);
+  fb_mission_step(fb_mission_run_mission(event->run), event->step, &info);
+  fb_buf_printf(&stage->trace, "%.*s %s%.*s%s", (int)length, time, event->scope, (int)info.id.len,
+                info.id.ptr, info.undoes ? ".undo" : "");
   if (event->kind == FB_MISSION_EVENT_ITEM_FINISHED ||
       (event->kind == FB_MISSION_EVENT_ATTEMPT_FAILED && event->item != FB_NO_ITEM))
     fb_buf_printf(&stage->trace, ".%u", event->item);
+  if (event->kind == FB_MISSION_EVENT_FACT) {
+    fb_buf_text(&stage->trace, ": ");
+    fb_json_write(&stage->trace, *event->fact, FB_JSON_COMPACT);
+    fb_buf_char(&stage->trace, '\n');
+    return;
+  }
   if (event->kind == FB_MISSION_EVENT_ATTEMPT_FAILED) {
     length = fb_duration_format(event->wait, time);
     fb_buf_printf(&stage->trace, " attempt %u failed, again in %.*s\n", event->attempt, (int)length,
@@ -172,7 +203,8 @@ static void S_show_steps(const S_stage *stage, fb_buf *out) {
     fb_step_state state;
     fb_mission_step(stage->mission, i, &info);
     fb_mission_run_step(stage->run, i, &state);
-    fb_buf_printf(out, "%.*s %s", (int)info.id.len, info.id.ptr, fb_step_status_name(state.status));
+    fb_buf_printf(out, "%.*s%s %s", (int)info.id.len, info.id.ptr, info.undoes ? ".undo" : "",
+                  fb_step_status_name(state.status));
     if (state.items) fb_buf_printf(out, " %u/%u", state.items_done, state.items);
     if (state.error) {
       fb_buf_printf(out, " FB%d", state.error->code);
@@ -248,6 +280,7 @@ static void S_case_run(const S_case *one) {
   fb_buf_init(&stage.ran, NULL, 0);
   fb_buf_init(&stage.trace, NULL, 0);
   assert_int_equal(fb_script_world_new(NULL, S_reply, &stage, &stage.world), 0);
+  fb_script_world_http(stage.world, S_answer);
   if (script &&
       fb_json_read(S_trim(script->text), "script", NULL, &stage.arena, &stage.script, NULL))
     fail_msg("%.*s: the script is no JSON", (int)one->name.len, one->name.ptr);
