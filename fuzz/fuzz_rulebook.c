@@ -58,7 +58,20 @@ static void S_assert_all(fb_session *session, fb_slice facts, fb_fact_id *ids,
   fb_errors_release(&errors);
 }
 
+static fb_status S_echo(void *context, const fb_map *args, fb_arena *arena, fb_value *ret,
+                        fb_error *err) {
+  (void)context;
+  (void)arena;
+  (void)err;
+  *ret = fb_map_value(args);
+  return args->len ? FB_OK : FB_E_RULE_VALUE;
+}
+
 static void S_run(const fb_ruleset *rules, fb_slice facts, fb_buf *log) {
+  static const fb_parameter parameters[] = {{"n", FB_FIELD_INT, false},
+                                            {"t", FB_FIELD_TIMESTAMP, true}};
+  static const fb_calculator calculators[] = {{"echo", NULL, 0, S_echo, NULL},
+                                              {"typed", parameters, 2, S_echo, NULL}};
   fb_session_options options = {
       .max_firings = MAX_FIRINGS,
       .max_facts = MAX_FACTS,
@@ -66,11 +79,15 @@ static void S_run(const fb_ruleset *rules, fb_slice facts, fb_buf *log) {
       .max_candidates = 20000,
       .max_steps = 20000,
       .explain = true,
+      .calculators = calculators,
+      .calculator_count = 2,
       .output = {.decision = S_decision, .error = S_error, .fired = S_fired, .context = log}};
   fb_session *session;
   fb_fact_id ids[MAX_FACTS * 2];
   uint32_t count = 0;
-  S_check(fb_session_new(rules, &options, NULL, &session) == FB_OK);
+  fb_status status = fb_session_new(rules, &options, NULL, &session);
+  S_check(status == FB_OK || status == FB_E_RULE_CALL);
+  if (status != FB_OK) return;
   S_assert_all(session, facts, ids, &count);
   fb_session_fire(session, NULL, NULL);
   for (uint32_t i = 0; i < count; i += 3) {
@@ -81,6 +98,8 @@ static void S_run(const fb_ruleset *rules, fb_slice facts, fb_buf *log) {
     else
       fb_session_modify(session, ids[i], &map, NULL);
   }
+  S_check(fb_session_swap(session, rules, NULL) == FB_OK);
+  S_check(fb_session_advance(session, fb_timestamp(1780000000, 0), NULL) == FB_OK);
   fb_session_fire(session, NULL, NULL);
   S_check(fb_session_statistics(session).facts <= MAX_FACTS);
   fb_session_free(session);
