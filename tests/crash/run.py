@@ -75,10 +75,12 @@ def settle(place):
 
 
 def killed_at(point, wanted):
-    """Why it is wrong; "" if it is right."""
+    """Why it is wrong; "" if it is right; None if it was done before the point: how writes are grouped differs from run to run."""
     place = Place()
     try:
         first = place.run("run", "-q", "m.yaml", point=point)
+        if first.returncode == 0 and json.loads(first.stdout) == wanted:
+            return None
         if first.returncode != -9:
             return f"it was not killed: {first.returncode} {first.stderr.decode()}"
         settle(place)
@@ -147,11 +149,14 @@ def main():
     place.close()
     chosen = list(range(FROM, points + 1, EVERY))
     print(f"1..{len(chosen) + 1}")
-    bad = 0
+    bad = early = 0
     for number, point in enumerate(chosen, 1):
         why = killed_at(point, wanted)
+        early += why is None
+        if early > 1 + len(chosen) // 20:  # those near the end
+            why = "it was done before, too often"
         bad += bool(why)
-        print(f"{'not ' if why else ''}ok {number} - killed at {point} of {points}", flush=True)
+        print(f"{'not ' if why else ''}ok {number} - killed at {point} of {points}{' # SKIP done before' if why is None else ''}", flush=True)
         if why:
             print("# " + why.replace("\n", "\n# "), flush=True)
     why = fight()
