@@ -297,7 +297,8 @@ FB_API fb_status fb_session_clone(fb_session *session, const fb_session_options 
  *
  * On failure nothing has changed, and *err is located in the new rulebook: FB_E_FACT_FIELD, FB_E_FACT_VALUE (a fact that is held does
  * not fit a declared type), FB_E_RULE_CALL, FB_E_RULE_STATEFUL, FB_E_NOMEM; FB_E_RULE_SESSION: not while a rule fires. The old
- * ruleset is not needed any more. */
+ * ruleset is not needed any more. FB_E_RULE_AGGREGATE: one of the rulebooks
+ * has aggregates, elements of lists or `expires`. */
 FB_API fb_status fb_session_swap(fb_session *session, const fb_ruleset *ruleset, fb_error *err);
 
 /* ── Control ─────────────────────────────────────────────────────────────────────────────────── */
@@ -305,11 +306,28 @@ FB_API fb_status fb_session_swap(fb_session *session, const fb_ruleset *ruleset,
 /* Puts the agenda group on top of the focus stack: its rules fire next, until none of them can. Below all is "main".
  * FB_E_RULE_GROUP: the rulebook has no such group. FB_E_LIMIT: 65,536 are on the stack. */
 FB_API fb_status fb_session_focus(fb_session *session, fb_slice group, fb_error *err);
-/* Moves the session's clock (FB_TIMESTAMP) for rules with `effective`. It begins before all times, and never goes back: an earlier
- * time is FB_E_RULE_TIME. */
+/* Moves the session's clock (FB_TIMESTAMP) for rules with `effective`, windows and `expires`. It begins before all times, and never
+ * goes back: an earlier time is FB_E_RULE_TIME. Facts that expire are retracted, windows let go of facts, and windows that
+ * end have their results; what that sets off fires with the next fb_session_fire. */
 FB_API fb_status fb_session_advance(fb_session *session, fb_value now, fb_error *err);
 /* FB_ABSENT: it was never moved. */
 FB_API fb_value fb_session_now(const fb_session *session);
+/* The next time at which moving the clock there changes something; it may be past already. FB_ABSENT: nothing waits. A caller that goes
+ * from one to the next and fires in between misses nothing that is only true for a while. */
+FB_API fb_value fb_session_due(const fb_session *session);
+/* The time of a row of a table over the session's schema, as windows and `expires` take it (FB_TIMESTAMP); FB_ABSENT: it has
+ * none, or nothing in the rulebook goes by the times of its type. */
+FB_API fb_value fb_session_time_of(const fb_session *session, const fb_facts *facts, uint32_t row);
+/* Moves the clock on to `until` (FB_TIMESTAMP; no earlier than it stands), from due to due, and fires after each. Fails as both do. */
+FB_API fb_status fb_session_replay_until(fb_session *session, fb_value until, fb_error *err);
+/* Asserts rows as fb_session_assert_rows does, but as they would have come: before each the clock is replayed until its time less
+ * `lateness` (nanoseconds that facts may be behind one that came before them), if it is not there yet; after each the session is
+ * fired. On failure *ret_done (nullable) tells how many are done. */
+FB_API fb_status fb_session_replay_rows(fb_session *session, const fb_facts *facts, uint32_t first,
+                                        uint32_t count, int64_t lateness, uint32_t *ret_done,
+                                        fb_error *err);
+/* True if it has windows in time, or facts that expire. */
+FB_API bool fb_ruleset_windowed(const fb_ruleset *ruleset);
 /* True if a rule of it has `effective`. */
 FB_API bool fb_ruleset_timed(const fb_ruleset *ruleset);
 

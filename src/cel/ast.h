@@ -70,6 +70,16 @@ struct fb_ast {
       optional_args; /* of LIST and MAP: bit i set: element i is written `?x` (at most 64; more is an error) */
 };
 
+/* Declares a name that stands for a field of the variable at `slot` … */
+fb_status fb_cel_env_add_field(fb_cel_env *env, fb_slice name, uint32_t slot, fb_slice field,
+                               const fb_cel_type *type);
+/* … or for a number or text; neither takes a slot. They are forgotten when a variable goes that was there before them.
+ * Names and fields are copied, a text is borrowed. */
+fb_status fb_cel_env_add_constant(fb_cel_env *env, fb_slice name, fb_value value,
+                                  const fb_cel_type *type);
+/* Forgets all of them, and all variables. */
+void fb_cel_env_clear(fb_cel_env *env);
+
 /* The lines that an expression stands on. Owned by what it is part of. */
 typedef struct fb_cel_origin {
   fb_slice text;

@@ -2,6 +2,8 @@
  * The environment: which names there are. */
 #include "cel/env.h"
 
+#include "cel/ast.h"
+
 static fb_status S_add_library(fb_cel_env *env, const fb_cel_library *library) {
   for (size_t i = 0; i < library->count; i++) {
     fb_cel_signature *sig;
@@ -50,6 +52,7 @@ void fb_cel_env_free(fb_cel_env *env) {
   fb_table_release(&env->functions);
   fb_table_release(&env->by_name);
   fb_free(env->allocator, env->vars, env->var_cap * sizeof *env->vars);
+  fb_free(env->allocator, env->aliases, env->alias_cap * sizeof *env->aliases);
   fb_free(env->allocator, env, sizeof *env);
 }
 
@@ -92,8 +95,53 @@ fb_status fb_cel_env_add(fb_cel_env *env, fb_slice name, const fb_cel_type *type
   return FB_OK;
 }
 
+/* ── Aliases ── */
+
+static fb_status S_add_alias(fb_cel_env *env, fb_slice name, const fb_cel_type *type,
+                             fb_cel_alias alias) {
+  if (!fb_grow(env->allocator, (void **)&env->aliases, &env->alias_cap, env->alias_count,
+               sizeof *env->aliases))
+    return FB_E_NOMEM;
+  alias.mark = fb_arena_save(&env->names);
+  char *copy = fb_arena_text(&env->names, name), *field = fb_arena_text(&env->names, alias.field);
+  if (!copy || !field) {
+    fb_arena_rewind(&env->names, alias.mark);
+    return FB_E_NOMEM;
+  }
+  alias.name = (fb_slice){copy, name.len};
+  alias.field = (fb_slice){field, alias.field.len};
+  alias.type = type ? type : fb_cel_simple(FB_CEL_DYN);
+  alias.base = env->var_count;
+  env->aliases[env->alias_count++] = alias;
+  return FB_OK;
+}
+
+fb_status fb_cel_env_add_field(fb_cel_env *env, fb_slice name, uint32_t slot, fb_slice field,
+                               const fb_cel_type *type) {
+  return S_add_alias(env, name, type, (fb_cel_alias){.slot = slot, .field = field});
+}
+
+fb_status fb_cel_env_add_constant(fb_cel_env *env, fb_slice name, fb_value value,
+                                  const fb_cel_type *type) {
+  return S_add_alias(env, name, type,
+                     (fb_cel_alias){.slot = FB_AST_NO_SLOT, .field = {"", 0}, .value = value});
+}
+
+const fb_cel_alias *fb_cel_env_find_alias(const fb_cel_env *env, fb_slice name) {
+  for (uint32_t i = env->alias_count; i-- > 0;)
+    if (fb_slice_equal(env->aliases[i].name, name)) return &env->aliases[i];
+  return NULL;
+}
+
+/* What was added last goes first, so that names are given back in the order of a stack. */
+static void S_drop_aliases(fb_cel_env *env, uint32_t count) {
+  while (env->alias_count && env->aliases[env->alias_count - 1].base > count)
+    fb_arena_rewind(&env->names, env->aliases[--env->alias_count].mark);
+}
+
 void fb_cel_env_truncate(fb_cel_env *env, uint32_t count) {
   while (env->var_count > count) {
+    S_drop_aliases(env, env->var_count - 1);
     fb_cel_var *var = &env->vars[--env->var_count];
     if (var->shadows)
       fb_table_get(&env->by_name, var->name)->value.number = var->shadows;
@@ -101,6 +149,11 @@ void fb_cel_env_truncate(fb_cel_env *env, uint32_t count) {
       fb_table_remove(&env->by_name, var->name);
     fb_arena_rewind(&env->names, var->mark);
   }
+}
+
+void fb_cel_env_clear(fb_cel_env *env) {
+  fb_cel_env_truncate(env, 0);
+  while (env->alias_count) fb_arena_rewind(&env->names, env->aliases[--env->alias_count].mark);
 }
 
 uint32_t fb_cel_env_slots(const fb_cel_env *env) {

@@ -28,6 +28,17 @@ typedef struct fb_cel_var {
   fb_arena_mark mark; /* of env->names, before it */
 } fb_cel_var;
 
+/* A name that is no variable but stands for a field of one, or for a constant. */
+typedef struct fb_cel_alias {
+  fb_slice name;
+  const fb_cel_type *type;
+  uint32_t slot; /* FB_AST_NO_SLOT: a constant */
+  fb_slice field;
+  fb_value value;
+  uint32_t base; /* variables when it was added: it goes when one of them does */
+  fb_arena_mark mark;
+} fb_cel_alias;
+
 struct fb_cel_env {
   const fb_allocator *allocator;
   fb_arena types; /* composite types, signatures */
@@ -38,11 +49,16 @@ struct fb_cel_env {
   fb_cel_var *vars;
   size_t var_cap;
   uint32_t var_count;
+  fb_cel_alias *aliases;
+  size_t alias_cap;
+  uint32_t alias_count;
   fb_slice container;
 };
 
 /* The slot of a variable; false when there is none of exactly that name. */
 bool fb_cel_env_find(const fb_cel_env *env, fb_slice name, uint32_t *ret_slot);
+/* NULL when there is none of exactly that name. Variables come first. */
+const fb_cel_alias *fb_cel_env_find_alias(const fb_cel_env *env, fb_slice name);
 const fb_cel_signature *fb_cel_env_function(const fb_cel_env *env, fb_slice name);
 /* "int", "google.protobuf.Timestamp" …: the type with that name as a value; NULL when there is none. */
 const fb_cel_type *fb_cel_type_named(fb_slice name);

@@ -89,6 +89,32 @@ static const fb_cel_type *S_become_type(fb_checker *c, fb_ast *ast, const fb_cel
   return fb_cel_simple(FB_CEL_TYPE);
 }
 
+/* A constant, or `variable.field`. */
+static const fb_cel_type *S_become_alias(fb_checker *c, fb_ast *ast, const fb_cel_alias *alias) {
+  if (alias->slot == FB_AST_NO_SLOT) {
+    ast->kind = FB_AST_CONST;
+    ast->value = alias->value;
+    return alias->type;
+  }
+  fb_ast *of = fb_arena_zero(&c->expr->arena, sizeof *of);
+  fb_ast **args = fb_arena_zero(&c->expr->arena, sizeof *args);
+  char *field = fb_arena_text(&c->expr->arena, alias->field);
+  if (!of || !args || !field) {
+    c->no_memory = true;
+    return alias->type;
+  }
+  *of = *ast;
+  of->slot = alias->slot;
+  of->type = c->env->vars[alias->slot].type;
+  args[0] = of;
+  ast->kind = FB_AST_SELECT;
+  ast->name = (fb_slice){field, alias->field.len};
+  ast->args = args;
+  ast->count = 1;
+  ast->field = -1;
+  return alias->type;
+}
+
 const fb_cel_type *fb_resolve_name(fb_checker *c, fb_ast *ast) {
   const fb_ast *head = S_head(ast);
   const fb_scope *local = S_local(c, head);
@@ -104,6 +130,10 @@ const fb_cel_type *fb_resolve_name(fb_checker *c, fb_ast *ast) {
   uint32_t slot = FB_AST_NO_SLOT;
   const fb_cel_type *type =
       S_candidates(c, (fb_slice){text, len}, head->absolute, S_find_name, &slot);
+  if ((!type || slot == FB_AST_NO_SLOT) && ast == head) {
+    const fb_cel_alias *alias = fb_cel_env_find_alias(c->env, ast->name);
+    if (alias) return S_become_alias(c, ast, alias);
+  }
   if (!type) return NULL;
   if (slot == FB_AST_NO_SLOT) return S_become_type(c, ast, type);
   if (ast->kind == FB_AST_SELECT) {
@@ -164,6 +194,7 @@ const char *fb_resolve_near_name(fb_checker *c, fb_slice name) {
   for (const fb_scope *scope = c->scope; scope; scope = scope->outer)
     S_add_name(c, &names, scope->name);
   for (uint32_t i = 0; i < c->env->var_count; i++) S_add_name(c, &names, c->env->vars[i].name);
+  for (uint32_t i = 0; i < c->env->alias_count; i++) S_add_name(c, &names, c->env->aliases[i].name);
   return S_nearest(c, &names, name);
 }
 

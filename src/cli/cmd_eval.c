@@ -32,6 +32,8 @@ typedef struct S_eval {
   bool failed;  /* a condition, an action or a limit: exit 1 */
   bool refused; /* a bad record: exit 3 */
   bool stateless;
+  bool replays;            /* the clock follows the facts … */
+  int64_t lateness;        /* … so many nanoseconds behind the latest */
   uint64_t records, bytes; /* of the inputs that are done */
   fb_progress progress;
 } S_eval;
@@ -317,10 +319,13 @@ static int S_assert_batch(S_eval *eval, const fb_batch *batch) {
   for (size_t i = 0; i < batch->run_count; i++) {
     const fb_run *run = &batch->runs[i];
     fb_error err;
-    fb_status status = eval->group ? fb_partition_assert_rows(eval->group, run->facts, run->first,
-                                                              run->count, NULL, &err)
-                                   : fb_session_assert_rows(eval->session, run->facts, run->first,
-                                                            run->count, NULL, NULL, &err);
+    fb_status status =
+        eval->group
+            ? fb_partition_assert_rows(eval->group, run->facts, run->first, run->count, NULL, &err)
+        : eval->replays ? fb_session_replay_rows(eval->session, run->facts, run->first, run->count,
+                                                 eval->lateness, NULL, &err)
+                        : fb_session_assert_rows(eval->session, run->facts, run->first, run->count,
+                                                 NULL, NULL, &err);
     if (status != FB_OK) {
       fb_progress_hide(&eval->progress);
       return S_stopped(eval, &err);
@@ -421,19 +426,37 @@ static fb_strategy S_strategy(const fb_cli *cli) {
   return strategy;
 }
 
-/* Where rules are in effect for a time, the clock stands at `--now`, or at this moment. */
+static int S_bad_time(S_eval *eval, const char *text) {
+  return fb_cli_usage(eval->cli, "as in `2026-01-31T00:00:00Z` (RFC 3339)", "`%s` is no time",
+                      text);
+}
+
+/* Where there are windows, the clock follows the facts; where rules are in effect for a time, it stands at this moment; at
+ * `--now`, if that is given. */
 static int S_set_clock(S_eval *eval) {
   const char *text = fb_cli_text(eval->cli, "now", NULL);
-  if (!text && !fb_ruleset_timed(eval->rules)) return FB_EXIT_OK;
+  eval->lateness = fb_cli_duration(eval->cli, "lateness", 0);
+  eval->replays = !text && !eval->stateless && fb_ruleset_windowed(eval->rules);
+  if (eval->replays || (!text && !fb_ruleset_timed(eval->rules))) return FB_EXIT_OK;
   const fb_clock *clock = fb_clock_system();
   int64_t wall = text ? 0 : clock->wall(clock->context), seconds = wall / 1000000000;
   uint32_t nanos = (uint32_t)(wall % 1000000000);
-  if (text && !fb_time_parse(fb_slice_of(text), &seconds, &nanos))
-    return fb_cli_usage(eval->cli, "as in `--now 2026-01-31T00:00:00Z` (RFC 3339)",
-                        "`%s` is no time", text);
+  if (text && !fb_time_parse(fb_slice_of(text), &seconds, &nanos)) return S_bad_time(eval, text);
   if (eval->group) return FB_EXIT_OK; /* it has no such rules */
   fb_error err;
   fb_status status = fb_session_advance(eval->session, fb_timestamp(seconds, nanos), &err);
+  return status == FB_OK ? FB_EXIT_OK : fb_cli_error(eval->cli, &err);
+}
+
+/* After the facts the clock may go on, so that windows end. */
+static int S_go_on(S_eval *eval) {
+  const char *text = fb_cli_text(eval->cli, "until", NULL);
+  int64_t seconds;
+  uint32_t nanos;
+  fb_error err;
+  if (!text) return FB_EXIT_OK;
+  if (!fb_time_parse(fb_slice_of(text), &seconds, &nanos)) return S_bad_time(eval, text);
+  fb_status status = fb_session_replay_until(eval->session, fb_timestamp(seconds, nanos), &err);
   return status == FB_OK ? FB_EXIT_OK : fb_cli_error(eval->cli, &err);
 }
 
@@ -506,7 +529,8 @@ static int S_evaluate(S_eval *eval) {
   if (code == FB_EXIT_OK) code = S_read_all(eval);
   if (code == FB_EXIT_OK && !eval->stateless) {
     S_set_deadline(eval);
-    code = S_fire(eval);
+    code = S_go_on(eval);
+    if (code == FB_EXIT_OK) code = S_fire(eval);
   }
   if (fb_cli_has(cli, "facts"))
     fb_session_query(eval->session, FB_SLICE(""), FB_SLICE(""), S_fact, eval, NULL);
@@ -727,7 +751,16 @@ static const fb_option S_options[] = {
     {0, "focus", FB_OPTION_TEXT, "GROUP", "The agenda group whose rules fire first", NULL, NULL,
      false},
     {0, "now", FB_OPTION_TEXT, "TIME",
-     "The time (RFC 3339) that `effective` goes by; not given: this moment", NULL, NULL, false},
+     "The time (RFC 3339) that windows and `effective` go by; not given: with windows or `expires` "
+     "in the rulebook the clock follows the facts' own times, else it stands at this moment",
+     NULL, NULL, false},
+    {0, "lateness", FB_OPTION_DURATION, "TIME",
+     "How far the clock stays behind the latest fact, so that windows wait for facts that come out "
+     "of order",
+     NULL, NULL, false},
+    {0, "until", FB_OPTION_TEXT, "TIME",
+     "After the last fact, move the clock on to this time (RFC 3339), so that windows end", NULL,
+     NULL, false},
     {0, "explain", FB_OPTION_FLAG, NULL,
      "Add to each decision a `why`: rule, line, facts, and how those came to be", NULL, NULL,
      false},
@@ -772,6 +805,9 @@ const fb_command fb_command_eval = {
         "fact in order of "
         "arrival (within a fact by salience, then as the rulebook has it), not after all facts by "
         "salience.\n\n"
+        "Where the rulebook has windows or `expires`, facts are taken as they would have come: the "
+        "clock moves on to the time "
+        "of each, and the rules fire after each.\n\n"
         "A record that is no good fact is reported and left out; the others are decided upon, and "
         "the exit code is 3. "
         "A condition or an action that fails is reported, counts as not holding, and makes the "

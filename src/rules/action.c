@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Actions: `then`. */
 #include "cel/template.h"
-#include "rules/condition.h"
+#include "rules/aggregate.h"
 
 #include <stdio.h>
 
@@ -177,6 +177,13 @@ static fb_rule_condition *S_variable(fb_rule_loader *loader, const fb_node *node
   size_t count = 0;
   for (uint32_t i = 0; i < rule->condition_count; i++) {
     fb_rule_condition *c = &rule->conditions[i];
+    bool element = c->kind == FB_WHEN_ELEMENT && fb_slice_equal(c->variable, name);
+    if (element || fb_aggregate_names(c, name)) {
+      fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_VARIABLE,
+                  "only a pattern binds a fact for `then`", "`%.*s` is a value, not a fact",
+                  (int)name.len, name.ptr);
+      return NULL;
+    }
     if (!c->variable.len) continue;
     if (fb_slice_equal(c->variable, name) && c->kind == FB_WHEN_FACT) return c;
     if (fb_slice_equal(c->variable, name)) {

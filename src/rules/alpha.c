@@ -257,6 +257,11 @@ bool fb_alpha_insert(fb_session *session, uint32_t number, uint32_t row) {
     while (i--) fb_index_remove(session, alpha->indexes[i], row);
     return false;
   }
+  if (FB_UNLIKELY(alpha->aggregate_count) && !fb_aggregates_enter(session, alpha, row)) {
+    for (uint32_t i = 0; i < alpha->index_count; i++)
+      fb_index_remove(session, alpha->indexes[i], row);
+    return false;
+  }
   memory->bits[row / 64] |= UINT64_C(1) << row % 64;
   memory->count++;
   return true;
@@ -267,6 +272,7 @@ void fb_alpha_remove(fb_session *session, uint32_t number, uint32_t row) {
   fb_alpha_memory *memory = &session->alphas[number];
   for (uint32_t i = 0; i < alpha->index_count; i++)
     fb_index_remove(session, alpha->indexes[i], row);
+  if (FB_UNLIKELY(alpha->aggregate_count)) fb_aggregates_leave(session, alpha, row);
   memory->bits[row / 64] &= ~(UINT64_C(1) << row % 64);
   memory->count--;
 }

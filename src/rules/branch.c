@@ -4,7 +4,7 @@
  * `forall` are not chosen but unfolded: not(a or b) is not(a) and not(b), exists(a or b) is not(not(a) and not(b)), and
  * forall(a; b) is not(a and not(b)). Recursion is bounded by FB_RULE_GROUP_DEPTH.
  */
-#include "rules/condition.h"
+#include "rules/aggregate.h"
 
 #include <stdio.h>
 
@@ -14,6 +14,12 @@ static const fb_node *S_value(const fb_node *item, const char *key) {
       !fb_slice_equal(fb_node_text(&item->as.pairs[0].key), fb_slice_of(key)))
     return NULL;
   return &item->as.pairs[0].value;
+}
+
+/* The text of a condition that is neither a test nor made of others; "" of those. */
+static fb_slice S_head(const fb_node *item) {
+  const fb_node *key = item->kind == FB_MAP && item->count == 1 ? &item->as.pairs[0].key : item;
+  return key->kind == FB_STRING ? fb_node_text(key) : (fb_slice){"", 0};
 }
 
 static const fb_node *S_any(const fb_node *item) {
@@ -34,7 +40,9 @@ static uint32_t S_ways_from(const fb_node *list, uint32_t from, int depth) {
 
 static uint32_t S_ways(const fb_node *item, int depth) {
   const fb_node *any = S_any(item);
-  if ((any ? any : item)->kind != FB_LIST || depth > FB_RULE_GROUP_DEPTH) return 1;
+  if (depth > FB_RULE_GROUP_DEPTH) return 1;
+  if (!any && item->kind != FB_LIST) return fb_aggregate_may_be_empty(S_head(item)) ? 2 : 1;
+  if ((any ? any : item)->kind != FB_LIST) return 1;
   if (!any) return S_ways_from(item, 0, depth);
   uint32_t ways = 0;
   for (uint32_t i = 0; i < any->count && ways <= FB_RULE_MAX_VARIANTS; i++)
@@ -67,11 +75,10 @@ bool fb_rule_binds(const fb_node *when, fb_slice variable) {
       }
       continue;
     }
-    const fb_node *key = item->kind == FB_MAP && item->count ? &item->as.pairs[0].key : item;
     fb_rule_item head = {0};
-    if (key->kind == FB_STRING && fb_rule_split_head(fb_node_text(key), &head) &&
-        fb_slice_equal(head.variable, variable))
+    if (fb_rule_split_head(S_head(item), &head) && fb_slice_equal(head.variable, variable))
       return true;
+    if (fb_aggregate_binds(S_head(item), variable)) return true;
   }
 }
 
@@ -229,9 +236,20 @@ static bool S_flatten_group(S_maker *maker, const fb_node *item, const char *wor
 
 /* ── One condition ── */
 
-static bool S_leaf(S_maker *maker, const fb_node *node, bool nested, fb_rule_items *out) {
+static bool S_leaf(S_maker *maker, const fb_node *node, uint32_t choice, bool nested,
+                   fb_rule_items *out) {
   fb_rule_item *item = S_new(maker, node), *group;
   if (!item || !fb_rule_parse_item(maker->loader, node, item)) return false;
+  if (item->head && nested)
+    return S_fail(maker, node, "let a rule of its own aggregate and assert what it finds",
+                  "an aggregate cannot stand within `not`, `exists` or `forall`");
+  if (item->kind == FB_WHEN_ELEMENT && nested)
+    return S_fail(maker, node, "ask the list itself, as in `o.items.exists(i, i.price > 100.0)`",
+                  "elements of a list cannot stand within `not`, `exists` or `forall`");
+  if (item->head && choice) {
+    item->empty = true;
+    item->kind = FB_WHEN_NOT;
+  }
   if (nested && !item->test && item->kind != FB_WHEN_FACT) {
     if (!(group = S_group(maker, item->key, item->kind))) return false;
     item->kind = FB_WHEN_FACT;
@@ -264,7 +282,7 @@ static bool S_flatten(S_maker *maker, const fb_node *item, uint32_t choice, int 
   }
   for (int i = 0; i < 3; i++)
     if (S_value(item, words[i])) return S_flatten_group(maker, item, words[i], depth, nested, out);
-  return S_leaf(maker, item, nested, out);
+  return S_leaf(maker, item, choice, nested, out);
 }
 
 bool fb_rule_choose_branches(fb_rule_loader *loader, const fb_node *when, uint32_t variant,
@@ -272,7 +290,8 @@ bool fb_rule_choose_branches(fb_rule_loader *loader, const fb_node *when, uint32
   S_maker maker = {.loader = loader};
   if (S_ways(when, 0) > FB_RULE_MAX_VARIANTS) {
     fb_doc_fail(loader->doc, when, loader->errors, FB_E_RULE_CONDITION, "split the rule",
-                "the branches of `any` make more than %d rules", FB_RULE_MAX_VARIANTS);
+                "the branches of `any`, and counts of nothing, make more than %d rules",
+                FB_RULE_MAX_VARIANTS);
     return false;
   }
   S_flatten_from(&maker, when, 0, variant, 0, false, out);

@@ -61,7 +61,10 @@ void fb_rule_check_condition(fb_rule_loader *loader, const fb_rule_condition *co
       if (a->op == FB_RULE_PROGRAM || b->op == FB_RULE_PROGRAM || a->field != b->field) continue;
       fb_field_type declared = type->fields[a->field].type;
       if (!S_exclude(a, b, declared == FB_FIELD_INT || declared == FB_FIELD_UINT)) continue;
-      S_report(loader, a, b);
+      if (loader->constants)
+        loader->dead = true;
+      else
+        S_report(loader, a, b);
       return;
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * All of `when`: every pattern gets its condition, its slot, and its expression. */
-#include "rules/condition.h"
+#include "rules/aggregate.h"
 
 #include <stdio.h>
 
@@ -22,11 +22,12 @@ static void S_tell_where(const fb_rule_loader *loader, fb_slice word, fb_error *
   const fb_rule *rule = loader->rule;
   for (uint32_t i = 0; i < rule->condition_count; i++) {
     const fb_rule_condition *c = &rule->conditions[i];
-    if (!fb_slice_equal(c->variable, word)) continue;
+    bool value = fb_aggregate_names(c, word);
+    if (!value && !fb_slice_equal(c->variable, word)) continue;
     if (c->kind == FB_WHEN_MEMBER)
       snprintf(err->text, sizeof err->text, "`%.*s` is known only within its own group",
                (int)word.len, word.ptr);
-    else if (c->kind != FB_WHEN_FACT)
+    else if (!value && !fb_when_binds(c->kind))
       snprintf(err->text, sizeof err->text, "`%.*s` is known only within its own condition",
                (int)word.len, word.ptr);
     else
@@ -39,7 +40,7 @@ static void S_tell_where(const fb_rule_loader *loader, fb_slice word, fb_error *
   }
 }
 
-static void S_report(fb_rule_loader *loader, fb_errors *found) {
+void fb_rule_report(fb_rule_loader *loader, fb_errors *found) {
   for (size_t i = 0; i < found->count; i++) {
     fb_error *err = &found->items[i];
     fb_slice word = err->code == FB_E_CEL_UNDECLARED ? S_pointed(err) : (fb_slice){"", 0};
@@ -92,7 +93,7 @@ static void S_load_expression(fb_rule_loader *loader, const fb_rule_item *item,
   } else if (status == FB_E_NOMEM) {
     loader->nomem = true;
   }
-  S_report(loader, &found);
+  fb_rule_report(loader, &found);
   fb_errors_release(&found);
 }
 
@@ -104,32 +105,59 @@ static bool S_is_within(const fb_rule_group *group, const fb_rule_group *outer) 
 }
 
 /* Variables of a `not`, an `exists` or a group are their own; any other name stands once in a rule. */
-static bool S_is_new(fb_rule_loader *loader, const fb_rule_item *item, const fb_rule_group *group) {
+static bool S_is_new(fb_rule_loader *loader, const fb_node *node, fb_slice variable,
+                     const fb_rule_group *group) {
   const fb_rule *rule = loader->rule;
-  for (uint32_t i = 0; i < rule->condition_count && item->variable.len; i++) {
+  for (uint32_t i = 0; i < rule->condition_count && variable.len; i++) {
     const fb_rule_condition *c = &rule->conditions[i];
-    if (!fb_slice_equal(c->variable, item->variable)) continue;
-    if (c->kind == FB_WHEN_MEMBER ? !S_is_within(group, c->group) : c->kind != FB_WHEN_FACT)
-      continue;
-    fb_doc_fail(loader->doc, item->key, loader->errors, FB_E_RULE_VARIABLE,
+    bool same = fb_slice_equal(c->variable, variable);
+    if (c->kind == FB_WHEN_MEMBER ? !S_is_within(group, c->group) : !fb_when_binds(c->kind))
+      same = false;
+    if (!same && !fb_aggregate_names(c, variable)) continue;
+    fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_VARIABLE,
                 "give each condition a name of its own",
-                "the variable `%.*s` is bound already, on line %u", (int)item->variable.len,
-                item->variable.ptr, (unsigned)c->node->line);
+                "the variable `%.*s` is bound already, on line %u", (int)variable.len, variable.ptr,
+                (unsigned)c->node->line);
     return false;
   }
   return true;
 }
 
+static fb_rule_condition *S_add_aggregate(fb_rule_loader *loader, fb_rule_item *item) {
+  fb_rule *rule = loader->rule;
+  const fb_aggregate_head *head = item->head;
+  bool fresh = S_is_new(loader, item->key, head->variable, NULL);
+  for (uint32_t i = 0; i < head->fold_count; i++)
+    fresh &= S_is_new(loader, item->key, head->folds[i].variable, NULL);
+  for (uint32_t i = 0; i < head->by_count; i++)
+    fresh &= S_is_new(loader, item->key, head->by[i].variable, NULL);
+  fresh &= S_is_new(loader, item->key, head->window.variable, NULL);
+  if (fb_aggregate_repeats(head)) {
+    fresh = false;
+    fb_doc_fail(loader->doc, item->key, loader->errors, FB_E_RULE_VARIABLE,
+                "give each value a name of its own", "a name stands twice in this condition");
+  }
+  fb_rule_condition *c = item->condition = &rule->conditions[rule->condition_count++];
+  c->kind = item->kind;
+  c->slot_count = 1;
+  c->node = item->key;
+  c->aggregate = fresh ? fb_aggregate_of(loader, item) : NULL;
+  c->type = c->aggregate ? c->aggregate->type : FB_RULE_NONE;
+  return c;
+}
+
 static fb_rule_condition *S_add_condition(fb_rule_loader *loader, fb_rule_item *item,
                                           fb_rule_group *group) {
   fb_rule *rule = loader->rule;
-  bool named = S_is_new(loader, item, group) && item->variable.len;
+  if (item->head) return S_add_aggregate(loader, item);
+  bool named = S_is_new(loader, item->key, item->variable, group) && item->variable.len;
   fb_rule_condition *c = item->condition = &rule->conditions[rule->condition_count++];
   c->kind = group ? FB_WHEN_MEMBER : item->kind;
   c->slot_count = 1;
   c->node = item->key;
   c->group = group;
-  fb_fact_type *type = fb_rule_type_named(loader, item->key, item->type, false);
+  fb_fact_type *type =
+      c->kind == FB_WHEN_ELEMENT ? NULL : fb_rule_type_named(loader, item->key, item->type, false);
   c->type = type ? type->id : FB_RULE_NONE;
   if (named) {
     c->variable.ptr = fb_arena_text(&loader->set->arena, item->variable);
@@ -192,7 +220,7 @@ static bool S_place_items(fb_rule_loader *loader, fb_rule_items *items) {
     if (at->test) continue;
     if (at->grouped) {
       if (!S_place_group(loader, at, NULL, 0)) return false;
-    } else if (at->kind == FB_WHEN_FACT) {
+    } else if (fb_when_binds(at->kind)) {
       if (!S_place_positive(loader, at)) return false;
       continue;
     } else {
@@ -201,13 +229,13 @@ static bool S_place_items(fb_rule_loader *loader, fb_rule_items *items) {
     rule->guarded = true;
   }
   for (uint32_t i = 0; i < rule->condition_count; i++)
-    if (rule->conditions[i].kind != FB_WHEN_FACT) rule->conditions[i].slot += rule->positive_count;
+    if (!fb_when_binds(rule->conditions[i].kind)) rule->conditions[i].slot += rule->positive_count;
   return true;
 }
 
 /* ── Expressions in the order of the book: each sees the variables above it and no others ── */
 
-static void S_bind(fb_rule_loader *loader, fb_rule_condition *condition) {
+void fb_rule_bind(fb_rule_loader *loader, fb_rule_condition *condition) {
   fb_ruleset *set = loader->set;
   uint32_t slot = fb_cel_env_slots(loader->env), at;
   char anonymous[24];
@@ -225,7 +253,18 @@ static void S_bind(fb_rule_loader *loader, fb_rule_condition *condition) {
 
 /* Slots of what is not bound yet. */
 static void S_pad(fb_rule_loader *loader, uint32_t slots) {
-  while (fb_cel_env_slots(loader->env) < slots && !loader->nomem) S_bind(loader, NULL);
+  while (fb_cel_env_slots(loader->env) < slots && !loader->nomem) fb_rule_bind(loader, NULL);
+}
+
+/* A pattern, which binds its slot, or a test. */
+static void S_load_pattern(fb_rule_loader *loader, const fb_rule_item *item, fb_rule_group *group) {
+  if (item->head) {
+    fb_aggregate_load(loader, item);
+    return;
+  }
+  if (item->kind == FB_WHEN_ELEMENT) fb_rule_load_range(loader, item);
+  if (item->condition) fb_rule_bind(loader, item->condition);
+  S_load_expression(loader, item, group);
 }
 
 /* Recursion is bounded by FB_RULE_GROUP_DEPTH. */
@@ -239,8 +278,7 @@ static void S_load_group(fb_rule_loader *loader, const fb_rule_item *item) {
       fb_cel_env_truncate(loader->env, bound);
       continue;
     }
-    if (at->condition) S_bind(loader, at->condition);
-    if (at->condition || at->test) S_load_expression(loader, at, item->group);
+    if (at->condition || at->test) S_load_pattern(loader, at, item->group);
   }
   fb_cel_env_truncate(loader->env, before);
 }
@@ -249,9 +287,8 @@ static void S_load_items(fb_rule_loader *loader, const fb_rule_items *items) {
   fb_rule *rule = loader->rule;
   for (fb_rule_item *at = items->first; at && !loader->nomem; at = at->next) {
     uint32_t bound = fb_cel_env_slots(loader->env);
-    if (at->condition && at->condition->kind == FB_WHEN_FACT) {
-      S_bind(loader, at->condition);
-      S_load_expression(loader, at, NULL);
+    if (at->condition && fb_when_binds(at->condition->kind)) {
+      S_load_pattern(loader, at, NULL);
       continue;
     }
     /* Slots of a `not` come after those of all positives. */
@@ -259,10 +296,10 @@ static void S_load_items(fb_rule_loader *loader, const fb_rule_items *items) {
     if (at->grouped) {
       S_load_group(loader, at);
     } else if (at->condition || at->test) {
-      if (at->condition) S_bind(loader, at->condition);
-      S_load_expression(loader, at, NULL);
+      S_load_pattern(loader, at, NULL);
     }
     fb_cel_env_truncate(loader->env, bound);
+    if (at->empty) fb_aggregate_bind_empty(loader, at);
   }
   for (uint32_t i = 0; i < rule->condition_count; i++)
     fb_rule_check_condition(loader, &rule->conditions[i]);

@@ -25,18 +25,30 @@ struct fb_rule_item {
   fb_slice type, variable;
   uint8_t kind; /* of a pattern or a group: FB_WHEN_… */
   bool test;
-  bool grouped;        /* a NOT or EXISTS of `items` */
-  fb_rule_items items; /* in which patterns are positive */
+  uint32_t range;                       /* ELEMENT: offset of its list's expression in the key */
+  const struct fb_aggregate_head *head; /* of an aggregate; else NULL */
+  bool empty;                           /* an aggregate of no facts: a NOT of its result */
+  bool grouped;                         /* a NOT or EXISTS of `items` */
+  fb_rule_items items;                  /* in which patterns are positive */
   fb_rule_condition *condition;
   fb_rule_group *group;
 };
 
 /* head.c */
 bool fb_rule_is_variable(fb_slice text);
-/* Of the form [not | exists] type [as variable]. */
+/* Of the form [not | exists] type [as variable], or word as variable in expression. */
 bool fb_rule_split_head(fb_slice text, fb_rule_item *item);
 /* A pattern or a test; reports what is neither. */
 bool fb_rule_parse_item(fb_rule_loader *loader, const fb_node *node, fb_rule_item *item);
+
+/* condition.c */
+/* Adds what the errors of an expression say, with what the rule knows of the names in them. */
+void fb_rule_report(fb_rule_loader *loader, fb_errors *found);
+/* Binds the next slot of the environment; NULL: nothing is there yet. */
+void fb_rule_bind(fb_rule_loader *loader, fb_rule_condition *condition);
+
+/* element.c: the expression of a list whose elements the condition binds. */
+void fb_rule_load_range(fb_rule_loader *loader, const fb_rule_item *item);
 
 /* branch.c: the conditions of one choice of branches. False: there are none that could be loaded. */
 bool fb_rule_choose_branches(fb_rule_loader *loader, const fb_node *when, uint32_t variant,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Expressions of conditions: taken apart into tests (of one fact) and joins (of several). */
-#include "rules/condition.h"
+#include "rules/aggregate.h"
 
 /* ── Expressions to programs ── */
 
@@ -235,7 +235,7 @@ static bool S_keep_join(fb_rule_loader *loader, fb_rule_condition *own, fb_rule_
     return true;
   }
   fb_rule_condition *home = own;
-  if (!home || home->kind == FB_WHEN_FACT)
+  if (!home || fb_when_binds(home->kind))
     home = S_bound_by(loader, 63 - (uint32_t)__builtin_clzll(join->slots));
   if (!fb_rule_push(set, (void **)&home->joins, &home->join_cap, home->join_count,
                     sizeof *home->joins))
@@ -271,7 +271,12 @@ static void S_take_constant(fb_rule_loader *loader, fb_rule_condition *own, fb_r
                             const fb_cel_expr *expr, const fb_ast *ast, const fb_node *node) {
   fb_value value;
   fb_error err = {0};
-  if (!S_constant(loader, expr, ast, &value, &err)) {
+  bool told = S_constant(loader, expr, ast, &value, &err);
+  if (loader->constants && (told ? value.kind == FB_BOOL && !value.as.b : err.code != FB_OK)) {
+    loader->dead = true; /* with other values it may hold */
+    return;
+  }
+  if (!told) {
     if (err.code) fb_errors_add(loader->errors, &err);
     return;
   }
@@ -295,7 +300,8 @@ static bool S_is_test(const fb_rule_loader *loader, const fb_rule_condition *own
   if (reads & (reads - 1)) return false;
   const fb_rule_condition *reader = S_bound_by(loader, (uint32_t)__builtin_ctzll(reads));
   if (group) return reader->group == group;
-  return !own || own->kind == FB_WHEN_FACT || reader == own;
+  if (fb_when_derives(reader->kind)) return false;
+  return !own || fb_when_binds(own->kind) || reader == own;
 }
 
 /* Comparisons and calls, as CLIPS counts them: not `&&`, `||`, `!` and `? :` themselves, nor what stands in a call. */
@@ -330,4 +336,30 @@ void fb_rule_take(fb_rule_loader *loader, fb_rule_condition *own, fb_rule_group 
     S_add_test(loader, S_bound_by(loader, (uint32_t)__builtin_ctzll(reads)), expr, ast, node);
   else
     S_add_join(loader, own, group, expr, ast, node, reads);
+}
+
+void fb_rule_take_input(fb_rule_loader *loader, const fb_cel_expr *expr, const fb_ast *ast,
+                        const fb_node *node, fb_rule_input *out) {
+  uint32_t slot;
+  *out = (fb_rule_input){.given = true, .place = {node, ast->offset, ast->length}};
+  S_watch(loader, ast);
+  out->field = S_field_of(loader, ast, &slot);
+  if (out->field != FB_RULE_NONE && ast->test_only) out->field = FB_RULE_NONE;
+  if (out->field == FB_RULE_NONE) out->program = S_generate(loader, expr, ast);
+}
+
+void fb_rule_demand(fb_rule_loader *loader, fb_rule_condition *condition, uint32_t field,
+                    bool test) {
+  fb_rule_test demand = {.op = FB_RULE_HAS,
+                         .field = field,
+                         .slot = condition->slot,
+                         .rule = loader->rule->number,
+                         .place = {condition->node, 0, 1}};
+  fb_rule_watch_field(loader, condition, field);
+  if (!test) return;
+  if (!fb_rule_push(loader->set, (void **)&condition->tests, &condition->test_cap,
+                    condition->test_count, sizeof demand))
+    loader->nomem = true;
+  else
+    condition->tests[condition->test_count++] = demand;
 }

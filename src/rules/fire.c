@@ -405,8 +405,19 @@ static fb_status S_fire(fb_session *session, fb_due *due, fb_error *err) {
   return status;
 }
 
+/* The results of aggregates, which are up to date whenever a rule is chosen. */
+static fb_status S_follow(fb_session *session, fb_error *err) {
+  fb_status status = fb_aggregates_follow(session);
+  if (status == FB_OK) return status;
+  session->lost = true;
+  return fb_fail(err, status, "%s",
+                 status == FB_E_NOMEM
+                     ? "out of memory while facts were aggregated"
+                     : "a change looked at more facts than its limit; reset the session");
+}
+
 fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *err) {
-  uint64_t fired = 0, max = session->options.max_firings, begun = session->tick;
+  uint64_t fired = 0, max = session->options.max_firings, begun;
   fb_error local;
   fb_due due;
   if (!err) err = &local;
@@ -417,7 +428,8 @@ fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *
   bool open = !max; /* only what fires because of this fire counts */
   if (open) max = FIRINGS_MAX;
   session->halted = false;
-  fb_status status = FB_OK;
+  fb_status status = S_follow(session, err);
+  begun = session->tick;
   while (status == FB_OK && !session->halted) {
     status = S_next(session, &due);
     if (status == FB_DONE) break;
@@ -440,9 +452,12 @@ fb_status fb_session_fire(fb_session *session, uint64_t *ret_firings, fb_error *
         plain ? fb_emit_fire(session, due.rule, due.places[0], err) : S_fire(session, &due, err);
     fired++;
     if (ret_firings) *ret_firings = fired;
+    if (status == FB_OK) status = S_follow(session, err);
   }
-  if (status == FB_DONE) status = FB_OK;
-  if (status == FB_OK) status = fb_session_paged(session, err);
+  if (status == FB_DONE) {
+    fb_windows_told(session);
+    status = fb_session_paged(session, err);
+  }
   fb_status told = fb_emit_take(session, status == FB_OK ? err : NULL);
   fb_agenda_trim(session);
   return status == FB_OK ? told : status;

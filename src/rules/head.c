@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Heads of conditions: `not order as o`. */
-#include "rules/condition.h"
+#include "rules/aggregate.h"
 
 #include <stdio.h>
 
@@ -27,6 +27,14 @@ static size_t S_words(fb_slice text, fb_slice *words, size_t max) {
 bool fb_rule_split_head(fb_slice text, fb_rule_item *item) {
   fb_slice words[4];
   size_t count = S_words(text, words, 4), at = 0;
+  if (count > 4 && fb_slice_equal(words[1], FB_SLICE("as")) &&
+      fb_slice_equal(words[3], FB_SLICE("in"))) {
+    item->kind = FB_WHEN_ELEMENT;
+    item->type = words[0];
+    item->variable = words[2];
+    item->range = (uint32_t)(words[3].ptr + 2 - text.ptr);
+    return fb_rule_is_variable(words[0]);
+  }
   if (count == 0 || count > 4) return false;
   if (fb_slice_equal(words[0], FB_SLICE("not")))
     item->kind = FB_WHEN_NOT, at++;
@@ -85,6 +93,21 @@ bool fb_rule_parse_item(fb_rule_loader *loader, const fb_node *node, fb_rule_ite
   }
   fb_slice text = fb_node_text(item->key);
   if (item->value && fb_slice_equal(text, FB_SLICE("test"))) return item->test = true;
+  fb_aggregate_head head;
+  char why[200];
+  fb_status status = fb_aggregate_parse(text, &head, why);
+  if (status == FB_OK) {
+    item->kind = FB_WHEN_FACT;
+    item->head = fb_arena_copy(&loader->set->arena, &head, sizeof head);
+    loader->nomem |= !item->head;
+    return item->head != NULL;
+  }
+  if (status == FB_E_RULE_AGGREGATE) {
+    fb_doc_fail(loader->doc, item->key, loader->errors, status,
+                "as in `sum(o.amount) as total by o.customer as c of order as o: o.open`", "%s",
+                why);
+    return false;
+  }
   if (!fb_rule_split_head(text, item)) return S_unknown(loader, item, text);
   if (item->variable.len && !fb_rule_is_variable(item->variable)) {
     fb_doc_fail(loader->doc, item->key, loader->errors, FB_E_RULE_VARIABLE,

@@ -7,6 +7,7 @@
  * goes) makes activations anew: the tuples that the fact blocked are stashed before the change and
  * looked at after it. `exists` is the mirror image.
  */
+#include "rules/aggregate.h"
 #include "rules/join.h"
 
 enum { LOOK_EVERY = 4096 /* facts, for the clock */ };
@@ -286,6 +287,9 @@ static fb_status S_seed(fb_session *session, uint32_t place, uint32_t matched) {
 static bool S_concerned(const fb_session *session, const fb_rule_alpha *alpha) {
   for (uint32_t u = 0; u < alpha->use_count; u++)
     if (S_is_concerned(session, S_condition(session, alpha->uses[u]))) return true;
+  for (uint32_t i = 0; i < alpha->aggregate_count; i++)
+    if (S_is_concerned(session, &session->set->aggregates[alpha->aggregates[i]]->source))
+      return true;
   return false;
 }
 
@@ -422,7 +426,7 @@ static void S_begin(fb_session *session, bool partial) {
 fb_status fb_match_insert(fb_session *session, uint32_t place) {
   uint32_t matched;
   S_begin(session, false);
-  session->capped = true;
+  session->capped = !session->deriving;
   fb_status status = S_enter(session, place, &matched);
   if (status == FB_OK && matched) status = S_seed(session, place, matched);
   if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_NOT);

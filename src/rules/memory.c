@@ -156,7 +156,7 @@ fb_status fb_memory_place(fb_session *session, uint32_t type, uint32_t row, uint
   memory->places[row] = place;
   memory->live++;
   if (row / 64 < memory->modified_words) memory->modified[row / 64] &= ~(UINT64_C(1) << row % 64);
-  if (++session->stats.facts > session->stats.facts_peak)
+  if (!fb_type_is_hidden(session->set, type) && ++session->stats.facts > session->stats.facts_peak)
     session->stats.facts_peak = session->stats.facts;
   *ret_place = place;
   return FB_OK;
@@ -167,7 +167,7 @@ void fb_memory_unplace(fb_session *session, uint32_t place) {
   fb_memory *memory = &session->memories[fact->type];
   fb_memory_free_row(session, memory, fact->row);
   memory->live--;
-  session->stats.facts--;
+  session->stats.facts -= !fb_type_is_hidden(session->set, fact->type);
   fact->row = FB_RULE_NONE;
   fact->generation++;
   fact->type = session->free_place;
@@ -236,5 +236,8 @@ uint32_t fb_memory_find(const fb_session *session, fb_fact_id id) {
   uint32_t place = (uint32_t)id;
   if (place == 0 || place >= session->fact_count) return 0;
   const fb_fact *fact = &session->facts[place];
-  return fact->row != FB_RULE_NONE && fact->generation == id >> 32 ? place : 0;
+  return fact->row != FB_RULE_NONE && fact->generation == id >> 32 &&
+                 !fb_type_is_hidden(session->set, fact->type)
+             ? place
+             : 0;
 }

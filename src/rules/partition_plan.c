@@ -227,7 +227,7 @@ static void S_check_conditions(S_check *check) {
   for (uint32_t i = 0; i < rule->condition_count; i++) {
     const fb_rule_condition *c = &rule->conditions[i];
     fb_part_type role = check->search->roles[c->type];
-    if (c->kind > FB_WHEN_MEMBER)
+    if (c->kind > FB_WHEN_MEMBER || c->aggregate || check->search->set->windowed)
       check->reason = "has a condition that needs all facts in one place";
     if (role.role == FB_PART_COPIED) continue;
     check->bound |= c->kind == FB_WHEN_FACT;
@@ -406,6 +406,13 @@ static bool S_search_all(S_search *search, uint32_t *tries) {
 fb_status fb_part_plan_find(const fb_ruleset *set, fb_arena *arena, fb_part_plan *ret_plan,
                             fb_error *err) {
   S_search search = {.set = set, .arena = arena};
+  for (uint32_t r = 0; r < set->rule_count; r++)
+    if (set->rules[r].derived) {
+      search.fault = &set->rules[r];
+      search.reason = "has a condition that needs all facts in one place";
+      S_refuse(&search, err);
+      return FB_E_RULE_PARTITION;
+    }
   uint32_t *tries = fb_arena_zero(arena, (set->type_count + 1) * sizeof *tries);
   bool *common = fb_arena_zero(arena, set->rule_count + 1);
   if (!tries || !common || !S_begin(&search)) return fb_fail(err, FB_E_NOMEM, "out of memory");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * From rules to alphas, indexes, walks. */
-#include "rules/plan.h"
+#include "rules/aggregate.h"
 
 /* ── Alphas ── */
 
@@ -81,6 +81,29 @@ static bool S_add_use(fb_ruleset *set, const fb_rule *rule, uint32_t number) {
   return true;
 }
 
+static void S_plan_time(fb_ruleset *set, uint32_t number, uint32_t field) {
+  fb_rule_type *type = &set->types[number];
+  set->windowed = true;
+  if (!type->timed) type->time_field = field;
+  type->timed = true;
+}
+
+/* Of rules that are switched off it has no alpha. */
+static bool S_plan_source(fb_ruleset *set, fb_table *known, fb_buf *signature,
+                          fb_rule_aggregate *aggregate) {
+  set->types[aggregate->type].result_of = aggregate;
+  if (!set->rules[aggregate->rule].info.enabled) return true;
+  if (aggregate->window.kind != FB_WINDOW_NONE && aggregate->window.kind != FB_WINDOW_LAST)
+    S_plan_time(set, aggregate->source.type, aggregate->window.field);
+  if (!S_alpha_of(set, known, signature, &aggregate->source)) return false;
+  fb_rule_alpha *alpha = &set->alphas[aggregate->source.alpha];
+  if (!fb_rule_push(set, (void **)&alpha->aggregates, &alpha->aggregate_cap, alpha->aggregate_count,
+                    sizeof *alpha->aggregates))
+    return false;
+  alpha->aggregates[alpha->aggregate_count++] = aggregate->number;
+  return alpha->stored = true;
+}
+
 static bool S_plan_alphas(fb_ruleset *set) {
   size_t conditions = 0;
   for (uint32_t r = 0; r < set->rule_count; r++) conditions += set->rules[r].condition_count;
@@ -108,8 +131,11 @@ static bool S_plan_alphas(fb_ruleset *set) {
     rule->lazy = rule->info.enabled && rule->positive_count && !rule->derived;
     rule->single = rule->lazy && rule->condition_count == 1 && !rule->logical;
     for (uint32_t i = 0; i < rule->condition_count && good && rule->info.enabled; i++)
-      good = S_alpha_of(set, &known, &signature, &rule->conditions[i]) && S_add_use(set, rule, i);
+      good = fb_when_derives(rule->conditions[i].kind) ||
+             (S_alpha_of(set, &known, &signature, &rule->conditions[i]) && S_add_use(set, rule, i));
   }
+  for (uint32_t i = 0; i < set->aggregate_count && good; i++)
+    good = S_plan_source(set, &known, &signature, set->aggregates[i]);
   fb_buf_release(&signature);
   fb_table_release(&known);
   return good;
@@ -354,16 +380,20 @@ static bool S_plan_guards(fb_ruleset *set, const fb_rule *rule) {
   return true;
 }
 
-static bool S_plan_walks(fb_ruleset *set) {
-  for (uint32_t r = 0; r < set->rule_count; r++) {
-    fb_rule *rule = &set->rules[r];
-    for (uint32_t i = 0; i < rule->condition_count && rule->info.enabled; i++)
-      if (!S_plan_walk(set, rule, &rule->conditions[i]) ||
-          (rule->lazy && rule->conditions[i].kind == FB_WHEN_FACT &&
-           !S_plan_written(set, rule, &rule->conditions[i])))
-        return false;
-    if (rule->info.enabled && !S_plan_guards(set, rule)) return false;
+static bool S_plan_rule_walks(fb_ruleset *set, const fb_rule *rule) {
+  for (uint32_t i = 0; i < rule->condition_count; i++) {
+    fb_rule_condition *c = &rule->conditions[i];
+    if (fb_when_derives(c->kind)) continue; /* nothing comes in there */
+    if (!S_plan_walk(set, rule, c) ||
+        (rule->lazy && c->kind == FB_WHEN_FACT && !S_plan_written(set, rule, c)))
+      return false;
   }
+  return S_plan_guards(set, rule);
+}
+
+static bool S_plan_walks(fb_ruleset *set) {
+  for (uint32_t r = 0; r < set->rule_count; r++)
+    if (set->rules[r].info.enabled && !S_plan_rule_walks(set, &set->rules[r])) return false;
   return true;
 }
 
@@ -474,6 +504,10 @@ static bool S_plan_types(fb_ruleset *set) {
   if (!set->types) return false;
   for (uint32_t i = 0; i < set->type_count; i++)
     set->types[i].field_count = fb_schema_type(set->schema, i)->field_count;
+  for (uint32_t i = 0; i < set->expiry_count; i++) {
+    set->types[set->expiries[i].type].expires = set->expiries[i].after;
+    S_plan_time(set, set->expiries[i].type, set->expiries[i].field);
+  }
   return true;
 }
 
@@ -487,12 +521,24 @@ fb_status fb_rule_plan(fb_ruleset *set) {
 
 /* ── For people ── */
 
+static void S_dump_type(const fb_ruleset *set, const fb_rule_condition *c, fb_buf *out) {
+  if (c->type == FB_RULE_NONE) {
+    fb_buf_text(out, "element of a list");
+    return;
+  }
+  fb_slice name =
+      fb_schema_type(set->schema, c->aggregate ? c->aggregate->source.type : c->type)->name;
+  if (c->aggregate) fb_buf_printf(out, "aggregate %u of ", (unsigned)c->aggregate->number);
+  fb_buf_add(out, name.ptr, name.len);
+}
+
 static void S_dump_level(const fb_ruleset *set, const fb_rule *rule, const fb_rule_level *level,
                          fb_buf *out) {
   const fb_rule_condition *c = &rule->conditions[level->condition];
-  const fb_fact_type *type = fb_schema_type(set->schema, c->type);
-  fb_buf_printf(out, "      then %.*s", (int)type->name.len, type->name.ptr);
+  fb_buf_text(out, "      then ");
+  S_dump_type(set, c, out);
   if (level->index != FB_RULE_NONE) {
+    const fb_fact_type *type = fb_schema_type(set->schema, c->type);
     const fb_rule_index *index = &set->indexes[level->index];
     for (uint32_t i = 0; i < index->field_count; i++) {
       fb_slice field = type->fields[index->fields[i]].name;
@@ -510,16 +556,19 @@ void fb_ruleset_dump(const fb_ruleset *set, fb_buf *out) {
   static const char *const kinds[] = {"", "not ", "exists ", "in a group, "};
   for (uint32_t r = 0; r < set->rule_count; r++) {
     const fb_rule *rule = &set->rules[r];
+    if (!rule->info.enabled && set->books[rule->book] != r)
+      continue; /* a variant that never holds */
     fb_buf_printf(out, "rule %u: %.*s%s\n", (unsigned)rule->book, (int)rule->info.name.len,
                   rule->info.name.ptr, rule->info.enabled ? "" : " (not enabled)");
     for (uint32_t i = 0; i < rule->condition_count && rule->info.enabled; i++) {
       const fb_rule_condition *c = &rule->conditions[i];
+      if (fb_when_derives(c->kind)) continue;
       const fb_rule_alpha *alpha = &set->alphas[c->alpha];
-      fb_slice type = fb_schema_type(set->schema, c->type)->name;
-      fb_buf_printf(out, "  %s%.*s: %u test%s, alpha %u%s%s\n", kinds[c->kind], (int)type.len,
-                    type.ptr, alpha->test_count, alpha->test_count == 1 ? "" : "s",
-                    (unsigned)c->alpha, alpha->settled ? ", sieved" : "",
-                    alpha->stored ? ", stored" : "");
+      fb_buf_printf(out, "  %s", kinds[c->kind]);
+      S_dump_type(set, c, out);
+      fb_buf_printf(out, ": %u test%s, alpha %u%s%s\n", alpha->test_count,
+                    alpha->test_count == 1 ? "" : "s", (unsigned)c->alpha,
+                    alpha->settled ? ", sieved" : "", alpha->stored ? ", stored" : "");
       for (uint32_t l = 0; l < c->walk_count; l++) S_dump_level(set, rule, &c->walk[l], out);
     }
   }

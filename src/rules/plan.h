@@ -8,6 +8,7 @@
  *   group       a `not` or `exists` of several conditions: of members, joins and groups again
  *   derived     a slot that holds no fact but a value that follows from those of other slots; what it holds has a
  *               number of its own where an activation of facts has their places (slot.c)
+ *   aggregate   a condition over a group of facts; it stands for a pattern over facts that the session keeps (aggregate.h)
  *   test        a conjunct that reads one fact; belongs to an alpha
  *   join        a conjunct that reads several facts
  *   alpha       a fact type with tests; conditions with the same ones share it
@@ -130,7 +131,8 @@ typedef enum fb_condition_kind {
   FB_WHEN_FACT,
   FB_WHEN_NOT,
   FB_WHEN_EXISTS,
-  FB_WHEN_MEMBER
+  FB_WHEN_MEMBER,
+  FB_WHEN_ELEMENT /* of a list that earlier slots hold */
 } fb_condition_kind;
 
 /* Does the condition bind slots that activations have? */
@@ -163,6 +165,8 @@ struct fb_rule_group {
   fb_rule_level *levels; /* one a member, in the order in which they are joined */
 };
 
+typedef struct fb_rule_aggregate fb_rule_aggregate;
+
 typedef struct fb_rule_condition {
   uint8_t kind;
   uint32_t type;
@@ -179,12 +183,16 @@ typedef struct fb_rule_condition {
   uint32_t join_count, join_cap;
   uint64_t *watched; /* bits of the fields that conditions read of this fact */
   uint32_t watched_words;
-  bool watch_all;       /* the fact is read as a whole */
-  bool used;            /* by other conditions */
-  fb_rule_group *group; /* of MEMBER */
-  uint64_t needs;       /* of derived slots: bits of those that they follow from, all before them */
-  uint32_t port;        /* NONE: of a rule that is not lazy, or of a guard */
-  fb_rule_level *walk;  /* from a fact in this condition */
+  bool watch_all;                     /* the fact is read as a whole */
+  bool used;                          /* by other conditions */
+  const fb_rule_aggregate *aggregate; /* over its results; else NULL */
+  fb_rule_group *group;               /* of MEMBER */
+  uint32_t range_slot,
+      range_field; /* ELEMENT: where the list is; field NONE: the program tells it */
+  fb_cel_program *range;
+  uint64_t needs;      /* of derived slots: bits of those that they follow from, all before them */
+  uint32_t port;       /* NONE: of a rule that is not lazy, or of a guard */
+  fb_rule_level *walk; /* from a fact in this condition */
   uint32_t walk_count;
   const fb_rule_join **start_joins; /* that can be told before the walk: of derived slots */
   uint32_t start_join_count;
@@ -307,6 +315,8 @@ typedef struct fb_rule_alpha {
   uint32_t use_count, use_cap;
   uint32_t *indexes;
   uint32_t index_count, index_cap;
+  uint32_t *aggregates; /* of whose sources it is the alpha */
+  uint32_t aggregate_count, aggregate_cap;
 } fb_rule_alpha;
 
 typedef struct fb_rule_port {
@@ -390,13 +400,24 @@ typedef struct fb_rule_type {
   fb_rule_sieve *sieve; /* NULL: no alpha wants the type */
   bool stored;          /* one of its alphas is */
   bool flat; /* only lazy rules with one condition want its facts: many may come in at once */
+  const fb_rule_aggregate
+      *result_of; /* the session alone makes facts of it; NULL: an ordinary type */
   uint32_t field_count;
+  bool timed; /* windows, or when its facts expire, go by … */
+  uint32_t time_field;
+  int64_t expires; /* nanoseconds after that time; 0: never */
 } fb_rule_type;
 
 /* A key that the rulebook names, see partition_plan.c. */
 typedef struct fb_rule_part_key {
   uint32_t type, field;
 } fb_rule_part_key;
+
+/* Of `expires`. */
+typedef struct fb_rule_expiry {
+  uint32_t type, field;
+  int64_t after; /* nanoseconds */
+} fb_rule_expiry;
 
 struct fb_ruleset {
   const fb_allocator *allocator;
@@ -432,6 +453,11 @@ struct fb_ruleset {
   uint32_t port_count, port_cap;
   fb_rule_emit *emits; /* as the rules have them */
   uint32_t emit_count;
+  fb_rule_aggregate **aggregates;
+  uint32_t aggregate_count, aggregate_cap;
+  fb_rule_expiry *expiries;
+  uint32_t expiry_count, expiry_cap;
+  bool windowed;       /* something goes by the facts' own times */
   fb_rule_type *types; /* by type id */
   uint32_t type_count;
   fb_rule_part_key *part_keys; /* of `partition:` */
@@ -442,6 +468,11 @@ struct fb_ruleset {
   size_t template_count, template_cap;
 };
 
+/* Is it of the session's own facts, which nobody else sees? */
+static inline bool fb_type_is_hidden(const fb_ruleset *set, uint32_t type) {
+  return type < set->type_count && set->types[type].result_of;
+}
+
 /* While a rulebook is loaded. */
 typedef struct fb_rule_loader {
   fb_ruleset *set;
@@ -450,9 +481,11 @@ typedef struct fb_rule_loader {
   fb_cel_env *env;
   bool declares; /* has `facts:` */
   bool nomem;
-  fb_rule *rule;                               /* being loaded */
-  uint64_t slots_used;                         /* by actions: bits of this rule's slots */
-  uint32_t item_count;                         /* conditions and tests of the rule */
+  fb_rule *rule;       /* being loaded */
+  uint64_t slots_used; /* by actions: bits of this rule's slots */
+  uint32_t item_count; /* conditions and tests of the rule */
+  bool constants;      /* the variant has names that stand for constants … */
+  bool dead;           /* … and never holds */
   fb_rule_condition *scope[FB_RULE_MAX_SLOTS]; /* what is bound to each slot of the environment */
   const fb_node **asserted;                    /* type names that actions assert */
   size_t asserted_count, asserted_cap;

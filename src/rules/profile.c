@@ -33,7 +33,7 @@ bool fb_session_condition_statistics(const fb_session *session, size_t rule_numb
     }
     const fb_rule_condition *c = &rule->conditions[index];
     *ret_stats = (fb_condition_stats){.text = fb_node_text(c->node), .line = c->node->line};
-    if (!session->profile || !rule->info.enabled) return true;
+    if (!session->profile || !rule->info.enabled || fb_when_derives(c->kind)) return true;
     const fb_counts *alpha = &session->profile[c->alpha];
     const fb_counts *use = &session->profile[set->alpha_count + c->use];
     ret_stats->shared = set->alphas[c->alpha].use_count > 1;

@@ -404,6 +404,8 @@ bool fb_ruleset_timed(const fb_ruleset *ruleset) {
 }
 
 fb_status fb_session_advance(fb_session *session, fb_value now, fb_error *err) {
+  fb_status ready = fb_session_ready(session, err);
+  if (ready != FB_OK) return ready;
   if (now.kind != FB_TIMESTAMP)
     return fb_fail(err, FB_E_RULE_TIME, "the time is a timestamp, not %s", fb_kind_name(now.kind));
   fb_value before = session->now;
@@ -411,7 +413,13 @@ fb_status fb_session_advance(fb_session *session, fb_value now, fb_error *err) {
     return fb_fail(err, FB_E_RULE_TIME, "the session's clock does not go back");
   session->now = now;
   fb_status status = session->queued && session->set->timed ? fb_queue_wake(session) : FB_OK;
+  if (status != FB_OK) {
+    session->now = before; /* what woke goes to rest again */
+    return fb_fail(err, status, "out of memory");
+  }
+  status = fb_windows_advance(session);
   if (status == FB_OK) return FB_OK;
-  session->now = before; /* what woke goes to rest again */
-  return fb_fail(err, status, "out of memory");
+  session->lost = true;
+  return fb_fail(err, status, "%s while the clock was moved; reset the session",
+                 status == FB_E_NOMEM ? "out of memory" : "a limit was reached");
 }

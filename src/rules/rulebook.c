@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The loader: from a document to a plan, with every error of the document. */
-#include "rules/plan.h"
+#include "rules/aggregate.h"
 
 #include <stdio.h>
 
@@ -203,7 +203,7 @@ static void S_warn_unused(fb_rule_loader *loader, const fb_rule *rule) {
     const fb_rule_condition *c = &rule->conditions[i];
     bool own = c->test_count || c->join_count;
     if (!c->variable.len || own || c->used) continue;
-    if (c->kind == FB_WHEN_FACT && (loader->slots_used >> c->slot & 1)) continue;
+    if (fb_when_binds(c->kind) && (loader->slots_used >> c->slot & 1)) continue;
     fb_doc_fail(loader->doc, c->node, loader->warnings, FB_E_RULE_UNUSED,
                 "leave out `as …` if that is meant", "nothing uses the variable `%.*s`",
                 (int)c->variable.len, c->variable.ptr);
@@ -250,10 +250,12 @@ static void S_load_rule(fb_rule_loader *loader, const fb_node *node, fb_table *n
   fb_rule_load_effective(loader, keys[KEY_EFFECTIVE]);
   S_check_tags(loader, keys[KEY_TAGS]);
   size_t before = fb_errors_total(loader->errors);
-  fb_cel_env_truncate(loader->env, 0);
+  fb_cel_env_clear(loader->env);
   loader->slots_used = 0;
   rule->when = keys[KEY_WHEN];
+  loader->constants = loader->dead = false;
   if (keys[KEY_WHEN]) fb_rule_load_conditions(loader, keys[KEY_WHEN], variant);
+  if (loader->dead) rule->info.enabled = false;
   bool sound = fb_errors_total(loader->errors) == before;
   fb_rule_load_salience(loader, keys[KEY_SALIENCE]);
   if (keys[KEY_THEN]) {
@@ -357,6 +359,7 @@ static void S_warn_types(fb_rule_loader *loader) {
   for (uint32_t r = 0; r < set->rule_count; r++)
     for (uint32_t i = 0; i < set->rules[r].condition_count; i++) {
       const fb_rule_condition *c = &set->rules[r].conditions[i];
+      if (c->aggregate) c = &c->aggregate->source;
       if (c->type == FB_RULE_NONE) continue;
       fb_fact_type *type = fb_schema_type(set->schema, c->type);
       if (!type->open || known[c->type]) continue;
@@ -375,14 +378,17 @@ static fb_status S_load(fb_rule_loader *loader, const fb_node *root) {
       {"name", FB_KIND_BIT(FB_STRING), false},
       {"description", FB_KIND_BIT(FB_STRING), false},
       {"strategy", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_MAP), false},
-      {"partition", FB_KIND_BIT(FB_MAP), false}};
-  const fb_node *keys[6];
-  fb_doc_keys(loader->doc, root, "a rulebook", specs, 6, keys, loader->errors);
+      {"partition", FB_KIND_BIT(FB_MAP), false},
+
+      {"expires", FB_KIND_BIT(FB_MAP), false}};
+  const fb_node *keys[7];
+  fb_doc_keys(loader->doc, root, "a rulebook", specs, 7, keys, loader->errors);
   if (root->kind != FB_MAP) return FB_OK;
   if (fb_node_is(keys[0], FB_MAP)) {
     loader->declares = true;
     for (uint32_t i = 0; i < keys[0]->count; i++) S_declare(loader, &keys[0]->as.pairs[i]);
   }
+  if (keys[6]) fb_rule_load_expires(loader, keys[6]);
   fb_rule_load_strategy(loader, keys[4]);
   fb_rule_load_partition(loader, keys[5]);
   if (keys[1]) S_load_rules(loader, keys[1]);

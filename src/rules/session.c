@@ -94,7 +94,8 @@ static fb_status S_init_state(fb_session *session) {
   if (fb_emit_init(session) != FB_OK || fb_call_init(session) != FB_OK ||
       fb_profile_init(session) != FB_OK)
     return FB_E_NOMEM;
-  return fb_agenda_init(session);
+  fb_status status = fb_aggregates_init(session);
+  return status == FB_OK ? fb_agenda_init(session) : status;
 }
 
 static void S_free_memories(fb_session *session) {
@@ -129,6 +130,7 @@ static void S_release_state(fb_session *session) {
   fb_call_release(session);
   fb_profile_release(session);
   fb_logical_release(session);
+  fb_aggregates_release(session);
   S_free_memories(session);
   fb_free(allocator, session->alphas, (set->alpha_count + 1) * sizeof *session->alphas);
   fb_free(allocator, session->indexes, (set->index_count + 1) * sizeof *session->indexes);
@@ -315,7 +317,8 @@ fb_status fb_session_insert_row(fb_session *session, uint32_t type, uint32_t row
   session->stats.asserted++;
   *ret_place = place;
   session->bounded = false;
-  status = fb_logical_withdraw(session);
+  status = fb_expiry_enter(session, place);
+  if (status == FB_OK) status = fb_logical_withdraw(session);
   session->bounded = before;
   return status == FB_OK ? FB_OK : S_lose(session, status, err);
 }
@@ -340,7 +343,10 @@ fb_status fb_session_fit(fb_session *session, fb_memory *memory, uint32_t field,
 
 fb_status fb_session_change(fb_session *session, uint32_t place, const uint32_t *fields,
                             const fb_value *values, uint32_t count, fb_error *err) {
+  fb_expiry_leave(session, place);
   fb_status status = fb_match_modify(session, place, fields, values, count, err);
+  if ((status == FB_OK || status == FB_DONE) && fb_expiry_enter(session, place) != FB_OK)
+    status = FB_E_NOMEM;
   if (status == FB_DONE) return FB_OK;
   if (status != FB_OK) return S_lose(session, status, err);
   session->stats.modified++;
@@ -392,6 +398,11 @@ static fb_status S_fill(fb_session *session, fb_fact_type *type, fb_memory *memo
   return FB_OK;
 }
 
+static fb_status S_refuse(const fb_fact_type *type, fb_error *err) {
+  return fb_fail(err, FB_E_FACT_TYPE, "facts of type `%.*s` are the session's own",
+                 (int)type->name.len, type->name.ptr);
+}
+
 static fb_status S_assert(fb_session *session, fb_slice type_name, const fb_map *fields,
                           fb_fact_id *ret_id, fb_error *err) {
   fb_fact_type *type;
@@ -401,6 +412,7 @@ static fb_status S_assert(fb_session *session, fb_slice type_name, const fb_map 
   if (status != FB_OK) return status;
   if (!type_name.len) return fb_fail(err, FB_E_FACT_TYPE, "a fact needs a type");
   status = fb_schema_open(session->schema, type_name, &type);
+  if (status == FB_OK && fb_type_is_hidden(session->set, type->id)) return S_refuse(type, err);
   if (status == FB_OK) status = fb_memory_of(session, type, &memory);
   if (status != FB_OK) return fb_fail(err, status, "no memory for another fact type");
   status = S_fill(session, type, memory, fields, &row, err);
@@ -451,6 +463,7 @@ static fb_status S_assert_rows(fb_session *session, const fb_facts *facts, uint3
   fb_status status = fb_session_ready(session, err);
   if (status != FB_OK) return status;
   const fb_fact_type *type = fb_facts_type(facts);
+  if (fb_type_is_hidden(session->set, type->id)) return S_refuse(type, err);
   status = fb_memory_of(session, type, &memory);
   if (status != FB_OK) return fb_fail(err, status, "no memory for another fact type");
   if (session->options.stateless) {
@@ -557,7 +570,9 @@ static fb_status S_query(fb_session *session, const fb_fact_type *type,
   eval.zone_context = session->options.zone_context;
   for (uint32_t place = 1; place < session->fact_count && status == FB_OK; place++) {
     const fb_fact *fact = &session->facts[place];
-    if (fact->row == FB_RULE_NONE || (type && fact->type != type->id)) continue;
+    if (fact->row == FB_RULE_NONE || (type && fact->type != type->id) ||
+        fb_type_is_hidden(session->set, fact->type))
+      continue;
     fb_value value = fb_place_value(session, place), holds = fb_bool(true);
     if (program && fb_cel_eval(program, &value, &eval, &holds, NULL) != FB_OK)
       holds = fb_bool(false);

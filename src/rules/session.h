@@ -16,6 +16,7 @@
 #include "data/pager.h"
 #include "rules/plan.h"
 
+typedef struct fb_aggregates fb_aggregates;
 typedef struct fb_activation fb_activation;
 typedef struct fb_link fb_link;
 typedef struct fb_reason fb_reason;
@@ -324,7 +325,8 @@ struct fb_session {
   fb_agenda agenda;
   fb_truth truth;
   fb_emitter emitter;
-  uint32_t *stash; /* tuples a `not` may set free: rule, then its places */
+  fb_aggregates *aggregates; /* NULL: the ruleset has none */
+  uint32_t *stash;           /* tuples a `not` may set free: rule, then its places */
   size_t stash_count, stash_cap;
   fb_value slots[FB_RULE_MAX_SLOTS]; /* what expressions see */
   uint32_t places[FB_RULE_MAX_SLOTS];
@@ -359,6 +361,7 @@ struct fb_session {
   bool bounded; /* what grows past max_memory is refused: only where the change can be taken back */
   bool over;    /* it was */
   bool capped;  /* max_activations is in force: only where the change can be taken back */
+  bool deriving; /* results of aggregates follow: nobody could take that back */
 };
 
 static inline fb_fact_id fb_place_id(const fb_session *session, uint32_t place) {
@@ -799,6 +802,38 @@ fb_status fb_session_tidy_rule(fb_session *session, const fb_rule *rule, fb_stat
 void fb_session_trim(fb_session *session);
 /* FB_OK, or the failure of the store: facts may have been read as if they had no fields. */
 fb_status fb_session_paged(const fb_session *session, fb_error *err);
+
+/* aggregate.c */
+fb_status fb_aggregates_init(fb_session *session);
+void fb_aggregates_release(fb_session *session);
+/* A row comes into an alpha that has aggregates, or leaves it. False: no memory, and nothing has changed. */
+bool fb_aggregates_enter(fb_session *session, const fb_rule_alpha *alpha, uint32_t row);
+void fb_aggregates_leave(fb_session *session, const fb_rule_alpha *alpha, uint32_t row);
+/* Brings the results up to date, each by a change of its own. After a failure the session is lost. */
+fb_status fb_aggregates_flush(fb_session *session);
+static inline fb_status fb_aggregates_follow(fb_session *session) {
+  return FB_UNLIKELY(session->aggregates) ? fb_aggregates_flush(session) : FB_OK;
+}
+/* window.c */
+/* A value as a time, in nanoseconds since 1970; false: it is none, or far outside of 1970 ± 145 years. */
+bool fb_time_of_value(fb_value value, int64_t *ret);
+fb_value fb_time_value(int64_t nanos);
+/* The clock has moved. After a failure the session is lost. */
+fb_status fb_windows_advance(fb_session *session);
+/* The rules have fired until none was left. */
+void fb_windows_told(fb_session *session);
+/* A fact has come, or is to go: when it expires. */
+fb_status fb_expiry_enter(fb_session *session, uint32_t place);
+void fb_expiry_leave(fb_session *session, uint32_t place);
+bool fb_windows_are_told(const fb_session *session);
+/* For snapshots: is it an aggregate whose windows end; the next place after `place` of a fact that it holds, 0: there is none;
+ * takes such a fact in again. */
+bool fb_window_ends_at_all(const fb_ruleset *set, uint32_t number);
+uint32_t fb_window_next(const fb_session *session, uint32_t number, uint32_t place);
+fb_status fb_window_restore(fb_session *session, uint32_t number, uint32_t place);
+/* For snapshots: errors in expressions were reported when the facts came; when all facts are there, results find their groups. */
+void fb_aggregates_quiet(fb_session *session, bool quiet);
+fb_status fb_aggregates_restored(fb_session *session);
 
 /* why.c */
 fb_status fb_why_begin(fb_session *session, const fb_rule *rule, const uint32_t *places);

@@ -385,7 +385,7 @@ bool fb_rule_plan_sieves(fb_ruleset *set) {
   S_entry *entries = fb_alloc_zero(set->allocator, (set->alpha_count + 1) * sizeof *entries);
   uint32_t *starts = fb_alloc_zero(set->allocator, (set->type_count + 2) * sizeof *starts);
   bool good = entries && starts;
-  for (uint32_t t = 0; t < set->type_count; t++) set->types[t].flat = true;
+  for (uint32_t t = 0; t < set->type_count; t++) set->types[t].flat = !set->types[t].expires;
   for (uint32_t a = 0; a < set->alpha_count && good; a++) {
     fb_rule_alpha *alpha = &set->alphas[a];
     alpha->open_count = alpha->test_count;

@@ -8,6 +8,7 @@
  *   texts, types with their fields   in the order of their numbers
  *   counters, statistics
  *   places                           facts with their fields, the stored alphas they are in, their stamps; free places
+ *   windows                          whether their results were seen; facts that windows which end hold, place by place
  *   supports                         activations that fired and logical facts rest on
  *   agenda                           what waits, level by level, the last to fire first; where walks stand; or the focus stack,
  *                                    recencies, and what waits queue by queue, with its rank
@@ -216,6 +217,16 @@ static bool S_put_places(fb_buf *out, fb_session *session) {
   return true;
 }
 
+/* For each aggregate whose windows end the places of the facts that it holds, then 0. */
+static void S_put_windows(fb_buf *out, const fb_session *session) {
+  S_put(out, fb_windows_are_told(session));
+  for (uint32_t i = 0; i < session->set->aggregate_count; i++) {
+    if (!fb_window_ends_at_all(session->set, i)) continue;
+    for (uint32_t place = 0; (place = fb_window_next(session, i, place));) S_put(out, place);
+    S_put(out, 0);
+  }
+}
+
 /* Within a firing by place: records of logical facts are numbered anew when they are restored. */
 static int S_reason_order(const void *pa, const void *pb, void *context) {
   const fb_reason *a = *(fb_reason *const *)pa, *b = *(fb_reason *const *)pb;
@@ -384,6 +395,7 @@ fb_status fb_session_save(fb_session *session, fb_buf *out, fb_error *err) {
   S_put_schema(out, session);
   S_put_statistics(out, session);
   bool good = S_put_places(out, session);
+  S_put_windows(out, session);
   out->failed |= !S_put_supports(out, session);
   S_put_agenda(out, session);
   S_put_mends(out, session);
@@ -701,6 +713,12 @@ static void S_get_stamps(S_reader *r, const fb_fact *fact) {
   if (status != FB_OK) S_spoil(r, status);
 }
 
+/* Of aggregates, in the rulebook that the snapshot was made with or in this one. */
+static bool S_is_hidden(const fb_session *session, uint32_t type) {
+  fb_slice name = fb_schema_type(session->schema, type)->name;
+  return name.len && name.ptr[0] == '@';
+}
+
 static void S_get_fact(S_reader *r, uint32_t place, uint32_t number, uint64_t serial,
                        fb_fact *fact) {
   fb_session *session = r->session;
@@ -713,7 +731,7 @@ static void S_get_fact(S_reader *r, uint32_t place, uint32_t number, uint64_t se
   uint32_t row = S_get_row(r, number, &memory);
   if (r->status != FB_OK) return;
   fact->type = r->types[number];
-  if (r->facts_only && logical) {
+  if (r->facts_only && (logical || S_is_hidden(session, fact->type))) {
     fb_memory_free_row(session, memory, row); /* a conclusion, which the rules draw again */
   } else if (r->facts_only) {
     r->held[r->held_count++] = (S_held){serial, fact->type, row};
@@ -721,7 +739,7 @@ static void S_get_fact(S_reader *r, uint32_t place, uint32_t number, uint64_t se
     fact->row = row;
     memory->places[row] = place;
     memory->live++;
-    session->stats.facts++;
+    session->stats.facts += !S_is_hidden(session, fact->type);
     S_set_aside(r, place, serial, origin);
   }
   S_get_alphas(r, fact->type, row);
@@ -770,16 +788,32 @@ static void S_get_places(S_reader *r) {
   S_check_free(r, free_count);
 }
 
+static void S_get_windows(S_reader *r) {
+  fb_session *session = r->session;
+  if (S_get_below(r, 2)) fb_windows_told(session);
+  fb_status status = fb_aggregates_restored(session);
+  for (uint32_t i = 0; i < session->set->aggregate_count && status == FB_OK; i++) {
+    uint32_t place;
+    if (!fb_window_ends_at_all(session->set, i)) continue;
+    while (status == FB_OK && (place = S_get_below(r, session->fact_count)))
+      status = fb_window_restore(session, i, place);
+  }
+  if (status != FB_OK) S_spoil(r, status);
+}
+
 /* Binds session->places to those that follow, one a positive condition of the rule. */
 static void S_get_tuple(S_reader *r, const fb_rule *rule) {
   fb_session *session = r->session;
   for (uint32_t slot = 0; slot < rule->positive_count && r->status == FB_OK; slot++) {
     const fb_rule_condition *c = &rule->conditions[rule->positives[slot]];
-    uint32_t place = S_get_below(r, session->fact_count);
-    if (!place || session->facts[place].row == FB_RULE_NONE ||
-        session->facts[place].type != c->type)
+    bool fact = fb_slot_is_fact(rule, slot);
+    uint32_t place = S_get_below(r, fact ? session->fact_count : UINT32_MAX);
+    if (!place || (fact && (session->facts[place].row == FB_RULE_NONE ||
+                            session->facts[place].type != c->type)))
       S_spoil(r, FB_E_RULE_SNAPSHOT);
-    session->places[slot] = place;
+    if (r->status != FB_OK) return;
+    fb_slot_bind(session, rule, slot, place);
+    if (!fact && !fb_slot_stands(session, rule, slot, place)) S_spoil(r, FB_E_RULE_SNAPSHOT);
   }
 }
 
@@ -1038,8 +1072,11 @@ static fb_status S_read(S_reader *r, fb_error *err) {
   if (r->status == FB_OK) S_get_statistics(r);
   fb_session_stats stats = session->stats;
   fb_rule_stats *rules = NULL;
+  fb_aggregates_quiet(session, !r->facts_only);
   if (r->status == FB_OK) S_get_places(r);
+  fb_aggregates_quiet(session, false);
   if (r->status == FB_OK && r->facts_only) return S_assert_held(r, err);
+  if (r->status == FB_OK) S_get_windows(r);
   size_t size = session->set->rule_count * sizeof *rules;
   if (r->status == FB_OK && !(rules = fb_arena_copy(&r->arena, session->rule_stats, size)))
     S_spoil(r, FB_E_NOMEM);

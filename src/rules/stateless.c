@@ -16,6 +16,8 @@ enum {
 /* ── Which rulebooks ── */
 
 static const char *S_reason(const fb_rule *rule) {
+  for (uint32_t i = 0; i < rule->condition_count; i++)
+    if (rule->conditions[i].aggregate) return "aggregates facts";
   if (rule->guarded) return "has a `not`, an `exists` or a `forall`";
   if (rule->positive_count > 1) return "joins facts";
   if (rule->salience) return "computes its salience";

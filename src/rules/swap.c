@@ -624,12 +624,23 @@ static fb_status S_transfer(S_swap *s) {
   return status;
 }
 
+/* What a session keeps for these is not carried over. */
+static bool S_is_plain(const fb_ruleset *set) {
+  bool plain = !set->aggregate_count && !set->expiry_count;
+  for (uint32_t r = 0; r < set->rule_count; r++) plain = plain && !set->rules[r].derived;
+  return plain;
+}
+
 static fb_status S_may(const fb_session *session, const fb_ruleset *ruleset, fb_error *err) {
   fb_status ready = fb_session_ready(session, err);
   if (ready != FB_OK) return ready;
   if (session->firing_rule != FB_RULE_NONE)
     return fb_fail(err, FB_E_RULE_SESSION, "the rulebook cannot be swapped while a rule fires");
   if (session->options.stateless && !fb_ruleset_stateless(ruleset, err)) return FB_E_RULE_STATEFUL;
+  if (!S_is_plain(session->set) || !S_is_plain(ruleset))
+    return fb_fail(err, FB_E_RULE_AGGREGATE,
+                   "a rulebook with aggregates, elements of lists or `expires` cannot be swapped; "
+                   "save the session and restore its facts with the other rulebook");
   fb_errors errors;
   fb_errors_init(&errors, session->base, 1);
   fb_status status = fb_ruleset_check_calls(ruleset, session->options.calculators,

@@ -5,6 +5,9 @@
 
 static fb_status S_type(const fb_session *session, const fb_fact_type *type, uint32_t count,
                         fb_error *err) {
+  if (fb_type_is_hidden(session->set, type->id))
+    return fb_fail(err, FB_E_FACT_TYPE, "facts of type `%.*s` are the session's own",
+                   (int)type->name.len, type->name.ptr);
   if (type->id >= fb_schema_count(session->schema) ||
       fb_schema_type(session->schema, type->id) != type)
     return fb_fail(err, FB_E_FACT_TYPE, "the fact type is not of this session's schema");

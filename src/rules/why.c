@@ -4,6 +4,7 @@
  * firings that made and last changed it; then for each effect: 1, id (made) or 2, id, firing that had
  * changed it before (changed). log_starts tells where a firing begins.
  */
+#include "rules/aggregate.h"
 #include "rules/session.h"
 
 #define S_CHAIN_MAX 1000
@@ -16,9 +17,14 @@ static bool S_room(fb_session *session, size_t more) {
   return true;
 }
 
+/* Results of aggregates are nobody's facts. */
+static bool S_is_told(const fb_rule *rule, uint32_t slot) {
+  return fb_slot_is_fact(rule, slot) && !rule->conditions[rule->positives[slot]].aggregate;
+}
+
 fb_status fb_why_begin(fb_session *session, const fb_rule *rule, const uint32_t *places) {
   uint32_t count = 0;
-  for (uint32_t i = 0; i < rule->positive_count; i++) count += fb_slot_is_fact(rule, i);
+  for (uint32_t i = 0; i < rule->positive_count; i++) count += S_is_told(rule, i);
   if (!fb_grow(&session->allocator, (void **)&session->log_starts, &session->log_start_cap,
                session->firing - 1, sizeof *session->log_starts) ||
       !S_room(session, 2 + 3 * (size_t)count))
@@ -28,7 +34,7 @@ fb_status fb_why_begin(fb_session *session, const fb_rule *rule, const uint32_t 
   *words++ = rule->number;
   *words++ = count;
   for (uint32_t i = 0; i < rule->positive_count; i++) {
-    if (!fb_slot_is_fact(rule, i)) continue;
+    if (!S_is_told(rule, i)) continue;
     fb_origin origin = fb_place_origin(session, places[i]);
     *words++ = fb_place_id(session, places[i]);
     *words++ = origin.made_by;
@@ -175,10 +181,38 @@ static fb_value S_tell_fact(S_teller *teller, uint32_t place) {
   return fb_map_value(map);
 }
 
+static void S_tell_value(S_teller *teller, fb_map *map, fb_slice name, fb_value value) {
+  fb_map *told = fb_map_new(teller->arena, 1);
+  S_put(teller, told, "value", value.kind == FB_ABSENT ? fb_null() : value);
+  if (!map || !told || !fb_map_put(map, teller->arena, fb_string(name), fb_map_value(told), NULL))
+    teller->nomem = true;
+}
+
+/* What an aggregate gave names to. */
+static void S_tell_result(S_teller *teller, fb_map *map, const fb_rule_aggregate *aggregate,
+                          uint32_t place) {
+  const fb_fact *fact = &teller->session->facts[place];
+  const fb_facts *facts = teller->session->memories[fact->type].facts;
+  for (uint32_t i = 0; i < aggregate->key_count; i++)
+    if (aggregate->key_names[i].len)
+      S_tell_value(teller, map, aggregate->key_names[i], fb_facts_get(facts, fact->row, i));
+  for (uint32_t i = 0; i < aggregate->fold_count; i++)
+    S_tell_value(teller, map, aggregate->folds[i].name,
+                 fb_facts_get(facts, fact->row, aggregate->key_count + i));
+}
+
 static fb_value S_tell_bindings(S_teller *teller, const fb_rule *rule) {
   fb_map *map = fb_map_new(teller->arena, rule->positive_count + 1);
   for (uint32_t slot = 0; slot < rule->positive_count && !teller->nomem; slot++) {
     const fb_rule_condition *c = &rule->conditions[rule->positives[slot]];
+    if (c->aggregate) {
+      S_tell_result(teller, map, c->aggregate, teller->session->firing_places[slot]);
+      continue;
+    }
+    if (!fb_slot_is_fact(rule, slot)) {
+      S_tell_value(teller, map, c->variable, teller->session->slots[slot]);
+      continue;
+    }
     char *number =
         c->variable.len ? NULL : fb_arena_printf(teller->arena, "%u", (unsigned)slot + 1);
     fb_slice name = c->variable.len ? c->variable : fb_slice_of(number);
