@@ -292,6 +292,7 @@ int main(int argc, char **argv) {
   S_noop(10000, false);
   S_noop(100000, true);
   S_noop(100000, false);
+  S_noop(1000000, true);
   S_noop(1000000, false);
   S_command(1000, 1);
   S_command(1000, 8);

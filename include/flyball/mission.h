@@ -219,8 +219,8 @@ typedef struct fb_tools {
   size_t count;
 } fb_tools;
 
-FB_API extern const fb_tool fb_tool_run, fb_tool_shell, fb_tool_write, fb_tool_http, fb_tool_wait,
-    fb_tool_emit, fb_tool_file, fb_tool_mission;
+FB_API extern const fb_tool fb_tool_run, fb_tool_shell, fb_tool_write, fb_tool_http,
+    fb_tool_approve, fb_tool_wait, fb_tool_emit, fb_tool_file, fb_tool_mission;
 
 /* For `load`: */
 FB_API const fb_doc *fb_loader_doc(fb_mission_loader *loader);
@@ -468,6 +468,7 @@ typedef struct fb_past_step {
   int64_t duration;       /* ns */
   int exit_code, signal;  /* -1, 0: none */
   const char *error, *note, *out_path, *err_path, *waits_for; /* NULL: none */
+  bool inside;       /* what waits is in the sub-mission that it is */
   fb_value decision; /* what a person decided last; FB_ABSENT: nothing */
 } fb_past_step;
 

@@ -44,7 +44,9 @@ enum {
   FB_EVENT_NOT_BEGUN = 4, /* of STEP_ENDED: ended before it was started; it had no effect */
   FB_EVENT_RECOVERED = 8, /* of STEP_STARTED: the effect of an earlier attempt is not known */
   FB_EVENT_LOST = 16,     /* of NOTE, never on disk: events before this one cannot be read */
-  FB_EVENT_OTHERWISE = 32 /* of STEP_ENDED: not by a call, but by its check or by a person */
+  FB_EVENT_OTHERWISE =
+      32 /* of STEP_ENDED: not by a call, but by its check or by a person; of one that waits: what
+                           * waits is inside it */
 };
 
 /* What of a step an event is about. */

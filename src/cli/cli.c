@@ -118,7 +118,8 @@ static int S_without_command(fb_cli *cli, int argc, char **argv) {
 int fb_cli_main(int argc, char **argv) {
   S_fill_standard_descriptors();
   signal(SIGPIPE, SIG_IGN);
-  static fb_cli cli; /* static for its size only */
+  signal(SIGXFSZ, SIG_IGN); /* a limit on files is told as a full disk is */
+  static fb_cli cli;        /* static for its size only */
   fb_cli_streams(&cli, argc, argv);
   int at = S_command_index(argc, argv);
   if (at == argc) return S_finish(&cli, S_without_command(&cli, argc, argv));

@@ -62,7 +62,7 @@ static const fb_past_step *S_find(const fb_run_job *job, const fb_event *event) 
 static int S_fits(fb_run_job *job, const fb_event *event, const char *name, const char *word) {
   const fb_past_step *step = S_find(job, event);
   bool doubt = step && step->status == FB_STEP_RUNNING;
-  bool waits = step && step->status == FB_STEP_WAITING;
+  bool waits = step && step->status == FB_STEP_WAITING && !step->inside;
   fb_error err;
   if (!doubt && !waits) {
     fb_fail(&err, FB_E_RUN_STATE, "the step `%s` does not wait for a decision", name);

@@ -47,8 +47,8 @@ static bool S_look(const char *runs, const char *id, fb_arena *arena, S_row *row
   bool held = fb_lease_held(place.lease, NULL);
   if (fb_journal_log_peek(place.journal, NULL, S_see, &peek, NULL) != FB_OK) {
     if (!held) return false;
-    row->started = fb_run_id_time(id) * 1000000000; /* it has only just begun */
   }
+  if (!row->any) row->started = fb_run_id_time(id) * 1000000000; /* it has only just begun */
   row->standing = fb_run_standing_of(peek.status, held);
   return true;
 }

@@ -188,7 +188,7 @@ static int S_runs(S_job *job) {
     if (cli->json)
       S_json(cli, seed + done, &run);
     else if (run.broke)
-      fb_out_printf(cli, "seed %llu: %s\n", (unsigned long long)(seed + done), run.what);
+      fb_out_printf(cli, "seed %llu: %s\n", (unsigned long long)seed + done, run.what);
   }
   S_summary(job, done);
   return job->broke ? FB_EXIT_NO : FB_EXIT_OK;

@@ -45,18 +45,23 @@ static const char *S_folder_of(fb_run_job *job) {
 
 int fb_run_job_load(fb_run_job *job) {
   fb_error err = {0};
-  fb_errors errors;
+  fb_errors errors, warnings;
   if (!job->text.len && fb_cli_read(job->path, MOST_MISSION, &job->text, &err))
     return fb_cli_error(job->cli, &err);
   if (fb_world_uv_new(NULL, &(fb_uv_options){.run_dir = job->run_dir}, &job->world, &err))
     return fb_cli_error(job->cli, &err);
   fb_errors_init(&errors, NULL, 0);
-  fb_mission_options options = {
-      .tools = fb_loop_tools(), .folder = S_folder_of(job), .world = job->world};
+  fb_errors_init(&warnings, NULL, 0);
+  fb_mission_options options = {.tools = fb_loop_tools(),
+                                .folder = S_folder_of(job),
+                                .world = job->world,
+                                .warnings = &warnings};
   fb_doc_options reading = {.keep_going = true};
   fb_status status = fb_doc_read(fb_buf_slice(&job->text), fb_cli_file_name(job->path), &reading,
                                  &job->doc, &errors);
   if (!status) status = fb_mission_load(job->doc, &options, NULL, &job->mission, &errors);
+  if (!fb_cli_has(job->cli, "quiet")) fb_cli_warnings(job->cli, &warnings);
+  fb_errors_release(&warnings);
   int code = fb_cli_errors(job->cli, &errors);
   if (status && code == FB_EXIT_OK)
     code = fb_cli_fail(job->cli, status, "%s cannot be loaded", job->path);
@@ -286,16 +291,17 @@ static void S_tell_doubts(fb_run_job *job) {
     const fb_past_step *step = &job->past->steps[i];
     fb_step_info info = {0};
     bool known = false;
-    if (step->status != FB_STEP_RUNNING || step->phase != FB_PHASE_MAIN) continue;
+    if (step->status != FB_STEP_RUNNING || step->phase == FB_PHASE_CHECK) continue;
     for (uint32_t k = 0; step->scope.len == 0 && k < fb_mission_steps(job->mission) && !known;
          k++) {
       fb_mission_step(job->mission, k, &info);
-      known = fb_slice_equal(info.id, step->id);
+      known = fb_slice_equal(info.id, step->id) && info.phase == step->phase;
     }
     if (known && info.tool->reenters) continue;
     fb_buf path;
     fb_buf_init(&path, NULL, 0);
     fb_past_step_path(step, &path);
+    if (step->phase == FB_PHASE_UNDO) fb_buf_text(&path, " (undo)");
     if (!path.failed)
       fb_cli_note(job->cli, "in doubt: %s was cut off in the middle%s%s", path.ptr,
                   known ? ", " : "",

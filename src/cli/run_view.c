@@ -512,7 +512,8 @@ static void S_write_critical(const fb_run_view *view, fb_buf *out) {
 /* A failure that is only the echo of another one needs no words of its own. */
 static bool S_worth_telling(const fb_step_state *state) {
   return state->error && state->status != FB_STEP_SKIPPED && state->status != FB_STEP_CANCELLED &&
-         state->status != FB_STEP_WAITING;
+         state->status != FB_STEP_WAITING && state->error->code != FB_E_STEP_WAITS &&
+         state->error->code != FB_E_STEP_DOUBT;
 }
 
 static void S_failures(fb_run_view *view) {

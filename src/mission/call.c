@@ -79,6 +79,12 @@ const void *fb_call_plan(const fb_call *call) {
 void fb_call_done(fb_call *call, const fb_error *err) {
   fb_active *active = fb_active_of(call);
   active->pending = false;
+  if (err && err->code == FB_E_STEP_WAITS) { /* something inside it does */
+    fb_mission_run *run = active->run;
+    fb_run_hold(active, err);
+    fb_run_pump(run);
+    return;
+  }
   if (err) {
     active->error = *err;
     active->status = err->code;
@@ -369,6 +375,19 @@ void fb_run_start_timeout(fb_active *active) {
                                      S_timed_out, active);
 }
 
+/* The run was cut off after its steps were over: those that had not been made are not made any more. */
+static bool S_comes_too_late(fb_active *active) {
+  const fb_mission_run *run = active->run;
+  fb_mission_status outcome;
+  if (!run->recorder || run->mission->steps[active->step].phase != FB_PHASE_MAIN ||
+      !fb_record_is_past_main(run, &outcome))
+    return false;
+  active->replayed = true; /* what the journal knows stays as it is */
+  active->replayed_status = FB_STEP_CANCELLED;
+  fb_fail(&active->error, FB_E_MISSION_CANCELLED, "cancelled before the run was cut off");
+  return true;
+}
+
 void fb_run_call(fb_mission_run *run, uint32_t step_number, uint32_t item) {
   fb_active *active = S_new(run, step_number, item);
   if (!active) {
@@ -377,6 +396,8 @@ void fb_run_call(fb_mission_run *run, uint32_t step_number, uint32_t item) {
   }
   fb_run_set_item(run, &run->steps[step_number], item);
   if (run->recorder && fb_record_replay(active))
+    fb_run_end_call(active);
+  else if (S_comes_too_late(active))
     fb_run_end_call(active);
   else if (!run->recorder || !fb_doubt_take(active))
     fb_run_call_go(active);

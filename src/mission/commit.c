@@ -148,8 +148,7 @@ static void S_committed(void *user) {
 /* Nobody else is served meanwhile: a trip to another thread would only cost time. */
 static bool S_is_alone(const fb_ledger *ledger) {
   uint32_t held = 0, going = 0;
-  for (const fb_active *active = ledger->sealed; active && held < 3; active = active->next_held)
-    held++;
+  for (const fb_active *active = ledger->sealed; active; active = active->next_held) held++;
   for (const fb_recorder *recorder = ledger->recorders; recorder; recorder = recorder->next)
     going += recorder->run->active_count;
   return going <= held;

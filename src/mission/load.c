@@ -7,9 +7,9 @@
 
 #include <stdio.h>
 
-static const fb_tool *const S_own_tools[] = {&fb_tool_run,  &fb_tool_shell,  &fb_tool_write,
-                                             &fb_tool_http, &fb_tool_wait,   &fb_tool_emit,
-                                             &fb_tool_file, &fb_tool_mission};
+static const fb_tool *const S_own_tools[] = {&fb_tool_run,  &fb_tool_shell, &fb_tool_write,
+                                             &fb_tool_http, &fb_tool_wait,  &fb_tool_approve,
+                                             &fb_tool_emit, &fb_tool_file,  &fb_tool_mission};
 
 /* ── Names ───────────────────────────────────────────────────────────────────────────────────── */
 

@@ -36,9 +36,12 @@ static fb_memo *S_get(const fb_ledger *ledger, fb_slice scope, fb_slice step, ui
 }
 
 fb_memo *fb_memo_find(const fb_recorder *recorder, uint32_t step, uint32_t item) {
-  fb_slice id = recorder->run->mission->steps[step].id;
-  return S_get(recorder->ledger, recorder->scope, id, recorder->run->mission->steps[step].phase,
-               item);
+  const fb_step *about = &recorder->run->mission->steps[step];
+  return S_get(recorder->ledger, recorder->scope, about->id, about->phase, item);
+}
+
+const fb_memo *fb_memo_of_phase(const fb_recorder *recorder) {
+  return S_get(recorder->ledger, recorder->scope, FB_SLICE(""), FB_PHASE_UNDO, FB_NO_ITEM);
 }
 
 static bool S_keep(fb_ledger *ledger, fb_slice text, fb_slice *ret_text) {
@@ -218,20 +221,40 @@ static void S_retry(fb_ledger *ledger, const fb_event *event) {
   }
 }
 
+/* A run that ended has been undone as far as it was: what was undone counts as not done, and comes with `finally` anew if the run goes on. */
+static void S_run_ended(fb_ledger *ledger, const fb_event *event) {
+  if (event->status == FB_MISSION_WAITING) return;
+  for (fb_memo *memo = ledger->newest; memo; memo = memo->next) {
+    if (memo->phase != FB_PHASE_UNDO && memo->phase != FB_PHASE_FINALLY) continue;
+    bool undone = memo->phase == FB_PHASE_UNDO && memo->step.len && memo->state == FB_MEMO_ENDED &&
+                  memo->status == FB_STEP_OK;
+    fb_memo *done =
+        undone ? S_get(ledger, memo->scope, memo->step, FB_PHASE_MAIN, memo->number) : NULL;
+    if (done) S_forget(done, event->seq);
+    if (memo->state != FB_MEMO_STARTED) memo->state = FB_MEMO_NONE;
+  }
+}
+
 /* ── Reading ─────────────────────────────────────────────────────────────────────────────────── */
 
 fb_status fb_memo_read(void *user, const fb_event *event) {
   fb_ledger *ledger = user;
   ledger->resumed = true;
   if (event->kind == FB_EVENT_RETRY) S_retry(ledger, event);
+  if (event->kind == FB_EVENT_RUN_ENDED) S_run_ended(ledger, event);
+  bool past_main = event->kind == FB_EVENT_NOTE && event->phase == FB_PHASE_UNDO;
   bool of_step = event->kind >= FB_EVENT_STEP_STARTED && event->kind <= FB_EVENT_DECIDED;
-  if (!of_step) return FB_OK;
+  if (!of_step && !past_main) return FB_OK;
   fb_memo *memo = fb_memo_of_event(ledger, event);
   if (!memo) return FB_E_NOMEM;
   switch (event->kind) {
     case FB_EVENT_STEP_STARTED: return S_intent(ledger, event, memo);
     case FB_EVENT_STEP_SETTLED: return S_settled(ledger, event, memo);
     case FB_EVENT_DECIDED: return S_decided(ledger, event, memo);
+    case FB_EVENT_NOTE:
+      memo->state = FB_MEMO_ENDED;
+      memo->status = event->status;
+      return FB_OK;
     default: return S_end(ledger, event, memo);
   }
 }

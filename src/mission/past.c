@@ -102,7 +102,8 @@ static void S_settled(fb_past_step *step, const fb_event *event, fb_value payloa
   if (event->status == FB_STEP_WAITING) {
     step->waits_for = S_text(payload, "text");
     if (!step->waits_for) step->waits_for = "a decision";
-    if (step->status != FB_STEP_RUNNING) step->status = FB_STEP_WAITING;
+    step->inside = event->flags & FB_EVENT_OTHERWISE;
+    if (step->status != FB_STEP_RUNNING || step->inside) step->status = FB_STEP_WAITING;
     return;
   }
   if (step->status == FB_STEP_RUNNING) return;

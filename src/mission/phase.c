@@ -89,6 +89,8 @@ bool fb_run_next_phase(fb_mission_run *run) {
     if (run->timer) world->timer_stop(world->context, run->timer);
     run->timer = NULL;
     run->outcome = fb_run_outcome(run);
+    if (run->recorder) fb_record_is_past_main(run, &run->outcome);
+    if (run->recorder && run->outcome != FB_MISSION_OK) fb_record_phase(run, run->outcome);
     run->slots[FB_SLOT_RUN_STATUS] = fb_string(fb_slice_of(fb_mission_status_name(run->outcome)));
     S_begin(run, FB_PHASE_UNDO);
     if (run->outcome == FB_MISSION_OK) S_leave(run);

@@ -249,8 +249,8 @@ void fb_record_intent(fb_active *active) {
                     .attempt = ++active->attempt,
                     .code = -1,
                     .step = step->id};
-  if (memo && memo->state == FB_MEMO_STARTED && event.attempt == memo->attempts + 1)
-    event.flags |= FB_EVENT_RECOVERED;
+  bool doubt = memo && memo->state == FB_MEMO_STARTED && !step->tool->reenters;
+  if (doubt && event.attempt == memo->attempts + 1) event.flags |= FB_EVENT_RECOVERED;
   if (fb_digest_input(active, event.digest)) event.flags |= FB_EVENT_HAS_DIGEST;
   S_pack_who(active);
   fb_ledger_append(recorder, &event);
@@ -348,6 +348,23 @@ void fb_record_settled(fb_mission_run *run, uint32_t step, const fb_outcome *res
   fb_ledger_append(run->recorder, &event);
 }
 
+void fb_record_phase(fb_mission_run *run, fb_mission_status outcome) {
+  fb_event event = {.kind = FB_EVENT_NOTE,
+                    .status = (uint8_t)outcome,
+                    .phase = FB_PHASE_UNDO,
+                    .item = FB_NO_ITEM,
+                    .code = -1};
+  if (!fb_record_is_past_main(run, &(fb_mission_status){0}))
+    fb_ledger_append(run->recorder, &event);
+}
+
+bool fb_record_is_past_main(const fb_mission_run *run, fb_mission_status *ret_outcome) {
+  const fb_memo *memo = fb_memo_of_phase(run->recorder);
+  if (!memo || memo->state != FB_MEMO_ENDED) return false;
+  *ret_outcome = (fb_mission_status)memo->status;
+  return true;
+}
+
 void fb_record_waiting(fb_active *active, const char *why) {
   fb_mission_run *run = active->run;
   const fb_memo *memo = S_memo(run, active->step, fb_record_item(active));
@@ -361,6 +378,7 @@ void fb_record_waiting(fb_active *active, const char *why) {
                     .item = fb_record_item(active),
                     .code = -1,
                     .step = run->mission->steps[active->step].id};
+  if (run->mission->steps[active->step].tool->reenters) event.flags |= FB_EVENT_OTHERWISE;
   fb_ledger_append(run->recorder, &event);
 }
 

@@ -86,6 +86,8 @@ struct fb_recorder {
 /* ── memo.c: what the journal knows ──────────────────────────────────────────────────────────── */
 
 fb_memo *fb_memo_find(const fb_recorder *recorder, uint32_t step, uint32_t item);
+/* That of the note that the main phase is over. */
+const fb_memo *fb_memo_of_phase(const fb_recorder *recorder);
 /* The memo of an event's call; made if there is none. NULL: no memory. */
 fb_memo *fb_memo_of_event(fb_ledger *ledger, const fb_event *event);
 /* Takes in one event; `user` is the ledger. */
@@ -126,6 +128,10 @@ void fb_record_result(fb_active *active, const fb_outcome *result);
 void fb_record_settled(fb_mission_run *run, uint32_t step, const fb_outcome *result);
 /* Nothing can be recorded any more. */
 bool fb_record_is_broken(const fb_mission_run *run);
+/* Appends that the steps are over, with this outcome: they are undone, or only `finally` is left. */
+void fb_record_phase(fb_mission_run *run, fb_mission_status outcome);
+/* True: an earlier process got so far; what it had not done of the steps is not done any more. */
+bool fb_record_is_past_main(const fb_mission_run *run, fb_mission_status *ret_outcome);
 /* Appends that the step waits for a person, once. */
 void fb_record_waiting(fb_active *active, const char *why);
 /* Appends the end of the run and commits. False: nothing to wait for. Else fb_run_finished is called. */

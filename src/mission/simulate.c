@@ -21,6 +21,7 @@ typedef struct S_truth {
   bool open, done;  /* by the journal: begun without an end; ended well */
   bool allowed;     /* a check or a person said that it is to be done again */
   bool pure, once;
+  bool around; /* a sub-mission: it is entered again */
 } S_truth;
 
 typedef struct S_sim {
@@ -34,6 +35,7 @@ typedef struct S_sim {
   fb_script_world *world;
   fb_table truths; /* label → S_truth */
   fb_journal_head acknowledged;
+  fb_mission_status recorded; /* GOING: no end is recorded */
   fb_journal *journal;
   fb_buf outputs; /* and states of the steps, of the run that nothing happened to */
   bool no_memory;
@@ -61,6 +63,13 @@ static const fb_step *S_step_of(const S_sim *sim, fb_slice label) {
   return NULL;
 }
 
+/* "fix" or "fix.3", not "fix.3.build". */
+static bool S_is_own(const fb_step *step, fb_slice label) {
+  size_t at = step->id.len + (label.len > step->id.len);
+  while (at < label.len && label.ptr[at] >= '0' && label.ptr[at] <= '9') at++;
+  return at == label.len;
+}
+
 static S_truth *S_truth_of(S_sim *sim, fb_slice label) {
   fb_table_slot *slot = fb_table_get(&sim->truths, label);
   if (slot) return slot->value.ptr;
@@ -74,8 +83,10 @@ static S_truth *S_truth_of(S_sim *sim, fb_slice label) {
   const fb_step *step = S_step_of(sim, label);
   slot->value.ptr = truth;
   truth->label = own;
-  truth->pure = step && step->semantics == FB_PURE;
-  truth->once = step && step->semantics == FB_ONCE;
+  bool exact = step && S_is_own(step, label);
+  truth->pure = exact && step->semantics == FB_PURE;
+  truth->once = exact && step->semantics == FB_ONCE;
+  truth->around = exact && step->tool->reenters;
   return truth;
 }
 
@@ -214,6 +225,13 @@ static void S_found(void *user, const fb_audit_finding *finding) {
             fb_audit_finding_name(finding->kind));
 }
 
+/* As programs that undo are labelled: "fix.undo.3". */
+static void S_mark_undo(fb_buf *path, const fb_event *event) {
+  path->len = event->scope.len + event->step.len;
+  fb_buf_text(path, ".undo");
+  if (event->item != FB_NO_ITEM) fb_buf_printf(path, ".%u", event->item);
+}
+
 static S_truth *S_truth_of_event(S_sim *sim, const fb_event *event) {
   fb_past_step step = {.scope = event->scope, .id = event->step, .item = event->item};
   fb_buf path;
@@ -221,6 +239,7 @@ static S_truth *S_truth_of_event(S_sim *sim, const fb_event *event) {
   fb_past_step_path(&step, &path);
   for (size_t i = 0; i < path.len; i++)
     if (path.ptr[i] == '/') path.ptr[i] = '.';
+  if (event->phase == FB_PHASE_UNDO) S_mark_undo(&path, event);
   S_truth *truth = S_truth_of(sim, fb_buf_slice(&path));
   fb_buf_release(&path);
   return truth;
@@ -231,7 +250,7 @@ static void S_follow_start(S_sim *sim, const fb_event *event, S_truth *truth) {
   if (truth->done)
     S_broke(sim, "event %llu begins %s, which had ended well", (unsigned long long)event->seq,
             truth->label);
-  if (truth->open && !says)
+  if (truth->open && !says && !truth->around)
     S_broke(sim, "event %llu repeats %s silently", (unsigned long long)event->seq, truth->label);
   if (says) sim->result->repeats++;
   truth->open = true;
@@ -244,8 +263,10 @@ static void S_follow(void *user, const fb_event *event, const uint8_t hash[FB_DI
   if (event->seq == sim->acknowledged.seq &&
       memcmp(hash, sim->acknowledged.hash, FB_DIGEST_SIZE) != 0)
     S_broke(sim, "event %llu is not the one that was committed", (unsigned long long)event->seq);
+  if (event->kind == FB_EVENT_RUN_ENDED) sim->recorded = (fb_mission_status)event->status;
+  if (event->kind == FB_EVENT_RUN_RESUMED) sim->recorded = FB_MISSION_GOING;
   bool of_call = event->kind == FB_EVENT_STEP_STARTED || event->kind == FB_EVENT_STEP_ENDED;
-  if (!of_call || event->phase != FB_PHASE_MAIN) return;
+  if (!of_call || event->phase == FB_PHASE_CHECK) return;
   S_truth *truth = S_truth_of_event(sim, event);
   if (!truth) return;
   if (event->kind == FB_EVENT_STEP_STARTED) {
@@ -262,6 +283,7 @@ static void S_follow(void *user, const fb_event *event, const uint8_t hash[FB_DI
 }
 
 static void S_forget_journal(S_sim *sim) {
+  sim->recorded = FB_MISSION_GOING;
   sim->result->repeats = 0;
   for (size_t i = 0; i < sim->truths.cap; i++) {
     if (!sim->truths.slots[i].key.ptr) continue;
@@ -456,7 +478,7 @@ static void S_decide(S_sim *sim) {
   for (uint32_t i = 0; i < past->step_count; i++) {
     const fb_past_step *step = &past->steps[i];
     bool doubt = step->status == FB_STEP_RUNNING && step->waits_for;
-    if (!doubt && step->status != FB_STEP_WAITING) continue;
+    if ((!doubt && step->status != FB_STEP_WAITING) || step->inside) continue;
     fb_small_map map = {0};
     fb_buf payload;
     fb_event event = {.kind = FB_EVENT_DECIDED,
@@ -517,6 +539,11 @@ static bool S_session(S_sim *sim, uint32_t *crashes, fb_errors *errors) {
   sim->journal = NULL;
   fb_sim_disk_restart(sim->disk, power);
   S_check_journal(sim);
+  /* One that ended is not resumed, also if its process never came to know. */
+  if (S_is_over(sim->recorded)) {
+    sim->result->status = sim->recorded;
+    over = true;
+  }
   if (!over && S_next_world(sim, power)) sim->no_memory = true;
   return over;
 }

@@ -206,7 +206,10 @@ static void S_over(void *user) {
   const S_plan *plan = fb_call_plan(call);
   fb_mission_run *run = job->sub.run;
   fb_error err = {0};
-  if (fb_mission_run_state(run) != FB_MISSION_OK) S_failure(plan, run, &err);
+  if (fb_mission_run_state(run) == FB_MISSION_WAITING)
+    fb_fail(&err, FB_E_STEP_WAITS, "a step in it waits for a decision");
+  else if (fb_mission_run_state(run) != FB_MISSION_OK)
+    S_failure(plan, run, &err);
   if (fb_value_copy(call->arena, fb_mission_run_outputs(run), &call->output))
     fb_fail(&err, FB_E_NOMEM, "out of memory");
   S_drop(job);

@@ -252,7 +252,7 @@ static fb_status S_open(S_log *log, fb_error *err) {
   log->end = walk.offset;
   log->ahead = log->file.size;
   /* Whoever was killed may have left events that are not on disk yet: what follows must not get there before them. */
-  if (!log->options.read_only && !log->options.unsynced && walk.seq &&
+  if (!log->options.read_only && !log->options.unsynced &&
       log->disk->sync(log->disk->context, log->file.fd) != 0)
     return fb_log_errno("write", log->path, err);
   /* What a crash cut off must not stand behind what is written next. */

@@ -230,12 +230,12 @@ fb_status fb_log_is_torn(fb_log_file *file, uint64_t offset, uint64_t seq, bool 
   fb_status status = FB_OK;
   *ret_torn = true;
   for (uint64_t at = offset + 8; !status && found == FB_LOG_RECORD;) {
-    const char *record;
-    uint32_t size;
+    const char *record = NULL;
+    uint32_t size = 0;
     status = fb_log_find(file, at, &at, &found, err);
     if (status || found != FB_LOG_RECORD) break;
     status = fb_log_look(file, at, &found, &record, &size, err);
-    if (status) break;
+    if (status || found != FB_LOG_RECORD) break;
     if (S_u64(record + 8) - S_u32(record + FB_LOG_INTO) > seq) *ret_torn = false;
     at += size;
     end = at;

@@ -246,6 +246,57 @@ static void test_edited_then_crashed(void **state) {
   fb_journal_memory_free(journal);
 }
 
+/* ── Decisions while it goes on ──────────────────────────────────────────────────────────────── */
+
+static const char S_asking[] =
+    "steps:\n"
+    "  - {id: ask, approve: 'go on?'}\n"
+    "  - {id: slow, run: [slow, it, is]}\n"
+    "  - {id: after, run: [after], needs: ask}\n"
+    "outputs: {by: '${{ steps.ask.output.by }}'}\n";
+
+static fb_status S_decide(fb_mission_run *run, const char *step, const char *word) {
+  fb_entry entries[] = {{fb_string(FB_SLICE("decision")), fb_string(fb_slice_of(word))},
+                        {fb_string(FB_SLICE("by")), fb_string(FB_SLICE("me"))}};
+  fb_map map = {.entries = entries, .len = 2};
+  return fb_mission_run_decide(run, FB_SLICE(""), fb_slice_of(step), FB_NO_ITEM, fb_map_value(&map),
+                               NULL);
+}
+
+static void S_decide_now(void *user) {
+  S_play *play = user;
+  fb_step_state state;
+  fb_mission_run_step(play->run, 0, &state);
+  assert_int_equal(state.status, FB_STEP_WAITING);
+  assert_int_equal(S_decide(play->run, "after", "approved"), FB_E_RUN_STATE);
+  assert_int_equal(S_decide(play->run, "none", "approved"), FB_E_RUN_STATE);
+  assert_int_equal(S_decide(play->run, "ask", "approved"), FB_OK);
+  assert_int_equal(S_decide(play->run, "ask", "approved"), FB_E_RUN_STATE);
+}
+
+static void test_a_decision_while_it_goes_on(void **state) {
+  (void)state;
+  fb_journal *journal;
+  S_play play = {0}, again = {0};
+  char outputs[100];
+  assert_int_equal(fb_journal_memory_new(NULL, &journal), FB_OK);
+  assert_true(S_begin(&play, S_asking, journal, NULL));
+  assert_int_equal(
+      fb_script_world_at(play.world, INT64_C(1000000000) + 500000, S_decide_now, &play), FB_OK);
+  assert_int_equal(fb_mission_run_wait(play.run), FB_MISSION_OK);
+  S_outputs(&play, outputs, sizeof outputs);
+  assert_string_equal(outputs, "{\"by\":\"me\"}");
+  assert_int_equal(S_decide(play.run, "ask", "approved"), FB_E_RUN_STATE);
+  S_end(&play);
+  /* What was decided is in the journal: nobody is asked again. */
+  fb_journal_memory_cut(journal, S_events(journal) - 1);
+  assert_true(S_begin(&again, S_asking, journal, NULL));
+  assert_int_equal(fb_mission_run_wait(again.run), FB_MISSION_OK);
+  assert_int_equal(again.trace.count, 0);
+  S_end(&again);
+  fb_journal_memory_free(journal);
+}
+
 /* ── A journal that fails ────────────────────────────────────────────────────────────────────── */
 
 static void test_a_journal_that_fails(void **state) {
@@ -342,9 +393,13 @@ static void test_values_as_bytes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_values_as_bytes),      cmocka_unit_test(test_a_crash_after_every_event),
-      cmocka_unit_test(test_an_edited_mission),    cmocka_unit_test(test_edited_then_crashed),
-      cmocka_unit_test(test_a_journal_that_fails), cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_values_as_bytes),
+      cmocka_unit_test(test_a_crash_after_every_event),
+      cmocka_unit_test(test_an_edited_mission),
+      cmocka_unit_test(test_edited_then_crashed),
+      cmocka_unit_test(test_a_journal_that_fails),
+      cmocka_unit_test(test_a_decision_while_it_goes_on),
+      cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

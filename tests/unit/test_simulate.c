@@ -60,6 +60,19 @@ static const char S_guarded[] =
     "continue, timeout: 2s}\n"
     "  - {id: c, run: [c], needs: [a, b], timeout: 1s}\n";
 
+static const char S_undone[] =
+    "name: undone\n"
+    "limits: {parallel: 3}\n"
+    "steps:\n"
+    "  - {id: a, run: [a], undo: {run: [un, a]}}\n"
+    "  - {id: b, for_each: [1, 2, 3], run: [b, '${{ item }}'], needs: a, undo: {run: [un, '${{ "
+    "item }}']}}\n"
+    "  - {id: ask, approve: 'go on?', needs: a}\n"
+    "  - {id: c, run: [c], needs: [b, ask], undo: {run: [un, c]}}\n"
+    "  - {id: d, run: [d], needs: c}\n"
+    "finally:\n"
+    "  - {id: f, run: [f]}\n";
+
 static uint64_t S_number(const char *name, uint64_t otherwise) {
   const char *text = getenv(name);
   return text ? strtoull(text, NULL, 10) : otherwise;
@@ -108,6 +121,11 @@ static void test_guarded(void **state) {
   S_seeds(S_guarded);
 }
 
+static void test_undone(void **state) {
+  (void)state;
+  S_seeds(S_undone);
+}
+
 static void test_a_seed_is_a_seed(void **state) {
   (void)state;
   S_loaded loaded;
@@ -139,8 +157,11 @@ static void test_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_plain),   cmocka_unit_test(test_careful),
-      cmocka_unit_test(test_guarded), cmocka_unit_test(test_a_seed_is_a_seed),
+      cmocka_unit_test(test_plain),
+      cmocka_unit_test(test_careful),
+      cmocka_unit_test(test_guarded),
+      cmocka_unit_test(test_undone),
+      cmocka_unit_test(test_a_seed_is_a_seed),
       cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
