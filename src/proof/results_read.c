@@ -83,6 +83,10 @@ static double *S_samples(S_reader *reader, const fb_value *value, size_t *ret_co
 
 static void S_add(S_reader *reader, fb_bench_result *result) {
   fb_error err;
+  if (!result->workload.len || !result->metric.len) {
+    S_bad(reader, NULL, "a result without a %s", result->workload.len ? "metric" : "workload");
+    return;
+  }
   if (fb_results_add(reader->results, result, &err) != FB_OK) S_report(reader, &err, NULL);
 }
 
@@ -204,12 +208,12 @@ static void S_read_google(S_reader *reader, const fb_list *list) {
 }
 
 /* What `flyball bench --json` prints: a series for each measure of each candidate. */
-static void S_read_candidate(S_reader *reader, const fb_map *map, fb_slice bench) {
+static bool S_read_candidate(S_reader *reader, const fb_map *map, fb_slice bench) {
   const fb_value *measures = S_get(map, "measures");
   fb_slice workload = S_text(map, "name"), kind = S_text(map, "kind");
   if (!workload.len || !measures || measures->kind != FB_MAP) {
     S_bad(reader, NULL, "a candidate without a name or without measures");
-    return;
+    return false;
   }
   for (uint32_t i = 0; i < measures->as.map->len; i++) {
     const fb_entry *entry = &measures->as.map->entries[i];
@@ -221,6 +225,7 @@ static void S_read_candidate(S_reader *reader, const fb_map *map, fb_slice bench
     S_judge_by_name(&result);
     S_add_value(reader, &result, S_get(entry->value.as.map, "samples"));
   }
+  return true;
 }
 
 /* The samples of wall time (`cpu` false), or of user and system time together. NULL: not there, or reported. */
@@ -281,7 +286,7 @@ static void S_read_ratios(S_reader *reader, const fb_map *map, const fb_list *li
 
 static void S_read_bench(S_reader *reader, const fb_map *map) {
   const fb_value *value = S_get(map, "candidates");
-  fb_status before = reader->first;
+  bool good = true;
   S_read_run(reader, map);
   if (!value || value->kind != FB_LIST) {
     S_bad(reader, NULL, "a flyball.bench.v1 without candidates");
@@ -289,9 +294,9 @@ static void S_read_bench(S_reader *reader, const fb_map *map) {
   }
   const fb_list *list = value->as.list;
   for (uint32_t i = 0; i < list->len; i++)
-    if (list->items[i].kind == FB_MAP)
-      S_read_candidate(reader, list->items[i].as.map, S_text(map, "name"));
-  if (reader->first == before) S_read_ratios(reader, map, list);
+    good &= list->items[i].kind == FB_MAP &&
+            S_read_candidate(reader, list->items[i].as.map, S_text(map, "name"));
+  if (good) S_read_ratios(reader, map, list);
 }
 
 static void S_read_value(S_reader *reader, fb_value value);
