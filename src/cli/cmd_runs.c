@@ -115,7 +115,7 @@ static int S_list(fb_cli *cli, const char *runs, fb_arena *arena) {
   if (!cli->json && shown)
     fb_grid_print(&grid, cli, 1 << 3);
   else
-    fb_arena_release(&grid.arena);
+    fb_grid_release(&grid);
   if (!cli->json && !shown) fb_cli_note(cli, "no runs");
   if (skipped) fb_cli_note(cli, "… and %zu older ones (--limit 0 shows all)", skipped);
   return FB_EXIT_OK;

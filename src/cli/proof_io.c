@@ -277,6 +277,11 @@ static void S_print_cell(fb_cli *cli, const char *text, size_t width, bool right
   if (!last) fb_out_printf(cli, "%*s", (right ? 0 : blanks) + 2, "");
 }
 
+void fb_grid_release(fb_grid *grid) {
+  fb_free(NULL, grid->cells, grid->cap * sizeof *grid->cells);
+  fb_arena_release(&grid->arena);
+}
+
 void fb_grid_print(fb_grid *grid, fb_cli *cli, uint32_t right) {
   size_t widths[32] = {0};
   for (size_t c = 0; c < grid->columns && c < 32; c++) widths[c] = S_column_width(grid, c);
@@ -286,6 +291,5 @@ void fb_grid_print(fb_grid *grid, fb_cli *cli, uint32_t right) {
     fb_out_text(cli, "\n");
   }
   if (grid->failed) fb_cli_fail(cli, FB_E_NOMEM, "no memory for the whole table");
-  fb_free(NULL, grid->cells, grid->cap * sizeof *grid->cells);
-  fb_arena_release(&grid->arena);
+  fb_grid_release(grid);
 }

@@ -54,5 +54,7 @@ void fb_grid_init(fb_grid *grid, size_t columns);
 void fb_grid_add(fb_grid *grid, const char *format, ...) FB_PRINTF(2, 3);
 /* Columns are as wide as they need to be; those whose bit is set in `right` end at the right. Releases the grid. */
 void fb_grid_print(fb_grid *grid, fb_cli *cli, uint32_t right);
+/* Of one that is not printed. */
+void fb_grid_release(fb_grid *grid);
 
 #endif
