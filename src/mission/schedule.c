@@ -337,6 +337,13 @@ static void S_begin_no_more(fb_mission_run *run, fb_mission_status ending) {
   run->held = NULL;
   fb_run_phase_steps(run, &first, &end);
   for (uint32_t i = first; i < end; i++) {
+    /* Of what undoes, only the one whose turn it is counts as open. */
+    if (run->phase == FB_PHASE_UNDO && run->steps[i].status == FB_STEP_PENDING &&
+        !run->steps[i].queued) {
+      run->steps[i].status = FB_STEP_SKIPPED;
+      run->steps[i].skip = FB_SKIP_CONDITION;
+      continue;
+    }
     if (run->steps[i].status == FB_STEP_PENDING || run->steps[i].status == FB_STEP_WAITING)
       fb_run_final_without_call(run, i, FB_STEP_CANCELLED, NULL);
     else if (run->steps[i].items && !fb_run_is_final(&run->steps[i]))
