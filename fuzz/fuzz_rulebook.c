@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A rulebook, then a line `---facts`, then facts: loaded, run twice within limits, changed, run again. The two
- * runs must give the same firings and decisions; an error must have a text and a place in the rulebook. */
+ * runs must give the same firings and decisions; an error must have a text and a place in the rulebook. One that can be
+ * shared out must fire the same rules in three parts. */
 #include <flyball/rules.h>
 
 #include <stdlib.h>
@@ -120,6 +121,68 @@ static void S_run(const fb_ruleset *rules, fb_slice facts, fb_buf *log) {
   fb_session_free(session);
 }
 
+/* ── In parts ── */
+
+static void S_note(void *context, fb_session *session, uint32_t rule, uint64_t firing) {
+  (void)session;
+  fb_buf_printf(context, "%u %llu\n", rule, (unsigned long long)firing);
+}
+
+/* Facts that are in order: one session and three parts take all of them, in one batch a run. */
+static fb_status S_feed(fb_session *session, fb_partition *group, fb_slice facts) {
+  fb_memory_source memory = {facts};
+  fb_stream_options options = {.format = FB_STREAM_NDJSON, .type = FB_SLICE("a")};
+  fb_schema *schema = group ? fb_partition_schema(group) : fb_session_schema(session);
+  fb_stream *stream;
+  fb_batch batch;
+  fb_status status =
+      fb_stream_open(fb_source_memory(&memory), schema, &options, NULL, &stream, NULL);
+  if (status != FB_OK) return status;
+  if (fb_stream_next(stream, &batch, NULL) == FB_OK)
+    for (size_t i = 0; i < batch.run_count && status == FB_OK; i++) {
+      const fb_run *run = &batch.runs[i];
+      status = group
+                   ? fb_partition_assert_rows(group, run->facts, run->first, run->count, NULL, NULL)
+                   : fb_session_assert_rows(session, run->facts, run->first, run->count, NULL, NULL,
+                                            NULL);
+    }
+  fb_stream_free(stream);
+  return status;
+}
+
+static void S_share_out(const fb_ruleset *rules, fb_slice facts) {
+  fb_buf one, many;
+  fb_session *session;
+  fb_partition *group;
+  fb_error err;
+  fb_buf_init(&one, NULL, 0);
+  fb_buf_init(&many, NULL, 0);
+  fb_session_options options = {.max_firings = MAX_FIRINGS,
+                                .max_facts = MAX_FACTS,
+                                .max_activations = 2000,
+                                .max_candidates = 20000,
+                                .max_steps = 20000,
+                                .output = {.fired = S_note, .context = &many}};
+  fb_partition_options parts = {.session = options, .parts = 3};
+  fb_status status = fb_partition_new(rules, &parts, NULL, &group, &err);
+  if (status == FB_OK) {
+    options.output.context = &one;
+    S_check(fb_session_new(rules, &options, NULL, &session) == FB_OK);
+    /* Limits of facts may be reached in another place. */
+    if (S_feed(session, NULL, facts) == FB_OK && S_feed(NULL, group, facts) == FB_OK &&
+        fb_session_fire(session, NULL, NULL) == FB_OK) {
+      S_check(fb_partition_fire(group, NULL, NULL) == FB_OK);
+      S_check(fb_slice_equal(fb_buf_slice(&one), fb_buf_slice(&many)));
+    }
+    fb_session_free(session);
+    fb_partition_free(group);
+  } else {
+    S_check(status == FB_E_RULE_PARTITION && err.text[0]);
+  }
+  fb_buf_release(&one);
+  fb_buf_release(&many);
+}
+
 static void S_check_errors(const fb_errors *errors) {
   S_check(errors->count > 0);
   for (size_t i = 0; i < errors->count; i++)
@@ -143,6 +206,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     S_run(rules, facts, &first);
     S_run(rules, facts, &second);
     S_check(fb_slice_equal(fb_buf_slice(&first), fb_buf_slice(&second)));
+    S_share_out(rules, facts);
     fb_ruleset_dump(rules, &first);
     fb_buf_release(&first);
     fb_buf_release(&second);
