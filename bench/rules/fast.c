@@ -254,9 +254,10 @@ static void S_bingo_run(const S_bingo *w, size_t count, int rounds) {
   double seconds[ROUNDS_MAX];
   uint64_t firings = 0;
   bool same = true;
+  S_results results = {.cap = expected + 1}; /* the caller's, there before */
+  results.items = fb_alloc(NULL, results.cap * sizeof *results.items);
   for (int round = 0; round < rounds; round++) {
-    S_results results = {.cap = expected + 1};
-    results.items = fb_alloc(NULL, results.cap * sizeof *results.items);
+    results.count = 0;
     fb_session_options options = {.output = {.decisions = S_keep, .context = &results}};
     fb_session *session;
     S_must(fb_session_new(rules, &options, NULL, &session));
@@ -277,8 +278,8 @@ static void S_bingo_run(const S_bingo *w, size_t count, int rounds) {
     same = same && firings == expected && S_check_results(session, &results);
     fb_facts_free(facts);
     fb_session_free(session);
-    fb_free(NULL, results.items, results.cap * sizeof *results.items);
   }
+  fb_free(NULL, results.items, results.cap * sizeof *results.items);
   double scale = (double)count / 1e6;
   S_print(&(S_row){w->name, S_median(seconds, rounds), "s", w->anchor * scale, w->anchor_name,
                    w->reach * scale, firings, same, (double)count, "facts"});

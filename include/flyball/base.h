@@ -151,7 +151,7 @@ typedef struct fb_arena {
   char *end;              /* one past its last byte */
   fb_arena_chunk *chunks; /* newest first */
   const fb_allocator *allocator;
-  size_t chunk_size; /* of the next chunk; doubles up to 4 MiB */
+  size_t chunk_size; /* of the next chunk; doubles up to 1 MiB */
   size_t held;       /* bytes taken from the allocator */
   size_t limit;      /* `held` may not pass this; 0: no limit */
   size_t peak;       /* `held` at most */

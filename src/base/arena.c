@@ -2,17 +2,9 @@
 #include <flyball/base.h>
 
 #include <stdio.h>
-#include <errno.h>
 #include <stdlib.h>
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
-enum {
-  DEFAULT_CHUNK = 4096,
-  MAX_CHUNK = 4 << 20,
-  LARGE = 4 << 20 /* bytes of a block that is worth large pages: it has at least one */
-};
+enum { DEFAULT_CHUNK = 4096, MAX_CHUNK = 1 << 20 };
 
 struct fb_arena_chunk {
   fb_arena_chunk *older;
@@ -23,21 +15,6 @@ struct fb_arena_chunk {
 /* The header is rounded up so that the first allocation is aligned to 16. */
 #define HEADER ((sizeof(fb_arena_chunk) + 15) & ~(size_t)15)
 
-/* A page fault costs as much as hundreds of additions, and a large page saves 511 of them. */
-static void S_advise(void *ptr, size_t size) {
-#ifdef MADV_HUGEPAGE
-  enum { PAGE = 4096 };
-  uintptr_t start = ((uintptr_t)ptr + PAGE - 1) & ~(uintptr_t)(PAGE - 1),
-            end = ((uintptr_t)ptr + size) & ~(uintptr_t)(PAGE - 1);
-  int before = errno;
-  if (start < end) (void)madvise((void *)start, end - start, MADV_HUGEPAGE);
-  errno = before; /* where there are none, all is as well */
-#else
-  (void)ptr;
-  (void)size;
-#endif
-}
-
 static void *S_system_resize(void *context, void *ptr, size_t old_size, size_t size) {
   (void)context;
   (void)old_size;
@@ -45,9 +22,7 @@ static void *S_system_resize(void *context, void *ptr, size_t old_size, size_t s
     free(ptr);
     return NULL;
   }
-  void *moved = realloc(ptr, size);
-  if (moved && size >= LARGE) S_advise(moved, size);
-  return moved;
+  return realloc(ptr, size);
 }
 
 const fb_allocator *fb_allocator_system(void) {

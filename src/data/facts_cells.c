@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Cells of whole columns, cut from slabs: large blocks, which the system backs with large pages and which cost it few calls. */
+ * Cells of whole columns, cut from slabs: large blocks, which cost few calls, and few page faults when they are used again. */
 #include "data/facts_internal.h"
 
 enum {
   SLABS_FROM = 8,        /* chunks of a table before it takes slabs */
   SLAB_MIN = 256 << 10,  /* bytes */
   SLAB_MAX = 4 << 20,    /* bytes, if nobody knows how many rows come */
-  RESERVE_MAX = 64 << 20 /* bytes, if somebody does */
+  RESERVE_MAX = 16 << 20 /* bytes, if somebody does */
 };
 
 /* Stands before what is cut from it. */
