@@ -508,6 +508,16 @@ static bool S_by_row(S_run *run) {
   return true;
 }
 
+/* Where tests are counted, each is to be made by itself. */
+static void S_sift_all(S_run *run, const fb_rule_sieve *sieve) {
+  if (!run->session->profile) {
+    S_sift(run, sieve, NULL, run->rows, 0);
+    return;
+  }
+  for (uint32_t row = 0; row < run->rows && !run->full && !run->nomem; row++)
+    S_sift_row(run, row, sieve, NULL);
+}
+
 fb_status fb_sift_rows(fb_session *session, uint32_t type, const fb_facts *facts, uint32_t first,
                        uint32_t *count, fb_sift *ret) {
   const fb_rule_sieve *sieve =
@@ -527,12 +537,12 @@ fb_status fb_sift_rows(fb_session *session, uint32_t type, const fb_facts *facts
                false,
                false};
   if (run.rows > FB_CHUNK_ROWS - run.at) run.rows = FB_CHUNK_ROWS - run.at;
-  if (sieve) S_sift(&run, sieve, NULL, run.rows, 0);
+  if (sieve) S_sift_all(&run, sieve);
   while (run.full) {
     run.rows /= 2;
     run.count = 0;
     run.full = false;
-    S_sift(&run, sieve, NULL, run.rows, 0);
+    S_sift_all(&run, sieve);
   }
   if (run.nomem || !S_by_row(&run)) return FB_E_NOMEM;
   *count = run.rows;

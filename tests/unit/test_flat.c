@@ -287,6 +287,7 @@ static void S_assert(fb_session *session, const S_mode *mode, fb_facts *facts, f
 static void S_run(S_world *w, const S_mode *mode, fb_buf *log) {
   fb_session_options options = {.stateless = mode->stateless,
                                 .max_errors = UINT64_MAX,
+                                .profile = w->seed % 4 == 0,
                                 .output = {.log = S_log, .error = S_error, .context = log}};
   if (mode->records)
     options.output.decisions = S_records;
@@ -318,6 +319,15 @@ static void S_run(S_world *w, const S_mode *mode, fb_buf *log) {
       (unsigned long long)stats.facts, (unsigned long long)stats.asserted,
       (unsigned long long)stats.activations, (unsigned long long)stats.firings,
       (unsigned long long)stats.decisions, (unsigned long long)stats.errors);
+  for (size_t r = 0; r < fb_ruleset_count(w->rules); r++) {
+    fb_condition_stats cost;
+    fb_rule_stats rule = fb_session_rule_statistics(session, r);
+    bool known = fb_session_condition_statistics(session, r, 0, &cost);
+    fb_buf_printf(log, "%zu: %llu activations, %llu firings, %llu of %llu passed\n", r,
+                  (unsigned long long)rule.activations, (unsigned long long)rule.firings,
+                  (unsigned long long)(known ? cost.passed : 0),
+                  (unsigned long long)(known ? cost.tested : 0));
+  }
   fb_session_free(session);
 }
 
