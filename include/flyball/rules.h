@@ -190,7 +190,8 @@ typedef struct fb_session_options {
   uint64_t
       max_candidates; /* facts looked at in joins by one change, and for one match when its turn comes; 0: no limit.
                        * In firing nothing is lost, and the search goes on with the next fire. An assert that passes it
-                       * is taken back; a modify or retract leaves a session that has to be reset */
+                       * is taken back, a modify or retract refused; but if it is passed when the fact has changed
+                       * already, or by what that withdraws, the session has to be reset */
   uint64_t
       max_memory; /* bytes of the session: an assert, from outside or by a rule, for which it would have to take more is
                        * refused; an eighth more while it holds fewer facts than it did. What modify, retract and

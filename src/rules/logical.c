@@ -297,6 +297,7 @@ void fb_logical_changed(fb_session *session, uint32_t place) {
 fb_status fb_logical_remove(fb_session *session, uint32_t place) {
   fb_expiry_leave(session, place);
   fb_status status = fb_match_remove(session, place);
+  if (session->refused) return status;
   S_forget(session, place);
   fb_memory_unplace(session, place);
   session->stats.retracted++;

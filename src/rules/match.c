@@ -419,6 +419,7 @@ static void S_begin(fb_session *session, bool partial) {
   uint64_t max = session->options.max_candidates;
   session->tick++;
   session->stash_count = 0;
+  session->refused = false;
   session->partial = partial;
   session->candidates_end = max ? session->stats.candidates + max : UINT64_MAX;
 }
@@ -442,17 +443,27 @@ fb_status fb_match_insert(fb_session *session, uint32_t place) {
   return status;
 }
 
-fb_status fb_match_remove(fb_session *session, uint32_t place) {
-  S_begin(session, false);
-  session->agenda.doubtful = true;
+/* Before a fact leaves: what that may set free, and behind *ret_blocked, what may lose its reasons. Nothing is changed
+ * yet, so that a failure refuses the change. */
+static fb_status S_foresee(fb_session *session, uint32_t place, size_t *ret_blocked) {
   fb_status status = S_stash(session, place, FB_WHEN_NOT, false);
-  size_t blocked = session->stash_count;
+  *ret_blocked = session->stash_count;
   if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_EXISTS);
+  session->refused = status != FB_OK;
+  return status;
+}
+
+fb_status fb_match_remove(fb_session *session, uint32_t place) {
+  size_t blocked;
+  S_begin(session, false);
+  fb_status status = S_foresee(session, place, &blocked);
+  if (status != FB_OK) return status;
+  session->agenda.doubtful = true;
   /* Before it leaves: an alpha may be shared with conditions that this change does not concern. */
-  if (status == FB_OK) S_break(session, blocked, place);
+  S_break(session, blocked, place);
   S_kill(session, place);
   S_leave(session, place);
-  if (status == FB_OK) status = S_free_stashed(session, 0);
+  status = S_free_stashed(session, 0);
   if (status == FB_OK) status = fb_agenda_settle(session);
   return status;
 }
@@ -490,20 +501,20 @@ fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *f
   const fb_fact *fact = &session->facts[place];
   fb_memory *memory = &session->memories[fact->type];
   uint32_t matched;
+  size_t blocked = 0;
   S_begin(session, true);
   fb_status status = S_note_changed(session, fact, fields, values, count);
+  if (status == FB_OK) status = S_foresee(session, place, &blocked);
   if (status == FB_OK) status = fb_queue_touch(session, place);
+  if (status == FB_OK) status = fb_lazy_modified(session, fact);
+  session->refused = status != FB_OK;
   if (status != FB_OK) return status;
-  status = S_stash(session, place, FB_WHEN_NOT, false);
-  size_t blocked = session->stash_count;
-  if (status == FB_OK) status = S_stash_supports(session, place, FB_WHEN_EXISTS);
   /* Before it leaves: an alpha may be shared with conditions that this change does not concern. */
-  if (status == FB_OK) S_break(session, blocked, place);
+  S_break(session, blocked, place);
   S_kill(session, place);
   S_leave(session, place);
   for (uint32_t i = 0; i < count && status == FB_OK; i++)
     status = fb_facts_set(memory->facts, fact->row, fields[i], values[i], err);
-  if (status == FB_OK) status = fb_lazy_modified(session, fact);
   if (status == FB_OK) status = S_enter(session, place, &matched);
   if (status == FB_OK) status = S_seed(session, place, matched);
   if (status == FB_OK) status = S_free_stashed(session, 0);

@@ -266,6 +266,16 @@ static fb_status S_lose(fb_session *session, fb_status status, fb_error *err) {
   return fb_fail(err, status, "out of memory while facts were matched");
 }
 
+/* A change that failed; one that was refused leaves the session as it was. */
+static fb_status S_end(fb_session *session, fb_status status, fb_error *err) {
+  if (!session->refused) return S_lose(session, status, err);
+  if (status == FB_E_RULE_LIMIT)
+    return fb_fail(err, status,
+                   "the change meets more than %llu facts in joins, the limit of the session",
+                   (unsigned long long)session->options.max_candidates);
+  return fb_fail(err, status, "out of memory before a change was made");
+}
+
 /* From here on, until it is taken back, what grows past max_memory is refused, as if there were no more. */
 static bool S_bound(fb_session *session, bool bounded) {
   bool before = session->bounded;
@@ -348,7 +358,7 @@ fb_status fb_session_change(fb_session *session, uint32_t place, const uint32_t 
   if ((status == FB_OK || status == FB_DONE) && fb_expiry_enter(session, place) != FB_OK)
     status = FB_E_NOMEM;
   if (status == FB_DONE) return FB_OK;
-  if (status != FB_OK) return S_lose(session, status, err);
+  if (status != FB_OK) return S_end(session, status, err);
   session->stats.modified++;
   fb_logical_changed(session, place);
   if (session->firing_rule != FB_RULE_NONE) {
@@ -364,7 +374,8 @@ fb_status fb_session_change(fb_session *session, uint32_t place, const uint32_t 
 
 fb_status fb_session_remove(fb_session *session, uint32_t place, fb_error *err) {
   fb_status status = fb_logical_remove(session, place);
-  if (status == FB_OK) status = fb_logical_withdraw(session);
+  if (status != FB_OK) return S_end(session, status, err);
+  status = fb_logical_withdraw(session);
   return status == FB_OK ? FB_OK : S_lose(session, status, err);
 }
 

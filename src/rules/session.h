@@ -360,6 +360,7 @@ struct fb_session {
   bool lost;    /* a change was cut off by lack of memory */
   bool bounded; /* what grows past max_memory is refused: only where the change can be taken back */
   bool over;    /* it was */
+  bool refused; /* the last change failed before anything was changed */
   bool capped;  /* max_activations is in force: only where the change can be taken back */
   bool deriving; /* results of aggregates follow: nobody could take that back */
 };

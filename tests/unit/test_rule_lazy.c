@@ -125,10 +125,48 @@ static void test_a_deadline_ends_a_search_that_goes_on_later(void **state) {
   fb_ruleset_free(rules);
 }
 
+/* Either it was refused, and is made the next time, or the session has to be reset; which is told apart. */
+static bool S_retract_fails(const fb_ruleset *rules, size_t fail_at, bool *ret_reached) {
+  fb_test_memory memory = {0};
+  fb_allocator allocator = {fb_test_resize, &memory};
+  fb_session *session;
+  uint64_t fired = 0;
+  assert_int_equal(fb_session_new(rules, NULL, &allocator, &session), FB_OK);
+  S_assert(session, "b", 1, 1);
+  for (int i = 0; i < 20; i++) S_assert(session, "a", 1, i);
+  memory.fail_at = memory.calls + fail_at;
+  fb_status status = fb_session_retract(session, 1, NULL);
+  *ret_reached = memory.calls >= memory.fail_at;
+  bool lost = fb_session_fire(session, &fired, NULL) == FB_E_RULE_SESSION;
+  bool refused = status != FB_OK && !lost;
+  if (refused) {
+    assert_int_equal(fired, 0);
+    assert_int_equal(fb_session_count(session, FB_SLICE("b")), 1);
+    assert_int_equal(fb_session_retract(session, 1, NULL), FB_OK);
+    assert_int_equal(fb_session_fire(session, &fired, NULL), FB_OK);
+  }
+  if (!lost) assert_int_equal(fired, 20);
+  fb_session_free(session);
+  assert_int_equal(memory.live, 0);
+  return refused;
+}
+
+static void test_a_change_is_refused_before_it_is_made(void **state) {
+  fb_ruleset *rules =
+      S_rules("rules: [{name: r, when: [a as x, {not b as y: 'y.k == x.k'}], then: [{log: r}]}]");
+  bool reached = true;
+  int refused = 0;
+  (void)state;
+  for (size_t at = 1; reached; at++) refused += S_retract_fails(rules, at, &reached);
+  assert_true(refused > 0);
+  fb_ruleset_free(rules);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_firing_goes_on_after_each_failure),
       cmocka_unit_test(test_a_deadline_ends_a_search_that_goes_on_later),
+      cmocka_unit_test(test_a_change_is_refused_before_it_is_made),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
