@@ -106,7 +106,7 @@ static double S_imitated(const S_loaded *loaded, uint32_t parallel, bool unsynce
 
 /* A record of 160 bytes and a sync, `count` times, in a file that has its room. */
 static double S_sync_floor(uint32_t count) {
-  char path[4100], record[160] = "record";
+  char path[sizeof S_path + 8], record[160] = "record";
   snprintf(path, sizeof path, "%s.floor", S_path);
   int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0 || posix_fallocate(fd, 0, (off_t)count * 160)) S_die("the floor");

@@ -360,6 +360,7 @@ typedef struct S_subs {
 static void S_sub_rows(void *user, uint32_t item, const fb_mission_run *run);
 
 /* The missions that a step runs now, below its row. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is written to through `subs` */
 static void S_subs_of(const S_table *table, uint32_t number, fb_buf *out, uint32_t *rows,
                       uint32_t most) {
   enum { MOST_DEPTH = 6 };

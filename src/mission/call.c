@@ -395,9 +395,7 @@ void fb_run_call(fb_mission_run *run, uint32_t step_number, uint32_t item) {
     return;
   }
   fb_run_set_item(run, &run->steps[step_number], item);
-  if (run->recorder && fb_record_replay(active))
-    fb_run_end_call(active);
-  else if (S_comes_too_late(active))
+  if ((run->recorder && fb_record_replay(active)) || S_comes_too_late(active))
     fb_run_end_call(active);
   else if (!run->recorder || !fb_doubt_take(active))
     fb_run_call_go(active);

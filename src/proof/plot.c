@@ -72,9 +72,10 @@ static void S_fit(S_axis *axis, double low, double high) {
 
 static void S_draw_ticks(const S_axis *y, fb_slice unit, fb_buf *out) {
   double step = S_tick_step(y->high - y->low, 5);
-  for (double value = ceil(y->low / step) * step; value <= y->high; value += step) {
+  int64_t first = (int64_t)ceil(y->low / step), last = (int64_t)floor(y->high / step);
+  for (int64_t tick = first; tick <= last; tick++) {
     char label[40];
-    double at = S_at(y, value);
+    double value = (double)tick * step, at = S_at(y, value);
     fb_quantity_format(fabs(value) < step / 1e6 ? 0 : value, unit, label);
     fb_buf_printf(out, "<line class=\"fb-grid\" x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\"/>",
                   LEFT, at, WIDTH - RIGHT, at);
