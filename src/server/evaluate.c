@@ -20,6 +20,7 @@ typedef struct S_work {
   fb_seat *seat;
   fb_verdict verdict;
   bool explain;
+  const char *now; /* where the clock is to stand; NULL: the request does not say */
   uint64_t firings;
   int64_t end; /* no longer than that */
 } S_work;
@@ -66,11 +67,11 @@ static fb_ruleset_version *S_inline(fb_request *request, const fb_value *book) {
 
 /* ── The request ── */
 
-static const char *const S_keys[] = {"ruleset", "version", "rulebook", "facts", "explain"};
-enum { RULESET, VERSION, RULEBOOK, FACTS, EXPLAIN, KEYS };
-static const uint32_t S_kinds[KEYS] = {FB_KIND_BIT(FB_STRING), FB_KIND_BIT(FB_INT),
-                                       FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_MAP),
-                                       FB_KIND_BIT(FB_LIST), FB_KIND_BIT(FB_BOOL)};
+static const char *const S_keys[] = {"ruleset", "version", "rulebook", "facts", "explain", "now"};
+enum { RULESET, VERSION, RULEBOOK, FACTS, EXPLAIN, NOW, KEYS };
+static const uint32_t S_kinds[KEYS] = {
+    FB_KIND_BIT(FB_STRING), FB_KIND_BIT(FB_INT),  FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_MAP),
+    FB_KIND_BIT(FB_LIST),   FB_KIND_BIT(FB_BOOL), FB_KIND_BIT(FB_STRING)};
 
 bool fb_evaluate_keys(fb_request *request, const fb_value *body, const char *const *names,
                       const uint32_t *kinds, size_t count, const fb_value **values) {
@@ -133,12 +134,24 @@ static bool S_open(S_work *work, const fb_value **ret_facts) {
     return false;
   }
   work->explain = given[EXPLAIN] && given[EXPLAIN]->as.b;
+  if (given[NOW]) work->now = fb_arena_text(&request->arena, fb_value_text(*given[NOW]));
   work->version = given[RULEBOOK]
                       ? S_inline(request, given[RULEBOOK])
                       : fb_evaluate_ruleset(request, fb_value_text(*given[RULESET]),
                                             given[VERSION] ? (uint64_t)given[VERSION]->as.i : 0);
   *ret_facts = given[FACTS];
   return work->version != NULL;
+}
+
+/* Where there are windows, the clock goes along with the facts, unless the request says where it stands. */
+static bool S_set_clock(S_work *work) {
+  fb_error err;
+  work->seat->replays = !work->now && fb_ruleset_windowed(work->version->set);
+  fb_session_set_deadline(work->seat->session, work->end);
+  fb_status status = fb_seat_set_clock(work->seat, work->now, &err);
+  if (status == FB_OK) return true;
+  fb_reply_problem(work->request, 0, &err);
+  return false;
 }
 
 static bool S_take_seat(S_work *work, bool stateless, bool lines) {
@@ -152,7 +165,7 @@ static bool S_take_seat(S_work *work, bool stateless, bool lines) {
   work->verdict.explain = work->explain;
   work->seat->verdict = &work->verdict;
   work->end = fb_server_now(server) + server->options.max_time;
-  return true;
+  return S_set_clock(work);
 }
 
 static void S_close(S_work *work) {
@@ -202,11 +215,10 @@ static bool S_assert_all(S_work *work, const fb_list *facts) {
 
 /* Fires until `end`; *ret_late: there is more to do. False: it is answered. */
 static bool S_fire(S_work *work, int64_t end, bool *ret_late) {
-  uint64_t firings;
   fb_error err;
   fb_session_set_deadline(work->seat->session, end);
-  fb_status status = fb_session_fire(work->seat->session, &firings, &err);
-  work->firings += firings;
+  fb_status status = fb_session_fire(work->seat->session, NULL, &err);
+  work->firings = fb_session_statistics(work->seat->session).firings;
   *ret_late =
       status == FB_E_RULE_LIMIT && end < work->end && fb_server_now(work->request->server) >= end;
   if (status == FB_OK || *ret_late) return true;
@@ -228,8 +240,12 @@ static void S_write(S_work *work) {
 static fb_answered S_begin(S_work *work, int64_t patience) {
   const fb_value *facts = NULL;
   bool late = false;
-  if (S_open(work, &facts) && S_take_seat(work, false, false) &&
-      S_assert_all(work, facts->as.list)) {
+  bool open = S_open(work, &facts);
+  if (open && patience && (work->now || fb_ruleset_windowed(work->version->set))) {
+    S_close(work); /* it may fire while facts come: not here */
+    return FB_ANSWER_LATER;
+  }
+  if (open && S_take_seat(work, false, false) && S_assert_all(work, facts->as.list)) {
     int64_t now = fb_server_now(work->request->server);
     int64_t end = patience && now + patience < work->end ? now + patience : work->end;
     if (S_fire(work, end, &late) && late) return FB_ANSWER_LATER;
@@ -254,8 +270,11 @@ static fb_status S_stream(S_work *work, fb_stream *stream, fb_error *err) {
     fb_errors_release(&errors);
     for (size_t i = 0; status == FB_OK && i < batch.run_count; i++) {
       const fb_run *run = &batch.runs[i];
-      status = fb_session_assert_rows(work->seat->session, run->facts, run->first, run->count, NULL,
-                                      NULL, err);
+      status = work->seat->replays
+                   ? fb_session_replay_rows(work->seat->session, run->facts, run->first, run->count,
+                                            0, NULL, err)
+                   : fb_session_assert_rows(work->seat->session, run->facts, run->first, run->count,
+                                            NULL, NULL, err);
       if (status == FB_OK) work->verdict.facts += run->count;
     }
     if (work->seat->stateless) fb_session_forget_texts(work->seat->session);
@@ -309,6 +328,7 @@ static void S_lines(S_work *work) {
              *number = fb_request_query(request, "version"),
              *explain = fb_request_query(request, "explain");
   work->explain = explain && !strcmp(explain, "true");
+  work->now = fb_request_query(request, "now");
   if (!name) {
     fb_reply_fail(request, 0, FB_E_SERVER_REQUEST, "`?ruleset=NAME` is missing");
     return;

@@ -306,12 +306,21 @@ typedef struct S_change {
   fb_request *request;
   fb_holder *holder;
   fb_verdict verdict;
-  fb_buf ids; /* of what was asserted */
-  uint64_t firings;
+  fb_buf ids;       /* of what was asserted */
+  uint64_t firings; /* before the change; in the end those that it set off */
 } S_change;
+
+static void S_close(S_change *change) {
+  change->holder->seat->verdict = NULL;
+  S_leave(change->request, change->holder);
+  fb_verdict_release(&change->verdict);
+  fb_buf_release(&change->ids);
+}
 
 /* False: it is answered. */
 static bool S_begin(S_change *change, fb_request *request) {
+  fb_server *server = request->server;
+  fb_error err;
   const char *explain = fb_request_query(request, "explain");
   *change = (S_change){.request = request, .holder = S_hold(request)};
   if (!change->holder) return false;
@@ -319,7 +328,15 @@ static bool S_begin(S_change *change, fb_request *request) {
   change->verdict.explain = explain && !strcmp(explain, "true");
   change->holder->seat->verdict = &change->verdict;
   fb_buf_init(&change->ids, NULL, 0);
-  return true;
+  change->firings = fb_session_statistics(change->holder->seat->session).firings;
+  fb_session_set_deadline(change->holder->seat->session,
+                          fb_server_now(server) + server->options.max_time);
+  fb_status status =
+      fb_seat_set_clock(change->holder->seat, fb_request_query(request, "now"), &err);
+  if (status == FB_OK) return true;
+  fb_reply_problem(request, 0, &err);
+  S_close(change);
+  return false;
 }
 
 static void S_write(S_change *change) {
@@ -342,8 +359,9 @@ static fb_answered S_end(S_change *change, fb_status status, const fb_error *fai
   if (status == FB_OK && !(fire && !strcmp(fire, "false"))) {
     fb_session_set_deadline(change->holder->seat->session,
                             fb_server_now(server) + server->options.max_time);
-    status = fb_session_fire(change->holder->seat->session, &change->firings, &err);
+    status = fb_session_fire(change->holder->seat->session, NULL, &err);
   }
+  change->firings = fb_session_statistics(change->holder->seat->session).firings - change->firings;
   if (status == FB_OK)
     S_write(change);
   else
@@ -351,10 +369,7 @@ static fb_answered S_end(S_change *change, fb_status status, const fb_error *fai
   fb_counter_add(server->facts, change->verdict.facts);
   fb_counter_add(server->decisions, change->verdict.decision_count);
   fb_counter_add(server->firings, change->firings);
-  change->holder->seat->verdict = NULL;
-  S_leave(request, change->holder);
-  fb_verdict_release(&change->verdict);
-  fb_buf_release(&change->ids);
+  S_close(change);
   return FB_ANSWERED;
 }
 

@@ -186,6 +186,7 @@ static bool S_is_fresh(fb_seat *seat) {
 void fb_seat_give(fb_ruleset_version *version, fb_seat *seat) {
   bool kept = fb_session_reset(seat->session) == FB_OK && S_is_fresh(seat);
   seat->verdict = NULL;
+  seat->replays = false;
   pthread_mutex_lock(&version->lock);
   kept = kept && version->seat_counts[seat->stateless] < MOST_WAITING;
   if (kept) {
@@ -216,6 +217,37 @@ static fb_status S_fields(fb_seat *seat, const fb_map *fact, fb_slice *ret_type,
   return FB_OK;
 }
 
+/* As a row, so that the clock can be moved to its time first. */
+static fb_status S_replay(fb_seat *seat, fb_slice type, const fb_map *fields, fb_error *err) {
+  fb_schema *schema = fb_session_schema(seat->session);
+  fb_fact_type *known;
+  fb_facts *facts;
+  uint32_t row;
+  fb_status status = fb_schema_open(schema, type, &known);
+  if (status == FB_OK) status = fb_facts_new(NULL, schema, known, &facts);
+  if (status != FB_OK) return fb_fail(err, status, "no room for a fact of this type");
+  status = fb_facts_add_map(facts, fields, &row, err);
+  if (status == FB_OK) status = fb_session_replay_rows(seat->session, facts, row, 1, 0, NULL, err);
+  fb_facts_free(facts);
+  return status;
+}
+
+fb_status fb_seat_set_clock(fb_seat *seat, const char *text, fb_error *err) {
+  const fb_ruleset *set = fb_session_ruleset(seat->session);
+  const fb_clock *clock = fb_clock_system();
+  fb_value stands = fb_session_now(seat->session);
+  int64_t wall = clock->wall(clock->context), seconds = wall / 1000000000;
+  uint32_t nanos = (uint32_t)(wall % 1000000000);
+  if (!text && !fb_ruleset_timed(set)) return FB_OK;
+  if (text && !fb_time_parse(fb_slice_of(text), &seconds, &nanos))
+    return fb_fail(err, FB_E_SERVER_REQUEST, "`now` is no time: as in 2026-01-31T00:00:00Z");
+  fb_value now = fb_timestamp(seconds, nanos);
+  if (!text && stands.kind != FB_ABSENT && fb_value_order(now, stands) <= 0) return FB_OK;
+  bool back = stands.kind != FB_ABSENT && fb_value_order(now, stands) < 0;
+  return back ? fb_session_advance(seat->session, now, err) /* which says why not */
+              : fb_session_replay_until(seat->session, now, err);
+}
+
 fb_status fb_seat_assert(fb_seat *seat, fb_value fact, fb_fact_id *ret_id, fb_error *err) {
   fb_slice type;
   fb_map *fields = NULL;
@@ -223,7 +255,9 @@ fb_status fb_seat_assert(fb_seat *seat, fb_value fact, fb_fact_id *ret_id, fb_er
     return fb_fail(err, FB_E_STREAM_RECORD, "a fact is an object, not %s",
                    fb_kind_name((fb_kind)fact.kind));
   fb_status status = S_fields(seat, fact.as.map, &type, &fields, err);
-  if (status == FB_OK) status = fb_session_assert(seat->session, type, fields, ret_id, err);
+  if (status == FB_OK)
+    status = seat->replays ? S_replay(seat, type, fields, err)
+                           : fb_session_assert(seat->session, type, fields, ret_id, err);
   fb_arena_reset(&seat->verdict->arena);
   return status;
 }

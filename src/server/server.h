@@ -222,6 +222,7 @@ struct fb_seat {
   fb_session *session;
   fb_zones *zones;
   bool stateless;
+  bool replays; /* the clock goes along with the facts that come */
   uint64_t uses;
   struct fb_verdict *verdict; /* of who has it now */
 };
@@ -252,7 +253,9 @@ fb_seat *fb_seat_take(fb_server *server, fb_ruleset_version *version, bool state
 void fb_seat_give(fb_ruleset_version *version, fb_seat *seat);
 void fb_seat_free(fb_seat *seat);
 void fb_seats_free(fb_ruleset_version *version);
-/* An object with `type` and fields. The error has no place yet. */
+/* Moves the session's clock to `text` (RFC 3339), firing on the way; NULL: to this moment, if the rules go by it. */
+fb_status fb_seat_set_clock(fb_seat *seat, const char *text, fb_error *err);
+/* An object with `type` and fields; *ret_id is not set where the clock goes along. The error has no place yet. */
 fb_status fb_seat_assert(fb_seat *seat, fb_value fact, fb_fact_id *ret_id, fb_error *err);
 
 /* ── Sessions ── */

@@ -57,6 +57,22 @@ rules:
       - emit: done
         with: {n: "${{ c.n }}"}
 """
+WINDOW = """
+facts:
+  user:  {id: string, active: bool}
+  login: {user: string, at: timestamp}
+rules:
+  - name: three logins in a minute
+    when:
+      - user as u: u.active
+      - count() as n of login as l within 1m: l.user == u.id
+      - test: n >= 3
+    then:
+      - modify: u
+        with: {active: false}
+      - emit: lockout
+        with: {user: "${{ u.id }}"}
+"""
 FACTS = [{"type": "order", "id": "o1", "customer": "c1", "amount": 25000},
          {"type": "customer", "id": "c1", "tier": "bronze"}]
 passed = failed = 0
@@ -454,6 +470,34 @@ def session_threads(server):
     server.ask("DELETE", at)
 
 
+def clocks(server):
+    """Windows let go of facts by the facts' own times, or by the time that the client tells."""
+    server.ask("PUT", "/v1/rulesets/window", WINDOW.encode())
+    users = [{"type": "user", "id": who, "active": True} for who in ("fast", "slow")]
+    logins = [{"type": "login", "user": "fast", "at": f"2026-01-01T00:00:{10 * i:02}Z"} for i in range(3)]
+    logins += [{"type": "login", "user": "slow", "at": f"2026-01-01T00:{5 * i + 5:02}:00Z"} for i in range(3)]
+    body = server.evaluate({"ruleset": "window", "facts": users + logins})[2]
+    check("the clock goes along with the facts", [d["fields"] for d in body["decisions"]] == [{"user": "fast"}] and
+          body["stats"]["firings"] == 1, body)
+    lines = b"\n".join(json.dumps(fact).encode() for fact in users + logins)
+    text = server.ask("POST", "/v1/evaluate?ruleset=window", lines, LINES)[2].splitlines()
+    same("with lines too", [json.loads(line)["fields"] for line in text[:-1]], [{"user": "fast"}])
+    code, _, body = server.evaluate({"ruleset": "window", "now": "soon", "facts": []})
+    check("a time that is none", code == 400, body)
+    at = server.ask("POST", "/v1/sessions", {"ruleset": "window"})[1]["Location"]
+    server.ask("POST", f"{at}/facts", users)
+    for i, want in enumerate((0, 0, 1)):
+        body = server.ask("POST", f"{at}/facts?now=2026-01-01T00:00:{10 * i + 1:02}Z", logins[i])[2]
+        check(f"in a session, login {i + 1}", len(body["decisions"]) == want and body["firings"] == want, body)
+    for i in range(3, 6):
+        body = server.ask("POST", f"{at}/facts?now=2026-01-01T00:{5 * (i - 2):02}:01Z", logins[i])[2]
+        check(f"let go of, login {i - 2}", not body["decisions"], body)
+    code, _, body = server.ask("POST", f"{at}/facts?now=2026-01-01T00:00:00Z", [])
+    check("the clock does not go back", code == 422, body)
+    server.ask("DELETE", at)
+    server.ask("DELETE", "/v1/rulesets/window")
+
+
 # ── Who may, and how much ──
 
 def roles():
@@ -619,7 +663,7 @@ def hostile(server):
 def main():
     server = Server("-r", "@shop.yaml", "-r", "flat=@flat.yaml", "-r", "@count.yaml", "--max-time", "8s",
                     files={"shop.yaml": SHOP, "flat.yaml": FLAT, "count.yaml": COUNT})
-    for part in (documented, health, evaluating, inline, refusing, late, streaming, rulesets, swapping, sessions, session_threads, hostile):
+    for part in (documented, health, evaluating, inline, refusing, late, streaming, rulesets, swapping, sessions, session_threads, clocks, hostile):
         part(server)
     same("it ends", server.end(), 0)
     for part in (limits, roles, rates, ways, telling, ending):
