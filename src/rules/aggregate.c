@@ -65,9 +65,10 @@ fb_value fb_aggregate_input(fb_session *session, const fb_rule_aggregate *aggreg
 
 /* ── Groups ── */
 
+/* NULL where there are no keys. */
 static fb_value *S_keys(const fb_rule_aggregate *aggregate, fb_aggregate_memory *memory,
                         uint32_t group) {
-  return memory->keys + (size_t)group * aggregate->key_count;
+  return aggregate->key_count ? memory->keys + (size_t)group * aggregate->key_count : NULL;
 }
 
 static fb_fold_state *S_folds(const fb_rule_aggregate *aggregate, fb_aggregate_memory *memory,
