@@ -156,7 +156,10 @@ static bool S_set_clock(S_work *work) {
 
 static bool S_take_seat(S_work *work, bool stateless, bool lines) {
   fb_server *server = work->request->server;
-  work->seat = fb_seat_take(server, work->version, stateless);
+  work->seat = fb_seat_take(server, work->version,
+                            stateless       ? FB_SEAT_STATELESS
+                            : work->explain ? FB_SEAT_EXPLAINS
+                                            : FB_SEAT_HOLDS);
   if (!work->seat) {
     fb_reply_fail(work->request, 0, FB_E_NOMEM, "no memory for a session");
     return false;
@@ -277,7 +280,7 @@ static fb_status S_stream(S_work *work, fb_stream *stream, fb_error *err) {
                                             NULL, NULL, err);
       if (status == FB_OK) work->verdict.facts += run->count;
     }
-    if (work->seat->stateless) fb_session_forget_texts(work->seat->session);
+    if (work->seat->kind == FB_SEAT_STATELESS) fb_session_forget_texts(work->seat->session);
   }
   return status == FB_DONE ? FB_OK : status;
 }
@@ -339,9 +342,10 @@ static void S_lines(S_work *work) {
   fb_session *session = work->seat->session;
   fb_session_set_deadline(session, work->end);
   fb_status status = FB_OK;
-  if (work->seat->stateless) status = fb_session_fire(session, NULL, &err);
+  if (work->seat->kind == FB_SEAT_STATELESS) status = fb_session_fire(session, NULL, &err);
   if (status == FB_OK) status = S_read_lines(work, &err);
-  if (status == FB_OK && !work->seat->stateless) status = fb_session_fire(session, NULL, &err);
+  if (status == FB_OK && work->seat->kind != FB_SEAT_STATELESS)
+    status = fb_session_fire(session, NULL, &err);
   work->firings = fb_session_statistics(session).firings;
   S_write_end(work, status, &err);
 }

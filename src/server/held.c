@@ -132,7 +132,7 @@ static fb_holder *S_new(fb_request *request, fb_ruleset_version *version, fb_sli
   snprintf(holder->id, sizeof holder->id, "%016llx%016llx",
            (unsigned long long)fb_random_seed_system(),
            (unsigned long long)fb_random_seed_system());
-  holder->seat = fb_seat_take(request->server, version, false);
+  holder->seat = fb_seat_take(request->server, version, FB_SEAT_EXPLAINS);
   if (holder->seat) return holder;
   S_free(holder);
   return NULL;

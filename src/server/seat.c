@@ -127,10 +127,11 @@ static void S_error(void *context, fb_session *session, const fb_error *err) {
 
 /* ── Seats ── */
 
-static fb_seat *S_new(fb_server *server, const fb_ruleset_version *version, bool stateless) {
+static fb_seat *S_new(fb_server *server, const fb_ruleset_version *version, fb_seat_kind kind) {
+  bool stateless = kind == FB_SEAT_STATELESS;
   fb_seat *seat = calloc(1, sizeof *seat);
   if (!seat) return NULL;
-  seat->stateless = stateless;
+  seat->kind = kind;
   fb_status status = fb_zones_new(NULL, NULL, &seat->zones);
   fb_session_options options = {
       .max_firings = server->options.max_firings,
@@ -140,7 +141,7 @@ static fb_seat *S_new(fb_server *server, const fb_ruleset_version *version, bool
       .zone = fb_zone_system,
       .zone_context = seat->zones,
       .stateless = stateless,
-      .explain = !stateless,
+      .explain = kind == FB_SEAT_EXPLAINS,
       .output = {.decision = S_decision, .log = S_log, .error = S_error, .context = seat}};
   if (status == FB_OK) status = fb_session_new(version->set, &options, NULL, &seat->session);
   if (status == FB_OK) return seat;
@@ -156,7 +157,7 @@ void fb_seat_free(fb_seat *seat) {
 }
 
 void fb_seats_free(fb_ruleset_version *version) {
-  for (int kind = 0; kind < 2; kind++) {
+  for (int kind = 0; kind < FB_SEAT_KINDS; kind++) {
     for (fb_seat *seat = version->seats[kind], *next; seat; seat = next) {
       next = seat->next;
       fb_seat_free(seat);
@@ -164,15 +165,15 @@ void fb_seats_free(fb_ruleset_version *version) {
   }
 }
 
-fb_seat *fb_seat_take(fb_server *server, fb_ruleset_version *version, bool stateless) {
+fb_seat *fb_seat_take(fb_server *server, fb_ruleset_version *version, fb_seat_kind kind) {
   pthread_mutex_lock(&version->lock);
-  fb_seat *seat = version->seats[stateless];
+  fb_seat *seat = version->seats[kind];
   if (seat) {
-    version->seats[stateless] = seat->next;
-    version->seat_counts[stateless]--;
+    version->seats[kind] = seat->next;
+    version->seat_counts[kind]--;
   }
   pthread_mutex_unlock(&version->lock);
-  return seat ? seat : S_new(server, version, stateless);
+  return seat ? seat : S_new(server, version, kind);
 }
 
 /* What requests leave behind in a session: texts, and fields and types that were learned. */
@@ -188,11 +189,11 @@ void fb_seat_give(fb_ruleset_version *version, fb_seat *seat) {
   seat->verdict = NULL;
   seat->replays = false;
   pthread_mutex_lock(&version->lock);
-  kept = kept && version->seat_counts[seat->stateless] < MOST_WAITING;
+  kept = kept && version->seat_counts[seat->kind] < MOST_WAITING;
   if (kept) {
-    seat->next = version->seats[seat->stateless];
-    version->seats[seat->stateless] = seat;
-    version->seat_counts[seat->stateless]++;
+    seat->next = version->seats[seat->kind];
+    version->seats[seat->kind] = seat;
+    version->seat_counts[seat->kind]++;
   }
   pthread_mutex_unlock(&version->lock);
   if (!kept) fb_seat_free(seat);

@@ -165,6 +165,14 @@ fb_role fb_tokens_role(const fb_tokens *tokens, const char *header, fb_slice *re
 
 /* ── Rulesets ── */
 
+/* What a session is for: one that explains keeps a log of its firings, which costs memory and time. */
+typedef enum fb_seat_kind {
+  FB_SEAT_HOLDS,
+  FB_SEAT_EXPLAINS,
+  FB_SEAT_STATELESS,
+  FB_SEAT_KINDS
+} fb_seat_kind;
+
 struct fb_ruleset_version {
   _Atomic uint32_t users;
   uint32_t number;
@@ -175,9 +183,8 @@ struct fb_ruleset_version {
   fb_ruleset *set;
   bool stateless; /* its rules admit it */
   pthread_mutex_t lock;
-  struct fb_seat
-      *seats[2]; /* that wait for the next request: those that hold facts, and stateless ones */
-  uint32_t seat_counts[2];
+  struct fb_seat *seats[FB_SEAT_KINDS]; /* that wait for the next request */
+  uint32_t seat_counts[FB_SEAT_KINDS];
 };
 
 typedef struct fb_rulesets fb_rulesets;
@@ -221,7 +228,7 @@ struct fb_seat {
   fb_seat *next;
   fb_session *session;
   fb_zones *zones;
-  bool stateless;
+  fb_seat_kind kind;
   bool replays; /* the clock goes along with the facts that come */
   uint64_t uses;
   struct fb_verdict *verdict; /* of who has it now */
@@ -248,7 +255,7 @@ fb_status fb_verdict_flush(fb_verdict *verdict);
 void fb_verdict_write(fb_verdict *verdict, fb_buf *out);
 
 /* Of the version, reset; with the server's limits. NULL: no memory. */
-fb_seat *fb_seat_take(fb_server *server, fb_ruleset_version *version, bool stateless);
+fb_seat *fb_seat_take(fb_server *server, fb_ruleset_version *version, fb_seat_kind kind);
 /* Given back it waits for the next request, unless it has grown too much. */
 void fb_seat_give(fb_ruleset_version *version, fb_seat *seat);
 void fb_seat_free(fb_seat *seat);
