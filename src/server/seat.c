@@ -235,11 +235,11 @@ static fb_status S_replay(fb_seat *seat, fb_slice type, const fb_map *fields, fb
 
 fb_status fb_seat_set_clock(fb_seat *seat, const char *text, fb_error *err) {
   const fb_ruleset *set = fb_session_ruleset(seat->session);
+  if (!text && !fb_ruleset_timed(set)) return FB_OK;
   const fb_clock *clock = fb_clock_system();
   fb_value stands = fb_session_now(seat->session);
   int64_t wall = clock->wall(clock->context), seconds = wall / 1000000000;
   uint32_t nanos = (uint32_t)(wall % 1000000000);
-  if (!text && !fb_ruleset_timed(set)) return FB_OK;
   if (text && !fb_time_parse(fb_slice_of(text), &seconds, &nanos))
     return fb_fail(err, FB_E_SERVER_REQUEST, "`now` is no time: as in 2026-01-31T00:00:00Z");
   fb_value now = fb_timestamp(seconds, nanos);
