@@ -110,6 +110,10 @@ fb_status fb_yaml_unquote(fb_slice source, fb_arena *arena, fb_slice *ret_text);
  * bytes where an escaped blank ends a line. */
 fb_status fb_yaml_unescape(fb_slice source, fb_arena *arena, fb_slice *ret_text);
 
+/* Text of a literal or folded block from the first character of its first line to the last of its last, into `out`, which
+ * holds source.len bytes. Returns its length. */
+size_t fb_yaml_block(fb_slice source, size_t indent, bool folded, char *out);
+
 typedef struct fb_yaml_complaint {
   fb_status code;
   const char *text; /* NULL: the parser's own words */

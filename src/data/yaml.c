@@ -238,6 +238,20 @@ static bool S_only_breaks(fb_slice value) {
   return i == value.len;
 }
 
+/* End of the last line of a block that has text: lines of at most its indentation's blanks are empty. */
+static size_t S_last_line_end(const char *text, size_t start, size_t end) {
+  size_t line = start;
+  while (line > 0 && text[line - 1] != '\n') line--;
+  while (end > start) {
+    size_t blanks = 0;
+    while (end - blanks > start && text[end - blanks - 1] == ' ') blanks++;
+    if (end - blanks == start || !strchr("\r\n", text[end - blanks - 1])) break;
+    if (blanks > start - line) break;
+    end -= blanks + 1;
+  }
+  return end;
+}
+
 /* Offset and length: quotes belong to it; a block scalar begins at its first character. */
 static void S_place_scalar(const S_reader *reader, struct fy_token *token, fb_slice value,
                            fb_node *node) {
@@ -256,7 +270,7 @@ static void S_place_scalar(const S_reader *reader, struct fy_token *token, fb_sl
          own--)
       first--;
     if (first < end) start = first;
-    while (end > start && strchr("\r\n", text[end - 1])) end--;
+    end = S_last_line_end(text, start, end);
   }
   node->offset = (uint32_t)start;
   node->length = end > start ? (uint32_t)(end - start) : 0;
@@ -320,14 +334,36 @@ static void S_resolve_key(S_reader *reader, fb_node *node, fb_slice text) {
   }
 }
 
-/* A block scalar whose last line the end of the text cuts off has no last line break; libfyaml adds one. */
-static void S_drop_added_break(const S_reader *reader, const fb_node *node, fb_slice *text) {
-  const fb_doc *doc = reader->builder.doc;
-  bool block = node->style == FB_NODE_LITERAL || node->style == FB_NODE_FOLDED;
-  if (!block || !node->length || (size_t)node->offset + node->length != doc->length) return;
-  size_t at = doc->length;
-  while (at > 0 && strchr(" \t", doc->text[at - 1])) at--;
-  if (doc->text[at - 1] != '\n' && text->len && text->ptr[text->len - 1] == '\n') text->len--;
+/* Line breaks from `at` to the next line that is not blank. */
+static size_t S_breaks_after(const fb_doc *doc, size_t at) {
+  size_t breaks = 0;
+  for (; at < doc->length && strchr(" \r\n", doc->text[at]); at++) breaks += doc->text[at] == '\n';
+  return breaks;
+}
+
+/* libfyaml leaves bytes out of a folded block where a line that is indented further follows an empty one, and
+ * miscounts the breaks at the end of some blocks, down to a NUL for one that is empty. The lines are folded
+ * here; from libfyaml come the breaks before them and whether those after them are dropped, one, or all. */
+static bool S_mend_block(S_reader *reader, const fb_node *node, fb_slice *text) {
+  fb_doc *doc = reader->builder.doc;
+  if (node->style != FB_NODE_FOLDED && node->style != FB_NODE_LITERAL) return true;
+  size_t line = node->offset, lead = 0, end = (size_t)node->offset + node->length;
+  size_t after = S_breaks_after(doc, end);
+  while (line > 0 && doc->text[line - 1] != '\n') line--;
+  while (lead < text->len && text->ptr[lead] == '\n') lead++;
+  if (!node->length && lead > after) lead = after;
+  char *out = fb_arena_alloc_aligned(&doc->arena, lead + node->length + after + 1, 1);
+  if (!out) return false;
+  memset(out, '\n', lead);
+  fb_slice source = {doc->text + node->offset, node->length};
+  size_t indent = node->offset - line;
+  size_t len = lead + fb_yaml_block(source, indent, node->style == FB_NODE_FOLDED, out + lead);
+  size_t said = text->len > len ? text->len - len : 0;
+  size_t tail = !node->length ? 0 : said > 1 ? after : said < after ? said : after;
+  memset(out + len, '\n', tail);
+  out[len + tail] = 0;
+  *text = (fb_slice){out, len + tail};
+  return true;
 }
 
 static fb_status S_on_scalar(S_reader *reader, const struct fy_event_scalar_data *scalar) {
@@ -343,7 +379,7 @@ static fb_status S_on_scalar(S_reader *reader, const struct fy_event_scalar_data
       !S_read_tag(reader, scalar->tag, FB_STRING, &tag))
     return fb_doc_no_memory(builder);
   S_place_scalar(reader, scalar->value, text, &node);
-  S_drop_added_break(reader, &node, &text);
+  if (!S_mend_block(reader, &node, &text)) return fb_doc_no_memory(builder);
   reader->last_end = node.offset + node.length;
   fb_status status = FB_OK;
   if (tag == TAG_NONE && node.style == FB_NODE_PLAIN && fb_doc_wants_key(builder))

@@ -241,3 +241,42 @@ fb_status fb_yaml_unescape(fb_slice source, fb_arena *arena, fb_slice *ret_text)
   *ret_text = (fb_slice){out, len};
   return FB_OK;
 }
+
+/* ── Blocks ──────────────────────────────────────────────────────────────────────────────────── */
+
+/* Start of the content of the line at `at`: the indentation is no part of it. */
+static size_t S_content(fb_slice source, size_t at, size_t indent) {
+  size_t stop = at;
+  while (stop < source.len && stop - at < indent && source.ptr[stop] == ' ') stop++;
+  return stop;
+}
+
+/* One line break between two lines of text is a blank, and of several the first is nothing; but in a literal
+ * block and beside a line that is indented further they all stay. */
+static size_t S_put_breaks(char *out, size_t breaks, bool stay) {
+  size_t bytes = stay || breaks == 1 ? breaks : breaks - 1;
+  memset(out, stay || breaks > 1 ? '\n' : ' ', bytes);
+  return bytes;
+}
+
+size_t fb_yaml_block(fb_slice source, size_t indent, bool folded, char *out) {
+  size_t len = 0, breaks = 0;
+  bool was_spaced = false;
+  for (size_t at = 0; at < source.len;) {
+    const char *found = memchr(source.ptr + at, '\n', source.len - at);
+    size_t stop = found ? (size_t)(found - source.ptr) : source.len;
+    size_t start = at ? S_content(source, at, indent) : 0;
+    size_t end = stop > start && found && source.ptr[stop - 1] == '\r' ? stop - 1 : stop;
+    if (end > start) {
+      bool spaced = source.ptr[start] == ' ' || source.ptr[start] == '\t';
+      if (breaks) len += S_put_breaks(out + len, breaks, !folded || spaced || was_spaced);
+      memcpy(out + len, source.ptr + start, end - start);
+      len += end - start;
+      was_spaced = spaced;
+      breaks = 0;
+    }
+    breaks++;
+    at = stop + 1;
+  }
+  return len;
+}

@@ -117,6 +117,18 @@ static void test_core_schema(void **state) {
   S_scalar("|\n  null\n", fb_string(FB_SLICE("null\n")));
 }
 
+static void test_blocks(void **state) {
+  S_scalar(">-\n  a\n  b\n\n   c\n\n  d\n\n\n   e\n    f",
+           fb_string(FB_SLICE("a b\n\n c\n\nd\n\n\n e\n  f")));
+  S_scalar(">\n\n  a\n\n\n  b\n", fb_string(FB_SLICE("\na\n\nb\n")));
+  S_scalar(">+\n  a\n \n\n", fb_string(FB_SLICE("a\n\n\n")));
+  S_scalar("|+\n  a\n   b\n \n", fb_string(FB_SLICE("a\n b\n\n")));
+  S_scalar("|2\n    a\n\n  b\n", fb_string(FB_SLICE("  a\n\nb\n")));
+  S_scalar("|\n  a", fb_string(FB_SLICE("a")));
+  S_scalar("|+\n", fb_string(FB_SLICE("")));
+  S_scalar(">\n", fb_string(FB_SLICE("")));
+}
+
 static void test_single_quotes(void **state) {
   S_scalar("''", fb_string(FB_SLICE("")));
   S_scalar("''''", fb_string(FB_SLICE("'")));
@@ -482,7 +494,8 @@ static void test_torture(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_core_schema),   cmocka_unit_test(test_single_quotes),
+      cmocka_unit_test(test_core_schema),   cmocka_unit_test(test_blocks),
+      cmocka_unit_test(test_single_quotes),
       cmocka_unit_test(test_tags),          cmocka_unit_test(test_positions),
       cmocka_unit_test(test_aliases),       cmocka_unit_test(test_mistakes),
       cmocka_unit_test(test_syntax),        cmocka_unit_test(test_limits),
