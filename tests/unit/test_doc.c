@@ -495,13 +495,13 @@ static void test_torture(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_core_schema),   cmocka_unit_test(test_blocks),
-      cmocka_unit_test(test_single_quotes),
-      cmocka_unit_test(test_tags),          cmocka_unit_test(test_positions),
-      cmocka_unit_test(test_aliases),       cmocka_unit_test(test_mistakes),
-      cmocka_unit_test(test_syntax),        cmocka_unit_test(test_limits),
-      cmocka_unit_test(test_source_offset), cmocka_unit_test(test_relocate),
-      cmocka_unit_test(test_keys),          cmocka_unit_test(test_fail_place),
-      cmocka_unit_test(test_value),         cmocka_unit_test(test_torture),
+      cmocka_unit_test(test_single_quotes), cmocka_unit_test(test_tags),
+      cmocka_unit_test(test_positions),     cmocka_unit_test(test_aliases),
+      cmocka_unit_test(test_mistakes),      cmocka_unit_test(test_syntax),
+      cmocka_unit_test(test_limits),        cmocka_unit_test(test_source_offset),
+      cmocka_unit_test(test_relocate),      cmocka_unit_test(test_keys),
+      cmocka_unit_test(test_fail_place),    cmocka_unit_test(test_value),
+      cmocka_unit_test(test_torture),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
