@@ -298,8 +298,10 @@ FB_API fb_status fb_session_clone(fb_session *session, const fb_session_options 
  *
  * On failure nothing has changed, and *err is located in the new rulebook: FB_E_FACT_FIELD, FB_E_FACT_VALUE (a fact that is held does
  * not fit a declared type), FB_E_RULE_CALL, FB_E_RULE_STATEFUL, FB_E_NOMEM; FB_E_RULE_SESSION: not while a rule fires. The old
- * ruleset is not needed any more. FB_E_RULE_AGGREGATE: one of the rulebooks
- * has aggregates, elements of lists or `expires`. */
+ * ruleset is not needed any more.
+ *
+ * Aggregates go on with their rules, and with rules that write them word for word, with their results and what open windows hold;
+ * others are made of the facts. Results of windows that have ended stand until the rules have fired. */
 FB_API fb_status fb_session_swap(fb_session *session, const fb_ruleset *ruleset, fb_error *err);
 
 /* ── Control ─────────────────────────────────────────────────────────────────────────────────── */

@@ -330,9 +330,12 @@ static bool S_enter(fb_session *session, uint32_t number, uint32_t row) {
   const fb_rule_aggregate *aggregate = session->set->aggregates[number];
   int64_t time = 0;
   fb_arena_mark mark = fb_arena_save(&session->scratch);
+  bool quiet = session->aggregates->quiet;
+  if (session->aggregates->known) session->aggregates->quiet = session->aggregates->known[number];
   bool good = (aggregate->window.kind != FB_WINDOW_NONE &&
                !fb_window_admits(session, aggregate, row, &time)) ||
               fb_group_enter(session, number, row, time);
+  session->aggregates->quiet = quiet;
   fb_arena_rewind(&session->scratch, mark);
   return good;
 }
@@ -506,6 +509,10 @@ fb_status fb_aggregates_flush(fb_session *session) {
 
 void fb_aggregates_quiet(fb_session *session, bool quiet) {
   if (session->aggregates) session->aggregates->quiet = quiet;
+}
+
+void fb_aggregates_know(fb_session *session, const bool *known) {
+  if (session->aggregates) session->aggregates->known = known;
 }
 
 /* The group of a result's keys, made if it has none. */

@@ -112,6 +112,7 @@ struct fb_rule_aggregate {
   fb_slice text;            /* two of the same text are one */
   uint32_t type;            /* of results */
   fb_rule_condition source; /* with tests, an alpha, and what it watches */
+  bool constants;           /* what its names stand for depends on the rule */
   bool loaded;
   fb_rule_input keys[FB_AGGREGATE_KEYS]; /* those of equalities, then those of `by` */
   fb_slice key_names[FB_AGGREGATE_KEYS]; /* "" of an equality */

@@ -51,6 +51,7 @@ static fb_rule_aggregate *S_new(fb_rule_loader *loader, const fb_rule_item *item
   aggregate->rule = loader->rule->number;
   aggregate->node = item->key;
   aggregate->text = text;
+  aggregate->constants = loader->constants;
   aggregate->head = item->head;
   aggregate->type = type->id;
   aggregate->source = (fb_rule_condition){.kind = FB_WHEN_FACT,

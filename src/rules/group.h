@@ -60,11 +60,12 @@ typedef struct fb_aggregate_memory {
 struct fb_aggregates {
   fb_aggregate_memory *items; /* by number */
   fb_multisets sets;
-  uint32_t expiry; /* places by when their facts expire */
-  bool told;       /* the rules have seen the results that stand */
-  bool dirty;      /* some group is */
-  bool broken;     /* memory ran out where nothing could be taken back */
-  bool quiet;      /* errors of expressions were reported when the facts came */
+  uint32_t expiry;   /* places by when their facts expire */
+  bool told;         /* the rules have seen the results that stand */
+  bool dirty;        /* some group is */
+  bool broken;       /* memory ran out where nothing could be taken back */
+  const bool *known; /* by number: quiet while facts are carried over; NULL: none */
+  bool quiet;        /* errors of expressions were reported when the facts came */
 };
 
 /* fold.c */

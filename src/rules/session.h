@@ -834,6 +834,8 @@ uint32_t fb_window_next(const fb_session *session, uint32_t number, uint32_t pla
 fb_status fb_window_restore(fb_session *session, uint32_t number, uint32_t place);
 /* For snapshots: errors in expressions were reported when the facts came; when all facts are there, results find their groups. */
 void fb_aggregates_quiet(fb_session *session, bool quiet);
+/* For swaps: the same for some of the aggregates; NULL: for none. */
+void fb_aggregates_know(fb_session *session, const bool *known);
 fb_status fb_aggregates_restored(fb_session *session);
 
 /* why.c */

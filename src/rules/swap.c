@@ -5,6 +5,7 @@
  * the same: what waits of it is carried, and what has fired is not matched again. Rules that are new are matched with all
  * facts, as one change. If anything fails the old state is put back as it was.
  */
+#include "rules/aggregate.h"
 #include "rules/session.h"
 
 #include <stdlib.h>
@@ -12,13 +13,15 @@
 typedef struct S_swap {
   fb_session *from, *to;
   fb_arena arena;
-  uint32_t *rules;     /* by rule of `from`: that which goes on in its place; NONE: none does */
-  bool *carried;       /* by rule of `to` */
-  uint32_t *ports;     /* by port of `from` */
-  fb_symbol *symbols;  /* by symbol of `from`; 0: not known yet */
-  uint32_t *types;     /* by type of `from`; NONE: not known yet */
-  uint32_t **fields;   /* by type and field of `from`; the same */
-  uint32_t *unfounded; /* places of logical facts */
+  uint32_t *rules;      /* by rule of `from`: that which goes on in its place; NONE: none does */
+  bool *carried;        /* by rule of `to` */
+  uint32_t *ports;      /* by port of `from` */
+  fb_symbol *symbols;   /* by symbol of `from`; 0: not known yet */
+  uint32_t *types;      /* by type of `from`; NONE: not known yet */
+  uint32_t **fields;    /* by type and field of `from`; the same */
+  uint32_t *aggregates; /* by aggregate of `from`, as rules */
+  bool *followed;       /* by aggregate of `to`: it goes on */
+  uint32_t *unfounded;  /* places of logical facts */
   size_t unfounded_count;
   fb_session_stats stats; /* of `from`, as they were */
   fb_error *err;
@@ -61,6 +64,12 @@ static bool S_write_fields(const fb_rule_condition *c, const fb_fact_type *type,
   return true;
 }
 
+static bool S_write_source(const fb_ruleset *set, const fb_rule_aggregate *aggregate,
+                           fb_arena *arena, fb_buf *out) {
+  const fb_rule_condition *source = &aggregate->source;
+  return S_write_fields(source, fb_schema_type(set->schema, source->type), arena, out);
+}
+
 /* What the conditions say, and of what types the fields are that they read. */
 static bool S_write_conditions(const fb_ruleset *set, const fb_rule *rule, fb_arena *arena,
                                fb_buf *out) {
@@ -70,7 +79,9 @@ static bool S_write_conditions(const fb_ruleset *set, const fb_rule *rule, fb_ar
   fb_buf_printf(out, "\n%u", (unsigned)rule->variant);
   for (uint32_t i = 0; i < rule->condition_count; i++) {
     const fb_rule_condition *c = &rule->conditions[i];
+    if (c->kind == FB_WHEN_ELEMENT) continue;
     if (!S_write_fields(c, fb_schema_type(set->schema, c->type), arena, out)) return false;
+    if (c->aggregate && !S_write_source(set, c->aggregate, arena, out)) return false;
   }
   return !out->failed;
 }
@@ -141,6 +152,53 @@ static fb_status S_pair_rules(S_swap *s) {
   return FB_OK;
 }
 
+/* ── Which aggregates go on ── */
+
+/* Aggregates of rules that go on do; others that are written alike, with no name in them that depends on the rule. */
+static bool S_is_alike(S_swap *s, const fb_rule_aggregate *a, const fb_rule_aggregate *b,
+                       fb_buf *texts) {
+  if (a->constants || b->constants || !fb_slice_equal(a->text, b->text)) return false;
+  const fb_rule_aggregate *both[2] = {a, b};
+  bool good = true;
+  for (int i = 0; i < 2 && good; i++) {
+    fb_arena_mark mark = fb_arena_save(&s->to->scratch);
+    fb_buf_clear(&texts[i]);
+    good = S_write_source(i ? s->to->set : s->from->set, both[i], &s->to->scratch, &texts[i]);
+    fb_arena_rewind(&s->to->scratch, mark);
+  }
+  return good && fb_slice_equal(fb_buf_slice(&texts[0]), fb_buf_slice(&texts[1]));
+}
+
+static void S_follow(S_swap *s, uint32_t old, uint32_t new) {
+  if (s->aggregates[old] != FB_RULE_NONE || s->followed[new]) return;
+  s->aggregates[old] = new;
+  s->followed[new] = true;
+}
+
+static void S_pair_aggregates_of(S_swap *s, const fb_rule *old, const fb_rule *new) {
+  for (uint32_t i = 0; i < old->condition_count; i++)
+    if (old->conditions[i].aggregate)
+      S_follow(s, old->conditions[i].aggregate->number, new->conditions[i].aggregate->number);
+}
+
+static fb_status S_pair_aggregates(S_swap *s) {
+  const fb_ruleset *from = s->from->set, *to = s->to->set;
+  s->aggregates = S_numbers(s, from->aggregate_count);
+  s->followed = fb_arena_zero(&s->arena, to->aggregate_count + 1);
+  if (!s->aggregates || !s->followed) return S_no_memory(s);
+  for (uint32_t r = 0; r < from->rule_count; r++)
+    if (s->rules[r] != FB_RULE_NONE)
+      S_pair_aggregates_of(s, &from->rules[r], &to->rules[s->rules[r]]);
+  fb_buf texts[2];
+  for (int i = 0; i < 2; i++) fb_buf_init(&texts[i], s->to->base, 0);
+  for (uint32_t i = 0; i < from->aggregate_count; i++)
+    for (uint32_t k = 0; k < to->aggregate_count && s->aggregates[i] == FB_RULE_NONE; k++)
+      if (S_is_alike(s, from->aggregates[i], to->aggregates[k], texts)) S_follow(s, i, k);
+  bool failed = texts[0].failed || texts[1].failed;
+  for (int i = 0; i < 2; i++) fb_buf_release(&texts[i]);
+  return failed ? S_no_memory(s) : FB_OK;
+}
+
 /* ── Facts ── */
 
 /* At the declaration that does not take it. */
@@ -169,12 +227,17 @@ static fb_status S_clash(S_swap *s, const fb_fact_type *type, fb_slice field, ui
   return status;
 }
 
+/* The type of results is that of the aggregate which goes on, whatever its name. */
 static fb_status S_type(S_swap *s, uint32_t number, fb_fact_type **ret) {
   const fb_fact_type *type = fb_schema_type(s->from->schema, number);
   if (s->types[number] == FB_RULE_NONE) {
     fb_fact_type *open;
-    fb_status status = fb_schema_open(s->to->schema, type->name, &open);
-    if (status != FB_OK) return S_no_memory(s);
+    if (fb_type_is_hidden(s->from->set, number)) {
+      uint32_t next = s->aggregates[s->from->set->types[number].result_of->number];
+      open = fb_schema_type(s->to->schema, s->to->set->aggregates[next]->type);
+    } else if (fb_schema_open(s->to->schema, type->name, &open) != FB_OK) {
+      return S_no_memory(s);
+    }
     s->types[number] = open->id;
     s->fields[number] = S_numbers(s, type->field_count);
     if (!s->fields[number]) return S_no_memory(s);
@@ -234,6 +297,13 @@ static fb_status S_aside(S_swap *s, uint32_t place) {
   return good ? FB_OK : S_no_memory(s);
 }
 
+/* Is it the result of an aggregate that does not go on? */
+static bool S_is_lapsed(const S_swap *s, const fb_fact *fact) {
+  const fb_ruleset *set = s->from->set;
+  return fb_type_is_hidden(set, fact->type) &&
+         s->aggregates[set->types[fact->type].result_of->number] == FB_RULE_NONE;
+}
+
 static fb_status S_fact(S_swap *s, uint32_t place) {
   fb_session *to = s->to;
   const fb_fact *fact = &s->from->facts[place];
@@ -243,6 +313,12 @@ static fb_status S_fact(S_swap *s, uint32_t place) {
   uint32_t row;
   *copy = (fb_fact){.row = FB_RULE_NONE, .generation = fact->generation, .type = fact->type};
   if (fact->row == FB_RULE_NONE) return FB_OK;
+  if (S_is_lapsed(s, fact)) {
+    copy->generation++;
+    copy->type = to->free_place;
+    to->free_place = place;
+    return FB_OK;
+  }
   fb_status status = S_type(s, fact->type, &type);
   if (status != FB_OK || !type) return status;
   if (fb_memory_of(to, type, &memory) != FB_OK || fb_memory_new_row(to, memory, &row) != FB_OK)
@@ -269,12 +345,13 @@ static fb_status S_facts(S_swap *s) {
       !fb_memory_room(to, from->fact_count))
     return S_no_memory(s);
   to->tick = from->tick;
+  to->now = from->now;
+  to->free_place = from->free_place;
   fb_status status = FB_OK;
   for (uint32_t place = 1; place < from->fact_count && status == FB_OK; place++) {
     status = S_fact(s, place);
     to->fact_count = place + 1;
   }
-  to->free_place = from->free_place;
   to->stats.facts = from->stats.facts;
   return status;
 }
@@ -284,9 +361,13 @@ static fb_status S_facts(S_swap *s) {
 /* Failures of conditions that go on were reported when the facts came. */
 static void S_find_known(const S_swap *s, bool *known) {
   const fb_ruleset *set = s->to->set;
-  for (uint32_t a = 0; a < set->alpha_count; a++)
-    for (uint32_t u = 0; u < set->alphas[a].use_count; u++)
-      known[a] |= s->carried[set->uses[set->alphas[a].uses[u]].rule];
+  for (uint32_t a = 0; a < set->alpha_count; a++) {
+    const fb_rule_alpha *alpha = &set->alphas[a];
+    for (uint32_t u = 0; u < alpha->use_count; u++)
+      known[a] |= s->carried[set->uses[alpha->uses[u]].rule];
+    for (uint32_t i = 0; i < alpha->aggregate_count; i++)
+      known[a] |= s->followed[alpha->aggregates[i]];
+  }
 }
 
 static bool S_is_in(fb_session *session, uint32_t candidate, uint32_t place, bool known) {
@@ -304,6 +385,7 @@ static fb_status S_enter(S_swap *s) {
   bool *known = fb_arena_zero(&s->arena, to->set->alpha_count + 1);
   if (!known) return S_no_memory(s);
   S_find_known(s, known);
+  fb_aggregates_know(to, s->followed);
   for (uint32_t place = 1; place < to->fact_count; place++) {
     const fb_fact *fact = &to->facts[place];
     uint32_t count = fact->row == FB_RULE_NONE ? 0 : fb_alpha_candidates(to, fact->type, fact->row);
@@ -315,7 +397,22 @@ static fb_status S_enter(S_swap *s) {
     }
     fb_arena_reset(&to->scratch);
   }
+  fb_aggregates_know(to, NULL);
   return FB_OK;
+}
+
+/* What windows that end hold, which facts do not tell; and to which groups the results belong. Those that stand do so until
+ * the rules, of which some are new, have seen them. */
+static fb_status S_windows(S_swap *s) {
+  fb_session *from = s->from, *to = s->to;
+  fb_status status = FB_OK;
+  for (uint32_t i = 0; i < from->set->aggregate_count && status == FB_OK; i++) {
+    if (s->aggregates[i] == FB_RULE_NONE || !fb_window_ends_at_all(from->set, i)) continue;
+    for (uint32_t place = 0; status == FB_OK && (place = fb_window_next(from, i, place));)
+      status = fb_window_restore(to, s->aggregates[i], place);
+  }
+  if (status == FB_OK) status = fb_aggregates_restored(to);
+  return status == FB_OK ? FB_OK : S_no_memory(s);
 }
 
 static fb_status S_stamps(S_swap *s) {
@@ -354,7 +451,9 @@ static fb_status S_support(S_swap *s, fb_reason *const *reasons, size_t count) {
   fb_arena_mark mark = fb_arena_save(&s->arena);
   uint32_t *places = S_numbers(s, count);
   for (size_t i = 0; places && i < count; i++) places[i] = truth->items[reasons[i]->logical].place;
-  for (uint32_t k = 0; k < owner->count; k++) s->to->places[k] = owner->links[k].place;
+  uint32_t held[FB_RULE_SLOTS + 1] = {0};
+  for (uint32_t k = 0; k < owner->count; k++) held[k] = owner->links[k].place;
+  fb_slot_bind_all(s->to, &s->to->set->rules[number], held);
   fb_status status = places ? fb_logical_restore(s->to, &s->to->set->rules[number],
                                                  reasons[0]->firing, places, (uint32_t)count)
                             : FB_E_NOMEM;
@@ -517,8 +616,8 @@ static fb_status S_put_queued(S_swap *s, const S_entry *entry) {
 static fb_status S_put(S_swap *s, const S_entry *entry) {
   fb_session *to = s->to;
   const fb_rule *rule = &to->set->rules[entry->rule];
-  memcpy(to->places, entry->places, rule->positive_count * sizeof *to->places);
   if (to->queued) return S_put_queued(s, entry);
+  memcpy(to->places, entry->places, rule->positive_count * sizeof *to->places);
   if (entry->use != FB_RULE_NONE)
     return fb_agenda_push_place(to, rule, entry->use, entry->places[0], entry->tick);
   to->tick = entry->tick;
@@ -558,7 +657,6 @@ static fb_status S_statistics(S_swap *s) {
   to->serial = from->serial;
   to->firing = from->firing;
   to->halted = from->halted;
-  to->now = from->now;
   memset(to->rule_stats, 0, to->set->rule_count * sizeof *to->rule_stats);
   for (uint32_t r = 0; r < from->set->rule_count; r++)
     if (s->rules[r] != FB_RULE_NONE) to->rule_stats[s->rules[r]] = from->rule_stats[r];
@@ -613,8 +711,10 @@ static fb_status S_withdraw(S_swap *s) {
 
 static fb_status S_transfer(S_swap *s) {
   fb_status status = S_pair_rules(s);
+  if (status == FB_OK) status = S_pair_aggregates(s);
   if (status == FB_OK) status = S_facts(s);
   if (status == FB_OK) status = S_enter(s);
+  if (status == FB_OK) status = S_windows(s);
   if (status == FB_OK) status = S_stamps(s);
   if (status == FB_OK) status = S_supports(s);
   if (status == FB_OK) status = S_agenda(s);
@@ -624,23 +724,12 @@ static fb_status S_transfer(S_swap *s) {
   return status;
 }
 
-/* What a session keeps for these is not carried over. */
-static bool S_is_plain(const fb_ruleset *set) {
-  bool plain = !set->aggregate_count && !set->expiry_count;
-  for (uint32_t r = 0; r < set->rule_count; r++) plain = plain && !set->rules[r].derived;
-  return plain;
-}
-
 static fb_status S_may(const fb_session *session, const fb_ruleset *ruleset, fb_error *err) {
   fb_status ready = fb_session_ready(session, err);
   if (ready != FB_OK) return ready;
   if (session->firing_rule != FB_RULE_NONE)
     return fb_fail(err, FB_E_RULE_SESSION, "the rulebook cannot be swapped while a rule fires");
   if (session->options.stateless && !fb_ruleset_stateless(ruleset, err)) return FB_E_RULE_STATEFUL;
-  if (!S_is_plain(session->set) || !S_is_plain(ruleset))
-    return fb_fail(err, FB_E_RULE_AGGREGATE,
-                   "a rulebook with aggregates, elements of lists or `expires` cannot be swapped; "
-                   "save the session and restore its facts with the other rulebook");
   fb_errors errors;
   fb_errors_init(&errors, session->base, 1);
   fb_status status = fb_ruleset_check_calls(ruleset, session->options.calculators,

@@ -12,6 +12,7 @@
 
 enum {
   AGGREGATES = 8,
+  RULES = 4,
   FOLDS = 2,
   HELD = 400, /* facts that there were, at most */
   GROUPS = 200,
@@ -29,7 +30,15 @@ typedef struct S_fold {
   bool plain; /* count() */
 } S_fold;
 
+/* A rule's texts. */
+typedef struct S_rule {
+  fb_slice book, shadow;
+  bool active, twisted; /* twisted: with one more condition, which holds */
+  int aggregates;
+} S_rule;
+
 typedef struct S_aggregate {
+  int rule;
   int type, window, span;
   bool related, by; /* keys: x, and s */
   char filter[80];  /* over `fact`; "": none */
@@ -60,13 +69,17 @@ typedef struct S_world {
   fb_buf book, shadow, log, shadow_log;
   S_aggregate aggregates[AGGREGATES];
   int aggregate_count;
+  S_rule rules[RULES];
+  int rule_count;
+  fb_ruleset *set, *twin_set;
+  fb_arena texts; /* of rules */
   S_fact facts[HELD];
   int fact_count, type; /* type: that is being looked at */
   int64_t order;
   S_result results[GROUPS], found[GROUPS];
   int result_count, found_count;
   int64_t now; /* seconds; -1: never moved */
-  bool told, full, expires;
+  bool told, full, expires, show;
   bool maintained; /* one aggregate of one group, and logical facts: see S_make_books */
   int aggregate;   /* that the query is for */
   fb_session *session, *twin;
@@ -96,12 +109,17 @@ static const char *S_field(S_world *w) {
   return S_below(w, 2) ? "x" : "y";
 }
 
+static bool S_is_active(const S_world *w, int aggregate) {
+  return w->rules[w->aggregates[aggregate].rule].active;
+}
+
 static int S_make_aggregate(S_world *w, int patterns, S_condition *c) {
   static const char *const windows[] = {"", " within %ds", " last %d", " tumbling %ds",
                                         " session %ds"};
   int number = w->aggregate_count++;
   S_aggregate *a = &w->aggregates[number];
-  *a = (S_aggregate){.type = (int)S_below(w, 3), .fold_count = 1 + (int)S_below(w, FOLDS)};
+  *a = (S_aggregate){
+      .rule = w->rule_count, .type = (int)S_below(w, 3), .fold_count = 1 + (int)S_below(w, FOLDS)};
   a->window = S_below(w, 2) ? 0 : (int)S_below(w, 5);
   a->span = 1 + (int)S_below(w, 12);
   a->related = patterns > 0 && !w->maintained && S_below(w, 2);
@@ -149,7 +167,7 @@ static const char *S_constant(const S_fold *fold) {
   return fold->kind == COLLECT ? "[]" : "0";
 }
 
-/* A rule in both books; in the shadow once for each way in which aggregates may be of no facts. */
+/* A rule; in the shadow once for each way in which aggregates may be of no facts. */
 static void S_make_rule(S_world *w, int number) {
   S_condition conditions[5] = {{{0}}};
   int aggregates[5], kinds[5], patterns = 0, count = 1 + (int)S_below(w, 4), made = 0;
@@ -208,6 +226,7 @@ static void S_make_rule(S_world *w, int number) {
     fb_buf_printf(&w->book, "      - %s\n", conditions[i].text);
     if (tests[i][0]) fb_buf_printf(&w->book, "      - test: n%d_0 %s\n", aggregates[i], tests[i]);
   }
+  fb_buf_text(&w->book, "@");
   int ways = 1;
   for (int i = 0; i < count; i++) ways *= conditions[i].may_be_empty ? 2 : 1;
   for (int way = -1; way < ways; way++) {
@@ -234,6 +253,7 @@ static void S_make_rule(S_world *w, int number) {
           fb_buf_printf(out, "      - test: g%d.f0 %s\n", aggregates[i], tests[i]);
       }
     }
+    if (way >= 0) fb_buf_text(out, "@");
     fb_buf_printf(out, "    then:\n      - emit: r%d\n        with: {z: 0", number);
     for (int v = 0; v < patterns; v++) fb_buf_printf(out, ", v%d: \"${{ v%d.id }}\"", v, v);
     for (int i = 0; i < count; i++) {
@@ -257,15 +277,52 @@ static void S_make_rule(S_world *w, int number) {
   }
 }
 
+/* Texts of a rule, in which an @ stands where a condition may be added. */
+static fb_slice S_take(S_world *w, fb_buf *text) {
+  fb_slice taken = {fb_arena_copy(&w->texts, text->ptr, text->len), text->len};
+  fb_buf_clear(text);
+  return taken;
+}
+
+static void S_write(fb_buf *out, fb_slice text, bool twisted) {
+  for (size_t i = 0; i < text.len; i++)
+    if (text.ptr[i] != '@')
+      fb_buf_char(out, text.ptr[i]);
+    else if (twisted)
+      fb_buf_text(out, "      - test: \"1 < 2\"\n");
+}
+
+/* The books of the rules that are active. */
+static void S_write_books(S_world *w) {
+  fb_buf_clear(&w->book);
+  fb_buf_clear(&w->shadow);
+  if (w->expires) fb_buf_text(&w->book, "expires: {a: 15s, b: 20s}\n");
+  S_both(w, "rules:\n");
+  bool none = true;
+  for (int r = 0; r < w->rule_count; r++) {
+    const S_rule *rule = &w->rules[r];
+    if (!rule->active) continue;
+    none = false;
+    S_write(&w->book, rule->book, rule->twisted);
+    S_write(&w->shadow, rule->shadow, rule->twisted);
+  }
+  if (none) S_both(w, "  []\n");
+}
+
 /* A result that changes may withdraw facts. The engine withdraws when all results have followed, the shadow after each of its
  * changes: that is the same where there is one result. */
 static void S_make_books(S_world *w) {
   w->maintained = S_below(w, 3) == 0;
   w->full = S_below(w, 2);
   w->expires = S_below(w, 4) == 0;
-  if (w->expires) fb_buf_text(&w->book, "expires: {a: 15s, b: 20s}\n");
-  S_both(w, "rules:\n");
-  for (int r = 0, count = 1 + (int)S_below(w, 4); r < count; r++) S_make_rule(w, r);
+  for (int count = 1 + (int)S_below(w, RULES); w->rule_count < count; w->rule_count++) {
+    S_rule *rule = &w->rules[w->rule_count];
+    int before = w->aggregate_count;
+    S_make_rule(w, w->rule_count);
+    *rule = (S_rule){.book = S_take(w, &w->book), .shadow = S_take(w, &w->shadow), .active = true};
+    rule->aggregates = w->aggregate_count - before;
+  }
+  S_write_books(w);
 }
 
 /* ── What the facts are ── */
@@ -308,6 +365,14 @@ static fb_status S_hold(void *context, fb_session *session, fb_fact_id id, fb_va
   return FB_OK;
 }
 
+static fb_status S_forget(void *context, fb_session *session, fb_fact_id id, fb_value fact) {
+  (void)context;
+  (void)session;
+  (void)id;
+  (void)fact;
+  return FB_OK;
+}
+
 static void S_query(S_world *w, int number, fb_query_fn *fn) {
   const S_aggregate *a = &w->aggregates[number];
   w->aggregate = number;
@@ -325,7 +390,7 @@ static void S_look(S_world *w) {
   for (int i = 0; i < w->fact_count; i++) w->facts[i].alive = w->facts[i].here;
   for (int n = 0; n < w->aggregate_count; n++) {
     if (w->aggregates[n].window < TUMBLING) continue;
-    S_query(w, n, S_hold);
+    S_query(w, n, S_is_active(w, n) ? S_hold : S_forget);
     for (int i = 0; i < w->fact_count; i++) w->facts[i].held[n] = w->facts[i].here;
   }
 }
@@ -394,8 +459,10 @@ static fb_value S_fold_value(S_world *w, const S_fold *fold, const S_members *me
   return values[fold->kind == MIN ? 0 : count - 1];
 }
 
-/* Keys that are equal are one, written as an integer where it is one. */
+/* Keys that are equal are one, written as an integer where it is one. A text is the test's own: those of facts go with a swap. */
 static fb_value S_key(fb_value value) {
+  if (value.kind == FB_STRING)
+    return fb_string(fb_value_text(value).ptr[0] == 'p' ? FB_SLICE("p") : FB_SLICE("q"));
   bool whole = value.kind == FB_DOUBLE && value.as.d == (double)(int64_t)value.as.d;
   return whole ? fb_int((int64_t)value.as.d) : value;
 }
@@ -508,11 +575,10 @@ static void S_change_result(S_world *w, S_result *known, const S_result *found) 
   assert_int_equal(fb_session_modify(w->twin, known->id, map, NULL), FB_OK);
 }
 
-/* Texts of keys are borrowed from facts: they are interned, and stay. */
 static void S_follow(S_world *w) {
   S_look(w);
   for (int n = w->aggregate_count; n-- > 0;) {
-    if (w->aggregates[n].window >= TUMBLING) continue;
+    if (w->aggregates[n].window >= TUMBLING || !S_is_active(w, n)) continue;
     S_results(w, n);
     for (int i = 0; i < w->result_count; i++) {
       if (w->results[i].number != n || S_find(w->found, w->found_count, n, w->results[i].keys))
@@ -651,7 +717,7 @@ static void S_advance(S_world *w, int64_t now) {
   /* What was held stays held until it is closed: the clock is not asked again. */
   w->found_count = 0;
   for (int n = 0; n < w->aggregate_count; n++)
-    if (w->aggregates[n].window >= TUMBLING) {
+    if (w->aggregates[n].window >= TUMBLING && S_is_active(w, n)) {
       S_query(w, n, S_see);
       for (int i = 0; i < w->fact_count; i++) w->facts[i].held[n] &= w->facts[i].here;
       S_close(w, n);
@@ -756,14 +822,65 @@ static void S_reborn(S_world *w, const fb_session_options *options) {
   w->session = again;
 }
 
-static void S_run(S_world *w, const fb_ruleset *rules, const fb_ruleset *shadow) {
+/* ── Another rulebook ── */
+
+static fb_status S_load(const fb_buf *book, const char *name, fb_ruleset **ret) {
+  fb_errors errors;
+  fb_errors_init(&errors, NULL, 0);
+  fb_status status = fb_ruleset_read(fb_buf_slice(book), name, NULL, ret, &errors, NULL);
+  if (status != FB_OK && status != FB_E_RULE_NEVER) print_error("%s\n", errors.items[0].text);
+  fb_errors_release(&errors);
+  return status;
+}
+
+/* Results of aggregates that are gone, and what their windows held, go; what stands does until the rules have fired. */
+static void S_swap(S_world *w, fb_ruleset *rules, fb_ruleset *shadow) {
+  fb_error err;
+  if (fb_session_swap(w->session, rules, &err) != FB_OK) fail_msg("swap: %s", err.text);
+  if (fb_session_swap(w->twin, shadow, &err) != FB_OK) fail_msg("swap: %s", err.text);
+  fb_ruleset_free(w->set);
+  fb_ruleset_free(w->twin_set);
+  w->set = rules;
+  w->twin_set = shadow;
+  if (w->show) {
+    fprintf(stderr, "-- swap at %zu\n%s\n", w->log.len, w->book.ptr);
+  }
+  w->told = false;
+  for (int i = w->result_count; i-- > 0;)
+    if (!S_is_active(w, w->results[i].number)) S_drop_result(w, i);
+  S_look(w);
+}
+
+static void S_random_swap(S_world *w) {
+  S_rule before[RULES];
+  bool expires = w->expires;
+  memcpy(before, w->rules, sizeof before);
+  for (int r = 0; r < w->rule_count; r++) {
+    S_rule *rule = &w->rules[r];
+    rule->active = S_below(w, 4) != 0;
+    if (rule->aggregates < 2 && S_below(w, 4) == 0) rule->twisted = !rule->twisted;
+  }
+  if (S_below(w, 4) == 0) w->expires = !w->expires;
+  S_write_books(w);
+  fb_ruleset *rules = NULL, *shadow = NULL;
+  if (S_load(&w->book, "book.yaml", &rules) == FB_OK &&
+      S_load(&w->shadow, "shadow.yaml", &shadow) == FB_OK) {
+    S_swap(w, rules, shadow);
+    return;
+  }
+  fb_ruleset_free(rules);
+  memcpy(w->rules, before, sizeof before);
+  w->expires = expires;
+}
+
+static void S_run(S_world *w) {
   fb_session_options options = {.max_firings = MAX_FIRINGS,
                                 .output = {.decision = S_decision, .context = w}},
                      single = options;
-  bool snapshots = S_below(w, 2);
+  bool snapshots = S_below(w, 2), swaps = S_below(w, 3) == 0;
   single.max_firings = 1;
-  assert_int_equal(fb_session_new(rules, &options, NULL, &w->session), FB_OK);
-  assert_int_equal(fb_session_new(shadow, &single, NULL, &w->twin), FB_OK);
+  assert_int_equal(fb_session_new(w->set, &options, NULL, &w->session), FB_OK);
+  assert_int_equal(fb_session_new(w->twin_set, &single, NULL, &w->twin), FB_OK);
   w->now = -1;
   for (uint32_t step = 0, steps = 10 + S_below(w, 40); step < steps && w->fact_count < 100;
        step++) {
@@ -776,6 +893,7 @@ static void S_run(S_world *w, const fb_ruleset *rules, const fb_ruleset *shadow)
       S_advance(w, (w->now < 0 ? 0 : w->now) + (int64_t)S_below(w, S_below(w, 4) ? 5 : 30));
     else
       S_fire(w);
+    if (swaps && S_below(w, 4) == 0) S_random_swap(w);
     if (snapshots) S_reborn(w, &options);
     fb_arena_reset(&w->arena);
   }
@@ -787,38 +905,31 @@ static void S_run(S_world *w, const fb_ruleset *rules, const fb_ruleset *shadow)
 static bool S_round(uint64_t seed, bool show, int *ran) {
   S_world *w = calloc(1, sizeof *w);
   fb_buf *bufs[] = {&w->book, &w->shadow, &w->log, &w->shadow_log};
-  fb_ruleset *rules = NULL, *shadow = NULL;
-  fb_errors errors, twin_errors;
   fb_random_seed(&w->random, seed);
+  w->show = show;
   fb_arena_init(&w->arena, NULL, 0);
+  fb_arena_init(&w->texts, NULL, 0);
   for (int i = 0; i < 4; i++) fb_buf_init(bufs[i], NULL, 0);
-  fb_errors_init(&errors, NULL, 0);
-  fb_errors_init(&twin_errors, NULL, 0);
   S_make_books(w);
-  fb_status first =
-      fb_ruleset_read(fb_buf_slice(&w->book), "book.yaml", NULL, &rules, &errors, NULL);
-  fb_status second =
-      fb_ruleset_read(fb_buf_slice(&w->shadow), "shadow.yaml", NULL, &shadow, &twin_errors, NULL);
+  fb_status first = S_load(&w->book, "book.yaml", &w->set);
+  fb_status second = S_load(&w->shadow, "shadow.yaml", &w->twin_set);
   bool same = true;
   if (first == FB_OK && second == FB_OK) {
-    S_run(w, rules, shadow);
+    S_run(w);
     same = fb_slice_equal(fb_buf_slice(&w->log), fb_buf_slice(&w->shadow_log));
     ++*ran;
   } else if ((first != FB_OK && first != FB_E_RULE_NEVER) ||
              (second != FB_OK && second != FB_E_RULE_NEVER)) {
-    print_error("%s\n%s\n", first ? errors.items[0].text : "",
-                second ? twin_errors.items[0].text : "");
     same = false;
   }
   if (!same || show)
     fprintf(stderr, "seed %llu:\n%s\n%s\n-- shadow\n%s\n-- engine\n%s\n", (unsigned long long)seed,
             w->book.ptr, w->shadow.ptr, w->shadow_log.ptr ? w->shadow_log.ptr : "",
             w->log.ptr ? w->log.ptr : "");
-  fb_ruleset_free(rules);
-  fb_ruleset_free(shadow);
-  fb_errors_release(&errors);
-  fb_errors_release(&twin_errors);
+  fb_ruleset_free(w->set);
+  fb_ruleset_free(w->twin_set);
   for (int i = 0; i < 4; i++) fb_buf_release(bufs[i]);
+  fb_arena_release(&w->texts);
   fb_arena_release(&w->arena);
   free(w);
   return same;

@@ -143,6 +143,140 @@ static void test_a_clash_changes_nothing(void **state) {
   fb_buf_release(&text);
 }
 
+/* ── Aggregates, windows, elements, facts that expire ── */
+
+static const char S_groups[] =
+    "expires: {ping: 100s}\n"
+    "rules:\n"
+    "  - {name: many, when: [{count() as n by p.host as h of ping as p: true}], then: [{emit: "
+    "many, with: {n: \"${{ n }}\"}}]}\n"
+    "  - {name: recent, salience: -1, when: [{count() as n of ping as p within 10s: p.host == "
+    "1}],\n"
+    "     then: [{emit: recent, with: {n: \"${{ n }}\"}}]}\n"
+    "  - {name: run, salience: -2, when: [{count() as n by p.host as h of ping as p session 5s: "
+    "true}],\n"
+    "     then: [{emit: run, with: {n: \"${{ n }}\"}}]}\n"
+    "  - {name: tag, salience: -3, when: [ping as p, {t as t in p.tags: t > 1}], then: [{emit: "
+    "tag, with: {n: \"${{ t }}\"}}]}\n"
+    "  - {name: seen, salience: -4, when: [{max(p.host) as m of ping as p: true}],\n"
+    "     then: [{assert: seen, with: {n: \"${{ m }}\"}, logical: true}]}\n";
+
+/* `many` is gone, `recent` asks for more of the same, `run` comes before, elements and `expires` of another span. */
+static const char S_regrouped[] =
+    "expires: {ping: 30s}\n"
+    "rules:\n"
+    "  - {name: run, salience: 9, when: [{count() as n by p.host as h of ping as p session 5s: "
+    "true}],\n"
+    "     then: [{emit: RUN, with: {n: \"${{ n }}\"}}]}\n"
+    "  - {name: recent, salience: -1, when: [{count() as n of ping as p within 10s: p.host == 1}, "
+    "{test: n > 1}],\n"
+    "     then: [{emit: RECENT, with: {n: \"${{ n }}\"}}]}\n"
+    "  - {name: total, salience: -2, when: [{sum(p.host) as n of ping as p: true}], then: [{emit: "
+    "total, with: {n: \"${{ n }}\"}}]}\n"
+    "  - {name: tags, salience: -3, when: [ping as p, {t as t in p.tags: t > 1}], then: [{emit: "
+    "TAG, with: {n: \"${{ t }}\"}}]}\n"
+    "  - {name: seen, salience: -4, when: [{max(p.host) as m of ping as p: true}],\n"
+    "     then: [{assert: seen, with: {n: \"${{ m }}\"}, logical: true}]}\n";
+
+static fb_status S_ping(fb_session *session, int host, int at) {
+  fb_value items[] = {fb_int(1), fb_int(2), fb_int(3)};
+  fb_list tags = {.len = 3, .cap = 3, .items = items};
+  fb_entry entries[] = {{fb_string(FB_SLICE("host")), fb_int(host)},
+                        {fb_string(FB_SLICE("at")), fb_timestamp(at, 0)},
+                        {fb_string(FB_SLICE("tags")), fb_list_value(&tags)}};
+  fb_map map = {.len = 3, .cap = 3, .entries = entries};
+  return fb_session_assert(session, FB_SLICE("ping"), &map, NULL, NULL);
+}
+
+static fb_status S_fire_into(fb_session *session, fb_buf *text, const char *want) {
+  text->len = 0;
+  fb_status status = fb_session_fire(session, NULL, NULL);
+  if (status == FB_OK) assert_string_equal(S_text(text), want);
+  return status;
+}
+
+/* Whatever fails, the session is of one rulebook or the other. */
+static fb_status S_regroup(const fb_ruleset *first, const fb_ruleset *second,
+                           const fb_allocator *allocator) {
+  fb_session *session;
+  fb_buf text;
+  fb_buf_init(&text, NULL, 0);
+  fb_session_options options = {.output = {.decision = S_note, .context = &text}};
+  fb_status status = fb_session_new(first, &options, allocator, &session);
+  if (status != FB_OK) return status;
+  status = fb_session_advance(session, fb_timestamp(0, 0), NULL);
+  if (status == FB_OK) status = S_ping(session, 1, 1);
+  if (status == FB_OK) status = S_fire_into(session, &text, "many1 recent1 tag2 tag3 ");
+  if (status == FB_OK) status = fb_session_advance(session, fb_timestamp(4, 0), NULL);
+  if (status == FB_OK) status = S_ping(session, 1, 5);
+  if (status == FB_OK) status = fb_session_advance(session, fb_timestamp(7, 0), NULL);
+  fb_status swapped = FB_OK;
+  if (status == FB_OK) status = swapped = fb_session_swap(session, second, NULL);
+  if (swapped != FB_OK) {
+    fb_status after = S_fire_into(session, &text, "many2 recent2 tag2 tag3 ");
+    assert_true(after == FB_OK || after == FB_E_NOMEM);
+  }
+  if (status == FB_OK) status = S_fire_into(session, &text, "RECENT2 total2 TAG2 TAG3 ");
+  if (status == FB_OK) status = fb_session_advance(session, fb_timestamp(11, 0), NULL);
+  /* The first of the run is held although it is longer ago than the gap. */
+  if (status == FB_OK) status = S_fire_into(session, &text, "RUN2 ");
+  if (status == FB_OK) status = fb_session_advance(session, fb_timestamp(31, 0), NULL);
+  if (status == FB_OK) status = S_fire_into(session, &text, "total1 ");
+  if (status == FB_OK) assert_int_equal(fb_session_count(session, FB_SLICE("seen")), 1);
+  if (status == FB_OK) status = fb_session_advance(session, fb_timestamp(99, 0), NULL);
+  if (status == FB_OK) status = S_fire_into(session, &text, "total0 ");
+  if (status == FB_OK) assert_int_equal(fb_session_count(session, FB_SLICE("")), 0);
+  fb_session_free(session);
+  fb_buf_release(&text);
+  return status;
+}
+
+static fb_ruleset *S_group_books[2];
+
+static bool S_regroup_torture(const fb_allocator *allocator) {
+  fb_status status = S_regroup(S_group_books[0], S_group_books[1], allocator);
+  assert_true(status == FB_OK || status == FB_E_NOMEM);
+  return status == FB_OK;
+}
+
+static void test_aggregates_go_on(void **state) {
+  (void)state;
+  S_group_books[0] = S_load(S_groups);
+  S_group_books[1] = S_load(S_regrouped);
+  assert_int_equal(S_regroup(S_group_books[0], S_group_books[1], NULL), FB_OK);
+  fb_test_each_failure(S_regroup_torture);
+  for (int i = 0; i < 2; i++) fb_ruleset_free(S_group_books[i]);
+}
+
+/* A declared field that an aggregate reads is of another type: it begins anew. */
+static void test_an_aggregate_of_another_type_begins_anew(void **state) {
+  (void)state;
+  static const char *const books[] = {
+      "facts: {p: {x: int}}\nrules:\n  - {name: a, when: [{sum(q.x) as n of p as q: true}], then: "
+      "[{emit: a, with: {n: \"${{ n }}\"}}]}\n",
+      "facts: {p: {x: any}}\nrules:\n  - {name: a, when: [{sum(q.x) as n of p as q: true}], then: "
+      "[{emit: a, with: {n: \"${{ n }}\"}}]}\n"};
+  fb_ruleset *first = S_load(books[0]), *second = S_load(books[1]);
+  fb_session *session;
+  fb_buf text;
+  fb_buf_init(&text, NULL, 0);
+  fb_session_options options = {.output = {.decision = S_note, .context = &text}};
+  assert_int_equal(fb_session_new(first, &options, NULL, &session), FB_OK);
+  fb_entry entry = {fb_string(FB_SLICE("x")), fb_int(5)};
+  fb_map map = {.len = 1, .cap = 1, .entries = &entry};
+  assert_int_equal(fb_session_assert(session, FB_SLICE("p"), &map, NULL, NULL), FB_OK);
+  assert_int_equal(S_fire_into(session, &text, "a5 "), FB_OK);
+  assert_int_equal(fb_session_swap(session, first, NULL), FB_OK);
+  assert_int_equal(S_fire_into(session, &text, ""), FB_OK);
+  assert_int_equal(fb_session_swap(session, second, NULL), FB_OK);
+  assert_int_equal(S_fire_into(session, &text, "a5 "), FB_OK);
+  assert_int_equal(fb_session_count(session, FB_SLICE("")), 1);
+  fb_session_free(session);
+  fb_ruleset_free(first);
+  fb_ruleset_free(second);
+  fb_buf_release(&text);
+}
+
 static fb_ruleset *S_swap_first, *S_swap_second;
 
 /* Where the swap fails, the session goes on with the first rulebook. */
@@ -220,6 +354,8 @@ int main(void) {
       cmocka_unit_test(test_rules_go_on),
       cmocka_unit_test(test_a_clash_changes_nothing),
       cmocka_unit_test(test_every_allocation_fails),
+      cmocka_unit_test(test_aggregates_go_on),
+      cmocka_unit_test(test_an_aggregate_of_another_type_begins_anew),
       cmocka_unit_test(test_soak),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
