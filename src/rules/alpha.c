@@ -20,29 +20,41 @@ void fb_session_report(fb_session *session, uint32_t rule, const fb_rule_place *
   session->options.output.error(session->options.output.context, session, err);
 }
 
-static bool S_eval(fb_session *session, const fb_cel_program *program, bool *ret_failed,
+/* err nullable: to put a failure into words costs much more than to find it. */
+static bool S_eval(fb_session *session, const fb_cel_program *program, fb_status *ret_status,
                    fb_error *err) {
   fb_value value;
   fb_arena_mark mark = fb_arena_save(&session->scratch);
   session->context.steps = session->options.max_steps ? session->options.max_steps : 10000000;
   fb_status status = fb_cel_eval(program, session->slots, &session->context, &value, err);
   bool holds = status == FB_OK && value.kind == FB_BOOL && value.as.b;
-  *ret_failed = status != FB_OK;
-  if (status == FB_OK && value.kind != FB_BOOL) {
-    fb_fail(err, FB_E_CEL_NO_OVERLOAD, "a condition must be a bool, this is %s",
-            fb_kind_name(value.kind));
-    *ret_failed = true;
-  }
+  if (status == FB_OK && value.kind != FB_BOOL)
+    status = fb_fail(err, FB_E_CEL_NO_OVERLOAD, "a condition must be a bool, this is %s",
+                     fb_kind_name(value.kind));
   fb_arena_rewind(&session->scratch, mark);
+  *ret_status = status;
   return holds;
 }
 
+bool fb_session_listens(const fb_session *session, fb_status status) {
+  uint64_t max = session->options.max_errors ? session->options.max_errors : 100;
+  return status != FB_E_CEL_NO_KEY && session->options.output.error && session->stats.errors < max;
+}
+
+/* The failure of an expression whose slots are bound. */
+static void S_report(fb_session *session, const fb_cel_program *program, uint32_t rule,
+                     const fb_rule_place *place, fb_status status) {
+  fb_error err;
+  err.code = status;
+  if (fb_session_listens(session, status)) S_eval(session, program, &status, &err);
+  fb_session_report(session, rule, place, &err);
+}
+
 bool fb_session_holds(fb_session *session, const fb_cel_program *program, uint32_t rule,
-                      const fb_rule_place *place, fb_error *ret_err) {
-  bool failed;
-  fb_error local, *err = ret_err ? ret_err : &local;
-  bool holds = S_eval(session, program, &failed, err);
-  if (failed && !ret_err) fb_session_report(session, rule, place, err);
+                      const fb_rule_place *place) {
+  fb_status status;
+  bool holds = S_eval(session, program, &status, NULL);
+  if (FB_UNLIKELY(status != FB_OK)) S_report(session, program, rule, place, status);
   return holds;
 }
 
@@ -111,6 +123,20 @@ bool fb_alpha_direct(fb_session *session, const fb_rule_test *test, fb_value val
   }
 }
 
+static void S_report_test(fb_session *session, const fb_rule_test *test, const fb_fact *fact,
+                          fb_status status) {
+  const fb_facts *facts = session->memories[fact->type].facts;
+  if (test->op == FB_RULE_PROGRAM) {
+    session->slots[test->slot] = fb_fact_value(facts, fact->row);
+    S_report(session, test->program, test->rule, &test->place, status);
+    return;
+  }
+  fb_error err;
+  fb_fail(&err, FB_E_CEL_NO_OVERLOAD, "no such overload: the field is %s here",
+          fb_kind_name(fb_facts_cell(facts, fact->row, test->field).kind));
+  fb_session_report(session, test->rule, &test->place, &err);
+}
+
 /* The failure of one test is no error if another test excludes the fact: `&&` in CEL is so. */
 static bool S_test(fb_session *session, uint32_t candidate, uint32_t place, bool tell) {
   const fb_rule_alpha *alpha = &session->set->alphas[candidate & FB_RULE_ALPHA];
@@ -119,27 +145,24 @@ static bool S_test(fb_session *session, uint32_t candidate, uint32_t place, bool
   const fb_fact *fact = &session->facts[place];
   const fb_facts *facts = session->memories[fact->type].facts;
   const fb_rule_test *failed_test = NULL;
-  fb_error err;
+  fb_status status = FB_OK;
   for (uint32_t i = 0; i < alpha->test_count; i++) {
     const fb_rule_test *test = &alpha->tests[i];
     bool failed = false, holds;
     if (!whole && i < 64 && (alpha->settled >> i & 1)) continue;
     if (test->op == FB_RULE_PROGRAM) {
-      fb_error here;
+      fb_status here;
       session->slots[test->slot] = fb_fact_value(facts, fact->row);
-      holds = S_eval(session, test->program, &failed, &here);
-      if (failed && !failed_test) err = here;
+      holds = S_eval(session, test->program, &here, NULL);
+      failed = here != FB_OK;
+      if (failed && !failed_test) status = here;
     } else {
-      fb_value value = fb_facts_cell(facts, fact->row, test->field);
-      holds = fb_alpha_direct(session, test, value, &failed);
-      if (failed && !failed_test)
-        fb_fail(&err, FB_E_CEL_NO_OVERLOAD, "no such overload: the field is %s here",
-                fb_kind_name(value.kind));
+      holds = fb_alpha_direct(session, test, fb_facts_cell(facts, fact->row, test->field), &failed);
     }
     if (failed && !failed_test) failed_test = test;
     if (!holds && !failed) return false;
   }
-  if (failed_test && tell) fb_session_report(session, failed_test->rule, &failed_test->place, &err);
+  if (failed_test && tell) S_report_test(session, failed_test, fact, status);
   return !failed_test;
 }
 

@@ -3,8 +3,7 @@
 #include "rules/join.h"
 
 bool fb_join_tell_any(fb_session *session, const fb_rule_join *join, fb_value a, fb_value b) {
-  if (join->program)
-    return fb_session_holds(session, join->program, join->rule, &join->place, NULL);
+  if (join->program) return fb_session_holds(session, join->program, join->rule, &join->place);
   bool failed = false;
   bool holds = fb_test_values(join->op, a, b, &failed);
   if (failed) {
@@ -22,10 +21,15 @@ static fb_value S_key(fb_session *session, const fb_rule_probe *probe) {
   if (probe->side_b) return fb_join_field(session, join->slot_a, join->field_a);
   if (!join->key_only) return fb_join_field(session, join->slot_b, join->field_b);
   fb_value value;
+  uint64_t steps = session->options.max_steps ? session->options.max_steps : 10000000;
+  session->context.steps = steps;
+  fb_status status = fb_cel_eval(join->key, session->slots, &session->context, &value, NULL);
+  if (FB_LIKELY(status == FB_OK)) return value;
   fb_error err;
-  session->context.steps = session->options.max_steps ? session->options.max_steps : 10000000;
-  if (fb_cel_eval(join->key, session->slots, &session->context, &value, &err) == FB_OK)
-    return value;
+  err.code = status;
+  session->context.steps = steps;
+  if (fb_session_listens(session, status))
+    fb_cel_eval(join->key, session->slots, &session->context, &value, &err);
   fb_session_report(session, join->rule, &join->place, &err);
   return fb_absent();
 }

@@ -27,10 +27,11 @@ typedef struct S_match {
   uint32_t start_place;
   /* BLOCKED: tuples whose guards do not hold. COLLECT: matches that a walk has found late */
   enum { S_ACTIVATE, S_STASH, S_STASH_BLOCKED, S_COLLECT } what;
-  fb_walk *into; /* of COLLECT */
+  fb_walk *into;  /* of COLLECT */
+  uint64_t cause; /* slots from which it follows that the last step found nothing; all: it did */
 } S_match;
 
-static fb_status S_step(const S_match *match, uint32_t depth);
+static fb_status S_step(S_match *match, uint32_t depth);
 
 /* ── Guards ── */
 
@@ -51,60 +52,91 @@ static bool S_guard_finds(fb_session *session, const fb_rule *rule, const fb_rul
   return found;
 }
 
+/* Like S_guards_hold, of a group. */
 static bool S_group_holds(fb_session *session, const fb_rule *rule, const fb_rule_group *group,
-                          uint32_t except);
+                          uint32_t except, uint64_t *ret_cause);
 
-/* Are there facts for the members from level `depth` on, so that all of the group holds? Recursion is bounded by the
- * slots that a rule may have. */
+static bool S_inner_hold(fb_session *session, const fb_rule *rule, const fb_rule_group *group,
+                         uint32_t except, uint64_t *ret_cause) {
+  for (const fb_rule_group *inner = group->groups; inner; inner = inner->next)
+    if (!S_group_holds(session, rule, inner, except, ret_cause)) return false;
+  return true;
+}
+
+/* Are there facts for the members from level `depth` on, so that all of the group holds? If not, *ret_cause has the slots
+ * that this follows from, whatever others hold: where a level's slot is not among them, no other fact can help there.
+ * Recursion is bounded by the slots that a rule may have. */
 static bool S_group_finds(fb_session *session, const fb_rule *rule, const fb_rule_group *group,
-                          uint32_t except, uint32_t depth) {
-  if (depth == group->member_count) {
-    for (const fb_rule_group *inner = group->groups; inner; inner = inner->next)
-      if (!S_group_holds(session, rule, inner, except)) return false;
-    return true;
-  }
+                          uint32_t except, uint32_t depth, uint64_t *ret_cause) {
+  if (depth == group->member_count) return S_inner_hold(session, rule, group, except, ret_cause);
   const fb_rule_level *level = &group->levels[depth];
   const fb_rule_condition *c = &rule->conditions[level->condition];
   bool skips = except && S_is_concerned(session, c), found = false;
+  uint64_t cause = level->reads, own = UINT64_C(1) << c->slot;
   fb_arena_mark mark = fb_arena_save(&session->scratch);
   fb_cursor cursor;
   if (fb_cursor_start(session, rule, level, &cursor)) {
     for (uint32_t place; !found && (place = fb_cursor_next(session, &cursor));) {
+      uint64_t below = 0;
       if (skips && place == except) continue;
       fb_join_bind(session, c->slot, place);
-      found = fb_join_fits(session, level, &cursor) &&
-              S_group_finds(session, rule, group, except, depth + 1);
+      if (!fb_join_fits(session, level, &cursor)) continue;
+      found = S_group_finds(session, rule, group, except, depth + 1, &below);
+      if (found) break;
+      if (!(below & own)) {
+        cause = below;
+        break;
+      }
+      cause |= below;
     }
   }
   fb_arena_rewind(&session->scratch, mark);
+  *ret_cause = cause & ~own;
   return found;
 }
 
 static bool S_group_holds(fb_session *session, const fb_rule *rule, const fb_rule_group *group,
-                          uint32_t except) {
-  bool may = true;
-  for (uint32_t i = 0; may && i < group->before_count; i++)
-    may = fb_join_tell(session, group->before[i]);
-  return (may && S_group_finds(session, rule, group, except, 0)) == (group->kind == FB_WHEN_EXISTS);
+                          uint32_t except, uint64_t *ret_cause) {
+  bool found = true;
+  for (uint32_t i = 0; found && i < group->before_count; i++) {
+    found = fb_join_tell(session, group->before[i]);
+    *ret_cause = group->before[i]->slots;
+  }
+  found = found && S_group_finds(session, rule, group, except, 0, ret_cause);
+  if (found) *ret_cause = group->reads;
+  return found == (group->kind == FB_WHEN_EXISTS);
 }
 
-/* `except`: a fact that conditions which this change concerns do not see; 0: none. */
-static bool S_guards_hold(fb_session *session, const fb_rule *rule, uint32_t except) {
+/* `except`: a fact that conditions which this change concerns do not see; 0: none. If they do not hold, *ret_cause has the
+ * slots that this follows from. */
+static bool S_guards_hold(fb_session *session, const fb_rule *rule, uint32_t except,
+                          uint64_t *ret_cause) {
   if (!rule->guarded) return true;
   for (uint32_t i = 0; i < rule->condition_count; i++) {
     const fb_rule_condition *guard = &rule->conditions[i];
     if (!fb_when_guards(guard->kind)) continue;
     uint32_t unseen = except && S_is_concerned(session, guard) ? except : 0;
+    *ret_cause = guard->check.reads;
     if (S_guard_finds(session, rule, guard, unseen) != (guard->kind == FB_WHEN_EXISTS))
       return false;
   }
   for (const fb_rule_group *group = rule->groups; group; group = group->next)
-    if (!S_group_holds(session, rule, group, except)) return false;
+    if (!S_group_holds(session, rule, group, except, ret_cause)) return false;
   return true;
 }
 
+/* The same as one may ask where it does not matter why. */
+static bool S_guarded(fb_session *session, const fb_rule *rule, uint32_t except) {
+  uint64_t cause;
+  return S_guards_hold(session, rule, except, &cause);
+}
+
 bool fb_match_guards_hold(fb_session *session, const fb_rule *rule) {
-  return S_guards_hold(session, rule, 0);
+  return S_guarded(session, rule, 0);
+}
+
+bool fb_match_guards_tell(fb_session *session, const fb_rule *rule, uint64_t *ret_cause) {
+  return S_guards_hold(session, rule, 0, ret_cause);
 }
 
 /* ── Walks ── */
@@ -119,12 +151,12 @@ static fb_status S_keep_tuple(fb_session *session, const fb_rule *rule) {
   return FB_OK;
 }
 
-static fb_status S_collect(const S_match *match) {
+static fb_status S_collect(S_match *match) {
   fb_session *session = match->session;
   fb_walk *walk = match->into;
-  if (match->rule->guarded &&
-      (!S_guards_hold(session, match->rule, 0) || fb_mends_later(session, match->rule, walk->tick)))
-    return FB_OK;
+  if (!S_guards_hold(session, match->rule, 0, &match->cause)) return FB_OK;
+  match->cause = UINT64_MAX;
+  if (match->rule->guarded && fb_mends_later(session, match->rule, walk->tick)) return FB_OK;
   for (uint32_t i = 0; i < match->rule->positive_count; i++) {
     if (!fb_grow(&session->allocator, (void **)&walk->found, &walk->found_cap, walk->found_count,
                  sizeof *walk->found))
@@ -134,24 +166,28 @@ static fb_status S_collect(const S_match *match) {
   return FB_OK;
 }
 
-static fb_status S_complete(const S_match *match) {
+static fb_status S_complete(S_match *match) {
   fb_session *session = match->session;
   const fb_rule *rule = match->rule;
   bool holds = true;
   fb_status status = FB_OK;
+  match->cause = UINT64_MAX;
   if (match->what == S_COLLECT) return S_collect(match);
   if (match->what == S_STASH) return S_keep_tuple(session, rule);
   if (match->what == S_STASH_BLOCKED) {
     /* That a fact in a `not` blocks is certain; what one in a group does is not. */
-    if (match->start->kind != FB_WHEN_MEMBER || !S_guards_hold(session, rule, 0))
+    if (match->start->kind != FB_WHEN_MEMBER || !S_guarded(session, rule, 0))
       status = S_keep_tuple(session, rule);
   } else {
     /* An `exists`, or a group, that held without this fact is no news. */
     if (match->start->kind == FB_WHEN_EXISTS)
       holds = !S_guard_finds(session, rule, match->start, match->start_place);
     else if (match->start->kind == FB_WHEN_MEMBER)
-      holds = !S_guards_hold(session, rule, match->start_place);
-    if (holds && S_guards_hold(session, rule, 0)) status = fb_agenda_add(session, rule);
+      holds = !S_guarded(session, rule, match->start_place);
+    if (holds && S_guards_hold(session, rule, 0, &match->cause)) {
+      match->cause = UINT64_MAX;
+      status = fb_agenda_add(session, rule);
+    }
   }
   if (!fb_when_binds(match->start->kind))
     fb_join_bind(session, match->start->slot, match->start_place);
@@ -175,11 +211,12 @@ static bool S_is_over(const fb_session *session) {
          (session->stats.candidates % LOOK_EVERY == 0 && fb_fire_is_late(session));
 }
 
-static fb_status S_visit(const S_match *match, uint32_t depth, const fb_rule_level *level,
+static fb_status S_visit(S_match *match, uint32_t depth, const fb_rule_level *level,
                          fb_cursor *cursor) {
   fb_session *session = match->session;
   const fb_rule_condition *c = &match->rule->conditions[level->condition];
   bool other = level->other && S_is_other(match, c);
+  uint64_t cause = level->reads, own = UINT64_C(1) << c->slot;
   for (uint32_t place; (place = fb_cursor_next(session, cursor));) {
     if (match->what == S_COLLECT ? S_is_over(session)
                                  : session->stats.candidates > session->candidates_end)
@@ -189,17 +226,21 @@ static fb_status S_visit(const S_match *match, uint32_t depth, const fb_rule_lev
     if (!fb_join_fits(session, level, cursor)) continue;
     fb_status status = S_step(match, depth + 1);
     if (status != FB_OK) return status;
+    if (!(match->cause & own)) return FB_OK; /* nor would any other fact */
+    cause |= match->cause;
   }
+  match->cause = cause & ~own;
   return FB_OK;
 }
 
 /* A level that binds what follows from what is bound. */
-static fb_status S_derive(const S_match *match, uint32_t depth, const fb_rule_level *level) {
+static fb_status S_derive(S_match *match, uint32_t depth, const fb_rule_level *level) {
   fb_session *session = match->session;
   uint32_t slot = match->rule->conditions[level->condition].slot, number = 0;
   const fb_cursor none = {0};
   for (;;) {
     fb_status status = fb_slot_next(session, match->rule, slot, &number);
+    match->cause = UINT64_MAX;
     if (status != FB_OK || !number) return status;
     if (++session->stats.candidates > session->candidates_end) return FB_E_RULE_LIMIT;
     fb_slot_bind(session, match->rule, slot, number);
@@ -209,7 +250,7 @@ static fb_status S_derive(const S_match *match, uint32_t depth, const fb_rule_le
 }
 
 /* Recursion is bounded by the number of positive conditions. */
-static fb_status S_step(const S_match *match, uint32_t depth) {
+static fb_status S_step(S_match *match, uint32_t depth) {
   if (depth == match->start->walk_count) return S_complete(match);
   const fb_rule_level *level = &match->start->walk[depth];
   fb_session *session = match->session;
@@ -218,7 +259,7 @@ static fb_status S_step(const S_match *match, uint32_t depth) {
   fb_status status = FB_OK;
   if (fb_when_derives(match->rule->conditions[level->condition].kind))
     status = S_derive(match, depth, level);
-  else if (fb_cursor_start(session, match->rule, level, &cursor))
+  else if (match->cause = level->reads, fb_cursor_start(session, match->rule, level, &cursor))
     status = S_visit(match, depth, level, &cursor);
   fb_arena_rewind(&session->scratch, mark);
   return status;
@@ -228,7 +269,7 @@ static fb_status S_walk_into(fb_session *session, uint32_t use_number, uint32_t 
                              fb_walk *into) {
   const fb_rule_use *use = &session->set->uses[use_number];
   const fb_rule *rule = &session->set->rules[use->rule];
-  S_match match = {session, rule, &rule->conditions[use->condition], place, what, into};
+  S_match match = {session, rule, &rule->conditions[use->condition], place, what, into, 0};
   fb_join_bind(session, match.start->slot, place);
   for (uint32_t i = 0; i < match.start->start_join_count; i++)
     if (!fb_join_tell(session, match.start->start_joins[i])) return FB_OK;
@@ -398,7 +439,7 @@ static void S_break(fb_session *session, size_t from, uint32_t except) {
   for (size_t at = from; at < session->stash_count;) {
     const fb_rule *rule = S_unstash(session, &at);
     fb_activation *kept = fb_agenda_find(session, rule);
-    if (kept && kept->fired && !S_guards_hold(session, rule, except)) fb_agenda_kill(session, kept);
+    if (kept && kept->fired && !S_guarded(session, rule, except)) fb_agenda_kill(session, kept);
   }
   session->stash_count = from;
 }

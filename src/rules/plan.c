@@ -227,11 +227,13 @@ static bool S_fill_level(fb_ruleset *set, const fb_rule *rule, uint32_t number, 
   uint32_t left = 0;
   for (uint32_t i = 0; i < open->count; i++) {
     const fb_rule_join *join = open->joins[i];
-    if (S_take_probe(level, condition, bound, join)) continue;
-    if (join->slots & ~after)
+    bool probes = S_take_probe(level, condition, bound, join);
+    if (!probes && (join->slots & ~after)) {
       open->joins[left++] = join;
-    else
-      level->joins[level->join_count++] = join;
+      continue;
+    }
+    level->reads |= join->slots & bound;
+    if (!probes) level->joins[level->join_count++] = join;
   }
   open->count = left;
   return !level->probe_count || S_index_of(set, condition->alpha, level);
@@ -350,6 +352,7 @@ static bool S_plan_check(fb_ruleset *set, const fb_rule *rule, fb_rule_condition
 static bool S_plan_group(fb_ruleset *set, const fb_rule *rule, fb_rule_group *group,
                          uint64_t bound) {
   S_open open = {0};
+  uint64_t within = bound;
   open.joins = fb_arena_alloc(&set->arena, (group->join_count + 1) * sizeof *open.joins);
   group->before = fb_arena_alloc(&set->arena, (group->join_count + 1) * sizeof *group->before);
   group->levels = fb_arena_zero(&set->arena, (group->member_count + 1) * sizeof *group->levels);
@@ -359,13 +362,17 @@ static bool S_plan_group(fb_ruleset *set, const fb_rule *rule, fb_rule_group *gr
       open.joins[open.count++] = group->joins[i];
     else
       group->before[group->before_count++] = group->joins[i];
+  for (uint32_t i = 0; i < group->join_count; i++) group->reads |= group->joins[i]->slots;
   for (uint32_t i = 0; i < group->member_count; i++) {
-    uint32_t next = S_choose(rule, group->members, group->member_count, bound, &open);
-    if (!S_fill_level(set, rule, next, bound, &open, &group->levels[i])) return false;
-    bound |= UINT64_C(1) << rule->conditions[next].slot;
+    uint32_t next = S_choose(rule, group->members, group->member_count, within, &open);
+    if (!S_fill_level(set, rule, next, within, &open, &group->levels[i])) return false;
+    within |= UINT64_C(1) << rule->conditions[next].slot;
   }
-  for (fb_rule_group *inner = group->groups; inner; inner = inner->next)
-    if (!S_plan_group(set, rule, inner, bound)) return false;
+  for (fb_rule_group *inner = group->groups; inner; inner = inner->next) {
+    if (!S_plan_group(set, rule, inner, within)) return false;
+    group->reads |= inner->reads;
+  }
+  group->reads &= bound;
   return true;
 }
 

@@ -124,6 +124,7 @@ typedef struct fb_rule_level {
       other; /* the fact that set the walk off may not be bound here too: that match is found elsewhere */
   const fb_rule_join **joins; /* that can be told once this is bound */
   uint32_t join_count;
+  uint64_t reads; /* bits: slots, bound before, that probes and joins read */
 } fb_rule_level;
 
 /* MEMBER: a pattern in a group. */
@@ -163,6 +164,7 @@ struct fb_rule_group {
   const fb_rule_join **before; /* joins that read none of its members */
   uint32_t before_count;
   fb_rule_level *levels; /* one a member, in the order in which they are joined */
+  uint64_t reads;        /* bits: slots outside of it that it, and groups within, read */
 };
 
 typedef struct fb_rule_aggregate fb_rule_aggregate;

@@ -496,9 +496,11 @@ bool fb_test_values(uint8_t op, fb_value a, fb_value b, bool *ret_failed);
 /* Counts and hands out an error of an expression, unless a fact only lacked a field. */
 void fb_session_report(fb_session *session, uint32_t rule, const fb_rule_place *place,
                        fb_error *err);
-/* False, too, if it failed. */
+/* Would such an error be handed out? Else its code is enough. */
+bool fb_session_listens(const fb_session *session, fb_status status);
+/* False, too, if it failed, which is reported. */
 bool fb_session_holds(fb_session *session, const fb_cel_program *program, uint32_t rule,
-                      const fb_rule_place *place, fb_error *ret_err);
+                      const fb_rule_place *place);
 
 /* What is to fire next. */
 typedef struct fb_due {
@@ -519,6 +521,8 @@ fb_status fb_match_modify(fb_session *session, uint32_t place, const uint32_t *f
                           const fb_value *values, uint32_t count, fb_error *err);
 /* Do the `not`s and `exists`s of the rule hold for session->places? */
 bool fb_match_guards_hold(fb_session *session, const fb_rule *rule);
+/* If not, *ret_cause has the slots that this follows from, whatever others hold. */
+bool fb_match_guards_tell(fb_session *session, const fb_rule *rule, uint64_t *ret_cause);
 /* Appends the matches of a lazy rule that have the place in that condition to walk->found, in any order. */
 fb_status fb_match_collect(fb_session *session, uint32_t use, uint32_t place, fb_walk *walk);
 /* A change that is none of a fact begins. */

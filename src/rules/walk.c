@@ -24,8 +24,9 @@ typedef struct S_walker {
   const fb_rule *rule;
   const fb_rule_condition *start;
   fb_walk *walk;
-  uint32_t place; /* of the start */
-  bool latest;    /* nothing came after the walk's tick */
+  uint32_t place;   /* of the start */
+  bool latest;      /* nothing came after the walk's tick */
+  uint64_t *causes; /* by level: slots from which it follows that nothing was found there */
 } S_walker;
 
 static inline const fb_rule_condition *S_condition(const S_walker *w, uint32_t level) {
@@ -61,10 +62,17 @@ static void S_bind(const S_walker *w, uint32_t level) {
   fb_join_bind(w->session, S_condition(w, level)->slot, w->walk->levels[level].place);
 }
 
-/* Do the guards hold for what is bound, and did they since? */
+/* Do the guards hold for what is bound, and did they since? *ret_cause: if not, slots that this follows from. */
+static bool S_tell(const S_walker *w, uint64_t *ret_cause) {
+  if (!w->rule->guarded) return true;
+  if (!fb_match_guards_tell(w->session, w->rule, ret_cause)) return false;
+  *ret_cause = UINT64_MAX;
+  return !fb_mends_later(w->session, w->rule, w->walk->tick);
+}
+
 static bool S_holds(const S_walker *w) {
-  return !w->rule->guarded || (fb_match_guards_hold(w->session, w->rule) &&
-                               !fb_mends_later(w->session, w->rule, w->walk->tick));
+  uint64_t cause;
+  return S_tell(w, &cause);
 }
 
 /* ── In order ── */
@@ -82,6 +90,7 @@ static fb_status S_enter(const S_walker *w, uint32_t level) {
   w->walk->enters = true; /* as long as it fails */
   w->walk->depth = (uint16_t)level;
   at->next = 0;
+  w->causes[level] = plan->reads;
   if (!w->session->alphas[S_condition(w, level)->alpha].count) {
     w->walk->enters = false;
     return FB_OK;
@@ -135,10 +144,12 @@ static fb_status S_resume(const S_walker *w, uint32_t *ret_level) {
     if (!S_stands(w, level) || row >= index->rows || index->next[row] == FB_INDEX_OUT) break;
     at->next = index->next[row];
     S_bind(w, level);
+    w->causes[level] = UINT64_MAX; /* something may have been found below */
   }
   *ret_level = level;
   if (level < walk->depth) {
     walk->enters = false;
+    w->causes[level] = UINT64_MAX;
     return !walk->levels[level].next || S_next_stands(w, level) ? FB_OK : S_seek(w, level);
   }
   if (walk->enters) return S_enter(w, level);
@@ -197,9 +208,22 @@ static bool S_is_last(const fb_walk *walk) {
   return true;
 }
 
+/* Nothing was found below the level, which follows from the slots of `cause`: back to the last level that could change it. False:
+ * there is none. */
+static bool S_back(const S_walker *w, uint64_t cause, uint32_t *level) {
+  for (uint32_t at = *level + 1; at-- > 0;) {
+    if (!(cause >> S_condition(w, at)->slot & 1)) continue;
+    w->causes[at] |= cause;
+    *level = at;
+    return true;
+  }
+  return false;
+}
+
 static fb_status S_stream(const S_walker *w) {
   fb_walk *walk = w->walk;
   uint32_t level;
+  uint64_t cause;
   fb_status status = S_resume(w, &level);
   if (status != FB_OK) return status;
   if (level == FB_RULE_NONE) return FB_DONE;
@@ -209,14 +233,15 @@ static fb_status S_stream(const S_walker *w) {
         if ((status = S_enter(w, ++level)) != FB_OK) return status;
         continue;
       }
-      if (S_holds(w)) {
+      if (S_tell(w, &cause)) {
         walk->depth = walk->count;
         walk->finished = S_is_last(walk);
         return FB_OK;
       }
+      if (!S_back(w, cause, &level)) return FB_DONE;
     } else if (!over) {
-      if (!level) return FB_DONE;
-      level--;
+      cause = w->causes[level];
+      if (!level-- || !S_back(w, cause, &level)) return FB_DONE;
     }
     if (over || S_is_over(w)) {
       walk->depth = (uint16_t)(level + 1);
@@ -321,8 +346,10 @@ static fb_status S_find(const S_walker *w, uint32_t use) {
 fb_status fb_walk_head(fb_session *session, uint32_t use_number, uint32_t place, fb_walk *walk) {
   const fb_rule_use *use = &session->set->uses[use_number];
   const fb_rule *rule = &session->set->rules[use->rule];
+  uint64_t causes[FB_RULE_SLOTS];
   S_walker w = {session, rule,  &rule->conditions[use->condition],
-                walk,    place, walk->tick == session->tick};
+                walk,    place, walk->tick == session->tick,
+                causes};
   fb_arena_mark mark = fb_arena_save(&session->scratch);
   int64_t start = fb_profile_start(session);
   S_bind_start(&w);

@@ -24,6 +24,7 @@ enum {
   FACTS = 400,
   MATCHES = 4000, /* comparing them at each change is quadratic */
   SUPPORTS = 2000,
+  WORK = 20000000, /* conditions evaluated: nested groups may ask for far more */
   MAX_FIRINGS = 25
 };
 static const char *const S_type_names[TYPES] = {"a", "b", "c"};
@@ -133,7 +134,8 @@ typedef struct S_world {
   int *focus, focus_count;
   bool swaps, show;
   fb_ruleset *ruleset;
-  bool overflow; /* more matches than the simple matcher has room for: no comparison */
+  bool overflow; /* more matches than the simple matcher has room or time for: no comparison */
+  uint64_t work;
 } S_world;
 
 static uint32_t S_below(S_world *w, uint32_t bound) {
@@ -550,7 +552,9 @@ static bool S_sees(const S_view *view, unsigned watched, int fact) {
 
 static bool S_true(S_world *w, const fb_cel_program *program, const fb_value *slots) {
   fb_value value;
-  if (!program) return true;
+  if (!program) return !w->overflow;
+  w->overflow |= ++w->work > WORK;
+  if (w->overflow) return false;
   w->context.steps = 1000000;
   fb_arena_mark mark = fb_arena_save(&w->arena);
   bool holds = fb_cel_eval(program, slots, &w->context, &value, NULL) == FB_OK &&
@@ -992,7 +996,7 @@ static void S_run(S_world *w) {
       S_oracle_fire(w);
     }
     if (snapshots) session = S_reborn(session, &options);
-    if (w->fact_count > 60) break;
+    if (w->fact_count > 60 || w->overflow) break;
   }
   fb_session_fire(session, NULL, NULL);
   S_oracle_fire(w);
