@@ -10,7 +10,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 NINJA = ninja -j $(JOBS)
 
 .NOTPARALLEL:
-.PHONY: all help setup demo test asan tsan soak fuzz bench lint conformance docs install uninstall format clean
+.PHONY: all help setup demo test asan tsan soak fuzz bench lint conformance web-test docs install uninstall format clean
 
 all: $(BUILD)/build.ninja ## build the release (build/flyball, build/libflyball.*)
 	@$(NINJA) -C $(BUILD) product
@@ -66,6 +66,12 @@ lint: ## layers, style, banned functions, clang-format, clang-tidy
 conformance: setup $(BUILD)/build.ninja ## CEL conformance tests in CEL_DIR
 	@$(NINJA) -C $(BUILD) --quiet tests/conformance/conformance-cel
 	@$(BUILD)/tests/conformance/conformance-cel $(CEL_DIR)
+
+web-test: setup all ## the dashboard in a browser; screenshots go to build/web-test
+	@tools/setup web
+	@mkdir -p $(BUILD)/web-test && cp tests/web/package.json $(BUILD)/web-test
+	@cd $(BUILD)/web-test && { [ -d node_modules/axe-core ] || npm install --ignore-scripts --no-audit --no-fund --silent; }
+	@node tests/web/browser.mjs $(BUILD)/flyball $(BUILD)/web-test/node_modules $(BUILD)/web-test
 
 docs: all ## put the parts of the reference that are made from tables into docs/reference
 	@mkdir -p docs/reference

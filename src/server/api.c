@@ -2,6 +2,7 @@
  * The routes, and the answers that are short: health, metrics, rulesets. */
 #include "server/evaluate.h"
 #include "server/held.h"
+#include "server/pages.h"
 
 #include <stdlib.h>
 
@@ -188,9 +189,12 @@ static fb_answered S_delete(fb_request *request) {
 /* ── All routes ── */
 
 const fb_route fb_routes[] = {
+    {"GET", "/", FB_ROLE_NONE, false, false, fb_web_index, NULL},
+    {"GET", "/assets/{version}/{name}", FB_ROLE_NONE, false, false, fb_web_asset, NULL},
     {"GET", "/healthz", FB_ROLE_NONE, false, false, S_health, NULL},
     {"GET", "/readyz", FB_ROLE_NONE, false, false, S_ready, NULL},
     {"GET", "/metrics", FB_ROLE_VIEWER, false, false, S_metrics, NULL},
+    {"GET", "/v1/me", FB_ROLE_NONE, false, false, fb_web_me, NULL},
     {"GET", "/v1/openapi.json", FB_ROLE_NONE, false, false, S_openapi, NULL},
     {"POST", "/v1/evaluate", FB_ROLE_OPERATOR, true, false, fb_evaluate, fb_evaluate_later},
     {"GET", "/v1/rulesets", FB_ROLE_VIEWER, false, false, S_list, NULL},

@@ -237,6 +237,7 @@ def health(server):
     same("the client's id comes back", headers["X-Request-Id"], "mine-7")
     _, headers, _ = server.ask("GET", "/healthz", headers={"X-Request-Id": "bad id"})
     check("an id that is no id does not", re.fullmatch("[0-9a-f]{16}", headers["X-Request-Id"]), headers["X-Request-Id"])
+    same("without tokens everybody is an admin", server.ask("GET", "/v1/me")[2], {"type": "flyball.me.v1", "name": "", "role": "admin", "open": True})
     code, headers, body = server.ask("GET", "/nothing")
     check("nothing at a path", code == 404 and body["code"] == "FB1704", body)
     same("problems are application/problem+json", headers["Content-Type"], "application/problem+json")
@@ -510,6 +511,8 @@ def roles():
            for who in ("", "wrong", "viewer", "operator", "admin")}
     same("roles", got, {"": [401] * 3, "wrong": [401] * 3, "viewer": [200, 403, 403], "operator": [200, 200, 403],
                         "admin": [200, 200, 201]})
+    who = {token: server.ask("GET", "/v1/me", headers={"Authorization": f"Bearer {token}"} if token else {})[2] for token in ("", "wrong", "operator")}
+    same("who asks", [(one["name"], one["role"], one["open"]) for one in who.values()], [("", "none", False)] * 2 + [("ope", "operator", False)])
     same("health needs no token", server.ask("GET", "/healthz")[0], 200)
     same("what is asked for", server.ask("GET", "/metrics")[1]["WWW-Authenticate"], "Bearer")
     same("it ends", server.end(), 0)

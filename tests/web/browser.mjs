@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dashboard in a browser: node tests/web/browser.mjs FLYBALL MODULES SCREENSHOTS. Prints TAP; the last line is the total.
+import { createHash } from "node:crypto";
+import { check, end, looks, open, picture, same, serve, write } from "./harness.mjs";
+
+const SHOP = `facts:
+  order:    {id: string, customer: string, amount: double}
+  customer: {id: string, tier: string}
+rules:
+  - name: big order from a bronze customer
+    when:
+      - order as o: o.amount > 10000.0
+      - customer as c: c.id == o.customer && c.tier == "bronze"
+    then:
+      - emit: hold
+        with: {order: "\${{ o.id }}"}
+`;
+const JSONS = { "Content-Type": "application/json" };
+const FACTS = [{ type: "order", id: "o1", customer: "c1", amount: 25000 }, { type: "customer", id: "c1", tier: "bronze" }];
+
+async function frame(server) {
+  const page = await open(server.url);
+  await page.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
+  check("the title is that of the page", (await page.title()) === "Overview · Flyball", await page.title());
+  // With the keyboard alone: the way past the menu, then the menu.
+  await page.keyboard.press("Tab");
+  same("the first stop leads past the menu", await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
+  await page.keyboard.press("Enter");
+  same("and does", await page.evaluate(() => document.activeElement.id), "main");
+  check("without leaving the page", await page.getByRole("heading", { name: "Overview", level: 1 }).isVisible());
+  await page.getByRole("link", { name: "Playground" }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Playground", level: 1 }).waitFor();
+  same("a new page takes the focus", await page.evaluate(() => document.activeElement.textContent), "Playground");
+  same("and is marked in the menu", await page.locator("nav [aria-current=page]").innerText(), "Playground");
+  await page.getByRole("button", { name: /^Theme/ }).click();
+  const light = await page.evaluate(() => getComputedStyle(document.body).backgroundColor + getComputedStyle(document.documentElement).backgroundColor);
+  await page.getByRole("button", { name: /^Theme/ }).click();
+  const dark = await page.evaluate(() => getComputedStyle(document.body).backgroundColor + getComputedStyle(document.documentElement).backgroundColor);
+  check("dark is not light", light !== dark, light);
+  await page.reload();
+  check("the theme stays", await page.getByRole("button", { name: /^Theme: dark/ }).isVisible());
+  await page.goto(`${server.url}/#/nowhere`);
+  await page.getByRole("heading", { name: "There is no such page" }).waitFor();
+  check("an unknown page says so", true);
+  await page.context().close();
+}
+
+async function overview(server) {
+  const page = await open(server.url);
+  for (let i = 0; i < 20; i++)
+    await fetch(`${server.url}/v1/evaluate`, { method: "POST", headers: JSONS, body: JSON.stringify({ ruleset: "shop", facts: FACTS }) });
+  await page.getByText("POST /v1/evaluate").waitFor();
+  const row = page.getByRole("row", { name: /POST \/v1\/evaluate/ });
+  await page.waitForFunction(() => [...document.querySelectorAll("tr")].some((tr) => tr.cells[0].textContent === "POST /v1/evaluate" && Number(tr.cells[1].textContent) >= 20));
+  check("each route is counted", /^POST \/v1\/evaluate\s+2\d\s+0\s+0/.test(await row.innerText()), await row.innerText());
+  check("a server without a project says how to load one", await page.getByText("No project is loaded").isVisible());
+  await page.waitForFunction(() => document.querySelector(".spark path.line")?.getAttribute("d")?.includes("L"));
+  check("rates are drawn", await page.locator("figure.chart path.c1").first().getAttribute("d"));
+  await page.locator("figure.chart").first().focus();
+  await page.keyboard.press("ArrowLeft");
+  check("a plot is read with the arrow keys", /Requests\/s/.test(await page.locator("figure.chart [aria-live]").first().textContent()));
+  await looks(page, "overview");
+  await page.setViewportSize({ width: 390, height: 800 });
+  same("a narrow page does not scroll sideways", await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
+  await picture(page, "overview-narrow");
+  await page.context().close();
+}
+
+const rules = (page) => page.getByRole("textbox", { name: "Rules" });
+
+async function playground(server) {
+  const page = await open(`${server.url}/#/playground`);
+  await page.getByRole("heading", { name: "1 decision" }).waitFor();
+  check("an example is evaluated at once", await page.locator(".decision").getByText("hold", { exact: true }).isVisible());
+  check("and says why", await page.locator(".why").getByText(/big order from a bronze customer/).isVisible());
+  await looks(page, "playground");
+  for (const name of await page.getByLabel("Examples").locator("option").allInnerTexts()) {
+    if (name === "Examples") continue;
+    await page.getByLabel("Examples").selectOption({ label: name });
+    await page.waitForFunction((first) => document.querySelector("textarea").value !== first, await rules(page).inputValue(), { timeout: 1000 }).catch(() => {});
+    await page.locator(".results:not(.stale) .decision").first().waitFor();
+    check(`example in the browser: ${name}`, (await page.locator(".editor.rules mark.wrong").count()) === 0);
+  }
+  await page.getByLabel("Examples").selectOption({ label: "Orders to hold" });
+  await page.getByRole("heading", { name: "1 decision" }).waitFor();
+  // A mistake, typed.
+  await rules(page).fill((await rules(page).inputValue()).replace("when:", "wen:"));
+  await page.getByRole("heading", { name: /errors in the rules/ }).waitFor();
+  check("an error is marked where it is", (await page.locator(".editor.rules mark.wrong").first().innerText()) === "wen", await page.locator(".editor.rules pre").innerHTML());
+  await page.getByRole("button", { name: "7:5" }).click();
+  check("and told under the cursor", /unknown key `wen`.*did you mean `when`/.test(await page.locator(".editor.rules .says").innerText()), await page.locator(".editor.rules .says").innerText());
+  same("the cursor stands there", await page.evaluate(() => document.activeElement.value.slice(document.activeElement.selectionStart, document.activeElement.selectionStart + 3)), "wen");
+  await looks(page, "playground-error");
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.type("h");
+  await page.getByRole("heading", { name: "1 decision" }).waitFor();
+  check("mended as it is typed", (await page.locator("mark.wrong").count()) === 0);
+  // Facts.
+  const facts = page.getByRole("textbox", { name: "Facts" });
+  await facts.fill('{"type": "order", "id": "o1", "customer": "c1", "amount": "much"}\n{"type": "customer", "id": 9007199254740993\n');
+  await page.locator(".editor.facts mark.wrong").first().waitFor();
+  await page.getByText("field `amount` of `order` takes double").first().waitFor();
+  check("a fact that does not fit is marked, and one that is none", (await page.locator(".editor.facts .gutter .wrong").allInnerTexts()).map((text) => text.trim()).join() === "●1,●2", await page.locator(".editor.facts .gutter").innerText());
+  await rules(page).fill("rules:\n  - name: big\n    when: [n as x]\n    then: [{emit: big, with: {v: \"${{ x.v }}\"}}]\n");
+  await facts.fill('{"type": "n", "v": 9007199254740993}');
+  await page.getByText("v: 9007199254740993").first().waitFor();
+  check("large whole numbers keep their digits", true);
+  // Shared.
+  await page.getByRole("button", { name: "Share" }).click();
+  await page.waitForURL(/playground\/s\//);
+  const other = await open(page.url());
+  await other.getByText("v: 9007199254740993").first().waitFor();
+  same("an address has it all", await rules(other).inputValue(), await rules(page).inputValue());
+  await other.context().close();
+  // A line that follows, and the way out.
+  await rules(page).fill("");
+  await rules(page).pressSequentially("rules:\n- name: x\nwhen:\n- n as y");
+  same("lines begin where they should", await rules(page).inputValue(), "rules:\n  - name: x\n    when:\n      - n as y");
+  await page.keyboard.press("Tab");
+  check("Tab leaves the editor", await page.evaluate(() => document.activeElement.tagName !== "TEXTAREA" || document.activeElement.getAttribute("aria-label") !== "Rules"));
+  const many = `rules:\n${Array.from({ length: 3000 }, (_, i) => `  - {name: r${i}, when: [n as x], then: [{emit: d${i}}]}`).join("\n")}\n`;
+  await rules(page).evaluate((area, text) => { area.value = text; area.dispatchEvent(new Event("input")); area.focus(); area.setSelectionRange(20000, 20000); }, many);
+  await page.getByRole("heading", { name: "0 decisions" }).waitFor();
+  const spent = await page.evaluate(() => Math.min(...Array.from({ length: 5 }, () => {
+    const began = performance.now();
+    document.execCommand("insertText", false, "x");
+    document.querySelector("textarea").getBoundingClientRect();
+    return performance.now() - began;
+  })));
+  check(`a key in 3,000 lines is not felt (${Math.round(spent)} ms)`, spent < 500, spent);
+  await page.context().close();
+}
+
+async function tokens() {
+  const digest = (text) => createHash("sha256").update(text).digest("hex");
+  const file = write("tokens", `viewer vera ${digest("see")}\noperator otto ${digest("do")}\nadmin ada ${digest("all")}\n`);
+  const server = await serve(["-r", `shop=${write("shop.yaml", SHOP)}`, "--tokens", file]);
+  const page = await open(server.url);
+  await page.getByText("This server wants to know who you are").waitFor();
+  await looks(page, "signed-out");
+  await page.locator("main").getByRole("button", { name: "Sign in" }).click();
+  await page.getByLabel("Token").fill("wrong");
+  await page.keyboard.press("Enter");
+  await page.getByText("The server does not know this token.").waitFor();
+  check("a wrong token is told", true);
+  await looks(page, "sign-in");
+  await page.getByLabel("Token").fill("see");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Sign out vera" }).waitFor();
+  await page.getByText("GET /v1/me").waitFor();
+  check("a token opens the pages", true);
+  await page.goto(`${server.url}/#/playground`);
+  await page.getByText("Your token does not admit this").waitFor();
+  check("a viewer is told that evaluating is not hers", await page.getByText("needs the role operator; yours is viewer").isVisible());
+  await page.getByRole("button", { name: "Sign out vera" }).click();
+  await page.getByText("This server wants to know who you are").waitFor();
+  same("signed out, the token is gone", await page.evaluate(() => Object.values(sessionStorage).includes("see")), false);
+  await page.context().close();
+  await server.stop();
+}
+
+async function gone() {
+  const server = await serve();
+  const page = await open(server.url);
+  await page.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
+  await page.goto(`${server.url}/#/playground`);
+  await page.getByRole("heading", { name: "1 decision" }).waitFor();
+  await server.stop();
+  await page.getByRole("button", { name: "Evaluate" }).click();
+  await page.getByText("The server cannot be reached").waitFor();
+  check("a server that is gone is told", true);
+  await page.context().close();
+}
+
+try {
+  const server = await serve(["-r", `shop=${write("shop.yaml", SHOP)}`]);
+  for (const part of [frame, overview, playground, tokens, gone]) {
+    try { await part(server); } catch (error) { check(part.name, false, error.stack); }
+  }
+} finally {
+  await end();
+}
