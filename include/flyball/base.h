@@ -351,6 +351,7 @@ FB_API void fb_random_seed(fb_random *random, uint64_t seed);
 FB_API uint64_t fb_random_u64(fb_random *random);
 FB_API uint64_t fb_random_below(fb_random *random, uint64_t bound); /* unbiased; bound ≥ 1 */
 FB_API double fb_random_unit(fb_random *random);                    /* [0, 1) */
+FB_API void fb_random_shuffle(fb_random *random, double *values, size_t count);
 /* From the operating system: to seed hash tables of untrusted input, never the engines. */
 FB_API uint64_t fb_random_seed_system(void);
 

@@ -64,6 +64,15 @@ double fb_random_unit(fb_random *random) {
   return (double)(fb_random_u64(random) >> 11) * 0x1p-53;
 }
 
+void fb_random_shuffle(fb_random *random, double *values, size_t count) {
+  for (size_t left = count; left > 1; left--) {
+    size_t other = fb_random_below(random, left);
+    double held = values[left - 1];
+    values[left - 1] = values[other];
+    values[other] = held;
+  }
+}
+
 uint64_t fb_random_seed_system(void) {
   uint64_t seed;
   if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)

@@ -11,6 +11,7 @@
 #define FB_CLI_H
 
 #include <flyball/data.h>
+#include <flyball/rules.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -164,6 +165,16 @@ fb_status fb_cli_open(const char *path, int *ret_fd, fb_error *err);
 /* Appends the whole file, at most `max` bytes (FB_E_LIMIT beyond). `out` should have no maximum of its own:
  * it is filled in steps of 64 KiB. */
 fb_status fb_cli_read(const char *path, size_t max, fb_buf *out, fb_error *err);
+
+/* What makes something of a document: `name` is what messages call it. */
+typedef fb_status fb_cli_reader(void *into, fb_slice text, const char *name, fb_errors *errors);
+/* Reads the file and hands it to the reader; shows what went wrong. Returns the exit code. */
+int fb_cli_load(fb_cli *cli, const char *path, size_t max, fb_cli_reader *reader, void *into);
+enum { FB_CLI_RULEBOOK_MAX = 64 << 20 };
+/* The same for a rulebook of at most that size, whose calls must be known. The caller frees the ruleset. */
+int fb_cli_ruleset(fb_cli *cli, const char *path, fb_ruleset **ret);
+/* The folder of a path ("." when it names none), in `out`, or a constant. */
+const char *fb_cli_folder(const char *path, char *out, size_t size);
 
 /* ── Made from the tables ────────────────────────────────────────────────────────────────────── */
 

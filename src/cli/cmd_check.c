@@ -29,15 +29,6 @@ static fb_status S_check_rulebook(S_check *check, const fb_doc *doc) {
   return FB_OK;
 }
 
-static const char *S_folder(const char *path, char *out, size_t size) {
-  const char *slash = strrchr(path, '/');
-  size_t len = slash ? (size_t)(slash - path) : 0;
-  if (!slash || len + 1 > size) return ".";
-  memcpy(out, path, len);
-  out[len] = 0;
-  return len ? out : "/";
-}
-
 /* With the rulebooks and templates that it names. */
 static fb_status S_check_mission(S_check *check, const fb_doc *doc) {
   char folder[4096];
@@ -49,7 +40,7 @@ static fb_status S_check_mission(S_check *check, const fb_doc *doc) {
   fb_status status = fb_world_uv_new(NULL, NULL, &world, &err);
   if (status != FB_OK) return fb_errors_add(&check->errors, &err);
   fb_mission_options options = {.tools = fb_loop_tools(),
-                                .folder = S_folder(check->path, folder, sizeof folder),
+                                .folder = fb_cli_folder(check->path, folder, sizeof folder),
                                 .world = world,
                                 .warnings = &check->warnings};
   status = fb_mission_load(doc, &options, NULL, &mission, &check->errors);

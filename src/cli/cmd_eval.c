@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { RULEBOOK_MAX = 64 << 20 };
-
 typedef struct S_eval {
   fb_cli *cli;
   fb_ruleset *rules;
@@ -470,27 +468,6 @@ static int S_set_focus(S_eval *eval) {
 
 /* ── The run ── */
 
-static int S_load(fb_cli *cli, const char *path, fb_ruleset **ret) {
-  fb_buf text;
-  fb_error err;
-  fb_errors errors;
-  fb_buf_init(&text, NULL, 0);
-  fb_errors_init(&errors, NULL, 0);
-  fb_status status = fb_cli_read(path, RULEBOOK_MAX, &text, &err);
-  int code = FB_EXIT_OK;
-  if (status != FB_OK)
-    code = fb_cli_error(cli, &err);
-  else if ((status = fb_ruleset_read(fb_buf_slice(&text), fb_cli_file_name(path), NULL, ret,
-                                     &errors, NULL)) != FB_OK ||
-           (status = fb_ruleset_check_calls(*ret, NULL, 0, &errors)) != FB_OK) {
-    code = fb_cli_errors(cli, &errors);
-    if (code == FB_EXIT_OK) code = fb_cli_fail(cli, status, "the rulebook does not load");
-  }
-  fb_errors_release(&errors);
-  fb_buf_release(&text);
-  return code;
-}
-
 static void S_set_deadline(S_eval *eval) {
   const fb_clock *clock = fb_clock_system();
   int64_t limit = fb_cli_duration(eval->cli, "time-limit", 0);
@@ -679,7 +656,7 @@ static int S_run(fb_cli *cli) {
     return fb_cli_usage(cli, "as in `flyball eval -r rules.yaml facts.ndjson`",
                         "no rulebook was given: `--rules` is missing");
   S_eval eval = {.cli = cli, .explain = fb_cli_has(cli, "explain")};
-  int code = S_load(cli, rules, &eval.rules);
+  int code = fb_cli_ruleset(cli, rules, &eval.rules);
   if (code == FB_EXIT_OK) code = S_choose_mode(&eval);
   if (code == FB_EXIT_OK) code = S_choose_threads(&eval);
   if (code != FB_EXIT_OK) {

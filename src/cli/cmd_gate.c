@@ -24,29 +24,17 @@ typedef struct S_gate {
 
 /* ── Loading ── */
 
+static fb_status S_budgets(void *into, fb_slice text, const char *name, fb_errors *errors) {
+  return fb_budgets_read(text, name, NULL, into, errors);
+}
+
 static int S_read_budgets(S_gate *gate) {
   fb_cli *cli = gate->cli;
   const char *path = fb_cli_text(cli, "budget", NULL);
-  fb_buf text;
-  fb_error err;
-  fb_errors errors;
-  int code = FB_EXIT_OK;
   if (!path)
     return fb_cli_usage(cli, "as in `flyball gate -b budget.yaml results.json`",
                         "no budget file was given: `--budget` is missing");
-  fb_buf_init(&text, NULL, 0);
-  fb_errors_init(&errors, NULL, 0);
-  fb_status status = fb_cli_read(path, FB_PROOF_DOCUMENT_MAX, &text, &err);
-  if (status != FB_OK)
-    code = fb_cli_error(cli, &err);
-  else if ((status = fb_budgets_read(fb_buf_slice(&text), fb_cli_file_name(path), NULL,
-                                     &gate->budgets, &errors)) != FB_OK) {
-    code = fb_cli_errors(cli, &errors);
-    if (code == FB_EXIT_OK) code = fb_cli_fail(cli, status, "the budgets do not load");
-  }
-  fb_errors_release(&errors);
-  fb_buf_release(&text);
-  return code;
+  return fb_cli_load(cli, path, FB_PROOF_DOCUMENT_MAX, S_budgets, &gate->budgets);
 }
 
 /* The results of a file as a past of one run. */
@@ -208,7 +196,7 @@ static int S_load_rules(S_gate *gate, fb_ruleset **ret) {
   fb_buf_init(&path, NULL, 0);
   S_rules_path(gate, &path);
   int code = path.failed ? fb_cli_fail(gate->cli, FB_E_NOMEM, "no memory for a path")
-                         : fb_proof_rules(gate->cli, path.ptr, ret);
+                         : fb_cli_ruleset(gate->cli, path.ptr, ret);
   fb_buf_release(&path);
   return code;
 }
@@ -277,15 +265,6 @@ typedef struct S_alarms {
   size_t between, between_of; /* each run against those before it */
 } S_alarms;
 
-static void S_shuffle(double *samples, size_t count, fb_random *random) {
-  for (size_t i = count - 1; i > 0; i--) {
-    size_t j = fb_random_below(random, i + 1);
-    double held = samples[i];
-    samples[i] = samples[j];
-    samples[j] = held;
-  }
-}
-
 static fb_status S_try_halves(S_gate *gate, const fb_history_series *series,
                               const fb_compare_options *options, S_alarms *alarms, fb_error *err) {
   for (int round = 0; round < SPLITS; round++) {
@@ -295,7 +274,7 @@ static fb_status S_try_halves(S_gate *gate, const fb_history_series *series,
     fb_arena_mark mark = fb_arena_save(&gate->arena);
     double *samples = fb_arena_copy(&gate->arena, point->samples, point->kept * sizeof *samples);
     if (!samples) return fb_fail(err, FB_E_NOMEM, "no memory for samples");
-    S_shuffle(samples, point->kept, &gate->random);
+    fb_random_shuffle(&gate->random, samples, point->kept);
     fb_bench_result a = series->head, b = series->head;
     fb_comparison c;
     a.samples = samples;

@@ -6,15 +6,6 @@
 
 enum { DOCUMENT_MAX = 64 << 20 };
 
-static const char *S_folder(const char *path, char *out, size_t size) {
-  const char *slash = strrchr(path, '/');
-  size_t len = slash ? (size_t)(slash - path) : 0;
-  if (!slash || len + 1 > size) return ".";
-  memcpy(out, path, len);
-  out[len] = 0;
-  return len ? out : "/";
-}
-
 static int S_draw(fb_cli *cli, const fb_mission *mission) {
   const char *as = fb_cli_text(cli, "as", "text");
   fb_buf out, json;
@@ -46,8 +37,9 @@ static int S_load(fb_cli *cli, const fb_buf *text, fb_world *world) {
   fb_doc *doc = NULL;
   fb_mission *mission = NULL;
   fb_errors_init(&errors, NULL, 0);
-  fb_mission_options options = {
-      .tools = fb_loop_tools(), .folder = S_folder(path, folder, sizeof folder), .world = world};
+  fb_mission_options options = {.tools = fb_loop_tools(),
+                                .folder = fb_cli_folder(path, folder, sizeof folder),
+                                .world = world};
   fb_doc_options reading = {.keep_going = true};
   fb_status status =
       fb_doc_read(fb_buf_slice(text), fb_cli_file_name(path), &reading, &doc, &errors);

@@ -296,7 +296,7 @@ static const fb_gate_row *S_all_rows(S_report *report, size_t *ret_count) {
 static int S_load_rules(S_report *report) {
   if (!report->suite.rules) return FB_EXIT_OK;
   const char *path = S_beside(report, report->suite.rules);
-  return path ? fb_proof_rules(report->cli, path, &report->ruleset) : S_no_memory(report);
+  return path ? fb_cli_ruleset(report->cli, path, &report->ruleset) : S_no_memory(report);
 }
 
 static int S_apply_rules(S_report *report) {
@@ -419,25 +419,8 @@ static int S_verdict(S_report *report) {
 
 /* ── The command ── */
 
-static int S_load(S_report *report, const char *path) {
-  fb_buf text;
-  fb_error err;
-  fb_errors errors;
-  int code = FB_EXIT_OK;
-  fb_buf_init(&text, NULL, 0);
-  fb_errors_init(&errors, NULL, 0);
-  if (fb_cli_read(path, FB_PROOF_DOCUMENT_MAX, &text, &err) != FB_OK) {
-    code = fb_cli_error(report->cli, &err);
-  } else {
-    fb_status status =
-        fb_suite_read(fb_buf_slice(&text), fb_cli_file_name(path), NULL, &report->suite, &errors);
-    if (status != FB_OK) code = fb_cli_errors(report->cli, &errors);
-    if (status != FB_OK && code == FB_EXIT_OK)
-      code = fb_cli_fail(report->cli, status, "the suite does not load");
-  }
-  fb_errors_release(&errors);
-  fb_buf_release(&text);
-  return code;
+static fb_status S_suite(void *into, fb_slice text, const char *name, fb_errors *errors) {
+  return fb_suite_read(text, name, NULL, into, errors);
 }
 
 static const char *S_made_by(S_report *report, const char *path) {
@@ -471,7 +454,7 @@ static int S_judge(S_report *report, const char *path) {
 static int S_run(fb_cli *cli) {
   S_report report = {.cli = cli};
   const char *path = cli->operands[0];
-  int code = S_load(&report, path);
+  int code = fb_cli_load(cli, path, FB_PROOF_DOCUMENT_MAX, S_suite, &report.suite);
   if (code != FB_EXIT_OK) return code;
   fb_results_init(&report.run, NULL);
   S_catch();

@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { RULEBOOK_MAX = 64 << 20, TOKENS_MAX = 1 << 20 };
+enum { TOKENS_MAX = 1 << 20 };
 
 typedef struct S_serve {
   fb_cli *cli;
@@ -33,27 +33,22 @@ static fb_slice S_name(const char *given, const char **ret_path) {
   return (fb_slice){name, dot && dot > name ? (size_t)(dot - name) : strlen(name)};
 }
 
+typedef struct S_put {
+  fb_server *server;
+  fb_slice name;
+} S_put;
+
+/* Clients see the file's name in errors, and no more of where it lies. */
+static fb_status S_put_ruleset(void *into, fb_slice text, const char *path, fb_errors *errors) {
+  const S_put *put = into;
+  const char *slash = strrchr(path, '/');
+  return fb_server_put_ruleset(put->server, put->name, text, slash ? slash + 1 : path, errors);
+}
+
 static int S_load_one(S_serve *serve, const char *given) {
   const char *path;
-  fb_slice name = S_name(given, &path);
-  fb_buf text;
-  fb_error err;
-  fb_errors errors;
-  fb_buf_init(&text, NULL, 0);
-  fb_errors_init(&errors, NULL, 0);
-  fb_status status = fb_cli_read(path, RULEBOOK_MAX, &text, &err);
-  int code = status == FB_OK ? FB_EXIT_OK : fb_cli_error(serve->cli, &err);
-  /* Clients see the file's name in errors, and no more of where it lies. */
-  const char *slash = strrchr(path, '/');
-  if (status == FB_OK &&
-      fb_server_put_ruleset(serve->server, name, fb_buf_slice(&text),
-                            fb_cli_file_name(slash ? slash + 1 : path), &errors) != FB_OK) {
-    fb_errors_sort(&errors);
-    code = fb_cli_errors(serve->cli, &errors);
-  }
-  fb_errors_release(&errors);
-  fb_buf_release(&text);
-  return code;
+  S_put put = {serve->server, S_name(given, &path)};
+  return fb_cli_load(serve->cli, path, FB_CLI_RULEBOOK_MAX, S_put_ruleset, &put);
 }
 
 static int S_load(S_serve *serve) {

@@ -275,3 +275,45 @@ fb_status fb_cli_read(const char *path, size_t max, fb_buf *out, fb_error *err) 
   if (fd != STDIN_FILENO) close(fd);
   return status;
 }
+
+int fb_cli_load(fb_cli *cli, const char *path, size_t max, fb_cli_reader *reader, void *into) {
+  fb_buf text;
+  fb_error err;
+  fb_errors errors;
+  int code = FB_EXIT_OK;
+  fb_buf_init(&text, NULL, 0);
+  fb_errors_init(&errors, NULL, 0);
+  if (fb_cli_read(path, max, &text, &err) != FB_OK) {
+    code = fb_cli_error(cli, &err);
+  } else {
+    fb_status status = reader(into, fb_buf_slice(&text), fb_cli_file_name(path), &errors);
+    if (status != FB_OK) {
+      fb_errors_sort(&errors);
+      code = fb_cli_errors(cli, &errors);
+    }
+    if (status != FB_OK && code == FB_EXIT_OK)
+      code = fb_cli_fail(cli, status, "%s does not load", fb_cli_file_name(path));
+  }
+  fb_errors_release(&errors);
+  fb_buf_release(&text);
+  return code;
+}
+
+static fb_status S_ruleset(void *into, fb_slice text, const char *name, fb_errors *errors) {
+  fb_ruleset **ret = into;
+  fb_status status = fb_ruleset_read(text, name, NULL, ret, errors, NULL);
+  return status == FB_OK ? fb_ruleset_check_calls(*ret, NULL, 0, errors) : status;
+}
+
+int fb_cli_ruleset(fb_cli *cli, const char *path, fb_ruleset **ret) {
+  return fb_cli_load(cli, path, FB_CLI_RULEBOOK_MAX, S_ruleset, ret);
+}
+
+const char *fb_cli_folder(const char *path, char *out, size_t size) {
+  const char *slash = strrchr(path, '/');
+  size_t len = slash ? (size_t)(slash - path) : 0;
+  if (!slash || len + 1 > size) return ".";
+  memcpy(out, path, len);
+  out[len] = 0;
+  return len ? out : "/";
+}

@@ -6,20 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static fb_status S_results(void *into, fb_slice text, const char *name, fb_errors *errors) {
+  return fb_results_read(into, text, name, errors);
+}
+
 int fb_proof_read(fb_cli *cli, const char *path, fb_results *results) {
-  fb_buf text;
-  fb_error err;
-  fb_errors errors;
-  int code = FB_EXIT_OK;
-  fb_buf_init(&text, NULL, 0);
-  fb_errors_init(&errors, NULL, 0);
-  if (fb_cli_read(path, FB_RESULTS_SIZE_MAX, &text, &err) != FB_OK)
-    code = fb_cli_error(cli, &err);
-  else if (fb_results_read(results, fb_buf_slice(&text), fb_cli_file_name(path), &errors) != FB_OK)
-    code = fb_cli_errors(cli, &errors);
-  fb_errors_release(&errors);
-  fb_buf_release(&text);
-  return code;
+  return fb_cli_load(cli, path, FB_RESULTS_SIZE_MAX, S_results, results);
 }
 
 bool fb_proof_is_file(const char *path) {
@@ -40,23 +32,6 @@ int fb_proof_write(fb_cli *cli, const char *path, const fb_buf *text) {
   bool bad = fd < 0 || done < text->len;
   if (fd >= 0 && close(fd) && !bad) bad = true, error = errno;
   return bad ? fb_cli_fail(cli, FB_E_IO, "cannot write %s: %s", path, strerror(error)) : FB_EXIT_OK;
-}
-
-int fb_proof_rules(fb_cli *cli, const char *path, fb_ruleset **ret) {
-  fb_buf text;
-  fb_error err;
-  fb_errors errors;
-  int code = FB_EXIT_OK;
-  fb_buf_init(&text, NULL, 0);
-  fb_errors_init(&errors, NULL, 0);
-  if (fb_cli_read(path, FB_PROOF_DOCUMENT_MAX, &text, &err) != FB_OK)
-    code = fb_cli_error(cli, &err);
-  else if (fb_ruleset_read(fb_buf_slice(&text), path, NULL, ret, &errors, NULL) != FB_OK ||
-           fb_ruleset_check_calls(*ret, NULL, 0, &errors) != FB_OK)
-    code = fb_cli_errors(cli, &errors);
-  fb_errors_release(&errors);
-  fb_buf_release(&text);
-  return code;
 }
 
 /* ── Which commit ── */

@@ -28,8 +28,6 @@ enum { FB_PROOF_SEED = 20 };
 int fb_proof_read(fb_cli *cli, const char *path, fb_results *results);
 /* Writes a file anew. FB_EXIT_OK, or what was printed. */
 int fb_proof_write(fb_cli *cli, const char *path, const fb_buf *text);
-/* Loads a rulebook. FB_EXIT_OK, or what was printed. */
-int fb_proof_rules(fb_cli *cli, const char *path, fb_ruleset **ret);
 /* Sets what is not known about the run: commit and branch from options, CI's variables or the git checkout that the
  * current folder is in; the time from `--time` or the clock; the machine from `--machine` or this one. */
 int fb_proof_complete(fb_cli *cli, fb_results *results);

@@ -64,15 +64,6 @@ static S_split S_best_split(S_scan *scan, size_t count) {
   return best;
 }
 
-static void S_shuffle(double *points, size_t count, fb_random *random) {
-  for (size_t i = count - 1; i > 0; i--) {
-    size_t j = fb_random_below(random, i + 1);
-    double held = points[i];
-    points[i] = points[j];
-    points[j] = held;
-  }
-}
-
 /* Ranks of the segment into scan->points; equal values share their mean rank. */
 static void S_rank(S_scan *scan, const double *series, size_t count) {
   for (size_t i = 0; i < count; i++) scan->order[i] = (fb_place){series[i], (uint32_t)i};
@@ -89,7 +80,7 @@ static void S_rank(S_scan *scan, const double *series, size_t count) {
 static double S_p_of(S_scan *scan, size_t count, double q) {
   size_t extreme = 0, allowed = (size_t)(scan->significance * (double)(scan->rounds + 1));
   for (size_t i = 0; i < scan->rounds; i++) {
-    S_shuffle(scan->points, count, scan->random);
+    fb_random_shuffle(scan->random, scan->points, count);
     extreme += S_best_split(scan, count).q >= q;
     if (1 + extreme > allowed) return 1;
   }
