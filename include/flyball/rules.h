@@ -237,6 +237,8 @@ FB_API const fb_ruleset *fb_session_ruleset(const fb_session *session);
 FB_API fb_schema *fb_session_schema(fb_session *session);
 /* As fb_session_options.deadline, for the next fire. */
 FB_API void fb_session_set_deadline(fb_session *session, int64_t deadline);
+/* As fb_session_options.max_firings, for the next fire: for who fires on after a deadline. */
+FB_API void fb_session_set_max_firings(fb_session *session, uint64_t max);
 
 /* ── Facts in ────────────────────────────────────────────────────────────────────────────────── */
 

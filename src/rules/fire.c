@@ -328,7 +328,7 @@ fb_status fb_fire_limits(const fb_session *session, const fb_rule *rule, uint64_
   char what[80];
   bool late = (fired & 63) == 0 && fb_fire_is_late(session);
   if (!late && fired < max) return FB_OK;
-  if (late)
+  if (fired < max)
     snprintf(what, sizeof what, "the time that the session may take is over");
   else
     snprintf(what, sizeof what, "%llu firings, the limit", (unsigned long long)max);

@@ -239,6 +239,10 @@ fb_schema *fb_session_schema(fb_session *session) {
   return session->schema;
 }
 
+void fb_session_set_max_firings(fb_session *session, uint64_t max) {
+  session->options.max_firings = max;
+}
+
 void fb_session_set_deadline(fb_session *session, int64_t deadline) {
   session->options.deadline = deadline;
 }

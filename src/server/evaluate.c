@@ -148,6 +148,7 @@ static bool S_set_clock(S_work *work) {
   fb_error err;
   work->seat->replays = !work->now && fb_ruleset_windowed(work->version->set);
   fb_session_set_deadline(work->seat->session, work->end);
+  fb_session_set_max_firings(work->seat->session, work->request->server->options.max_firings);
   fb_status status = fb_seat_set_clock(work->seat, work->now, &err);
   if (status == FB_OK) return true;
   fb_reply_problem(work->request, 0, &err);
@@ -219,11 +220,15 @@ static bool S_assert_all(S_work *work, const fb_list *facts) {
 /* Fires until `end`; *ret_late: there is more to do. False: it is answered. */
 static bool S_fire(S_work *work, int64_t end, bool *ret_late) {
   fb_error err;
-  fb_session_set_deadline(work->seat->session, end);
-  fb_status status = fb_session_fire(work->seat->session, NULL, &err);
-  work->firings = fb_session_statistics(work->seat->session).firings;
-  *ret_late =
-      status == FB_E_RULE_LIMIT && end < work->end && fb_server_now(work->request->server) >= end;
+  fb_session *session = work->seat->session;
+  fb_server *server = work->request->server;
+  uint64_t max = server->options.max_firings;
+  fb_session_set_deadline(session, end);
+  fb_session_set_max_firings(session, max - work->firings);
+  fb_status status = fb_session_fire(session, NULL, &err);
+  work->firings = fb_session_statistics(session).firings;
+  *ret_late = status == FB_E_RULE_LIMIT && work->firings < max && end < work->end &&
+              fb_server_now(server) >= end;
   if (status == FB_OK || *ret_late) return true;
   fb_reply_problem(work->request, 0, &err);
   return false;
