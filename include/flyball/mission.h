@@ -396,6 +396,10 @@ typedef struct fb_mission_run_options {
   fb_journal *journal;
   /* What else the journal should know of the run: name → value; borrowed. NULL: nothing */
   const fb_map *about;
+  /* Another text after a loss of power (Linux: /proc/sys/kernel/random/boot_id); copied. With it, steps whose repetition does
+   * no harm begin while the disk is still at work on their intent: after a loss of power those that may have are told as
+   * repeated. NULL: every step waits for the disk. */
+  const char *boot;
   /* Of a sub-mission: the run that it is a step of, whose journal it shares, and the way to it, "fix.3/". */
   const fb_mission_run *parent;
   const char *scope; /* of a sub-mission: the way to it, "fix.3/"; NULL: "" */

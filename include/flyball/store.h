@@ -42,7 +42,8 @@ enum {
   FB_EVENT_HAS_DIGEST = 1,
   FB_EVENT_AGAIN = 2,     /* of STEP_ENDED: not the last attempt, it is tried again */
   FB_EVENT_NOT_BEGUN = 4, /* of STEP_ENDED: ended before it was started; it had no effect */
-  FB_EVENT_RECOVERED = 8, /* of STEP_STARTED: the effect of an earlier attempt is not known */
+  FB_EVENT_RECOVERED = 8, /* of STEP_STARTED: the effect of an earlier attempt is not known, or
+                           * (after a power cut) whether there was one */
   FB_EVENT_LOST = 16,     /* of NOTE, never on disk: events before this one cannot be read */
   FB_EVENT_OTHERWISE =
       32 /* of STEP_ENDED: not by a call, but by its check or by a person; of one that waits: what
@@ -75,14 +76,16 @@ typedef struct fb_event {
 /* ── Journal ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* Where the events of a run go. Two threads at most: `commit` may run on another while the run's own thread
- * appends; all else is on that one. After a failed append or commit nothing of what was not
- * committed counts; `commit` may be tried again unless it failed with FB_E_IO. */
+ * appends and writes; all else is on that one. After a failure nothing of what was not
+ * committed counts; `seal` and `commit` may be tried again unless it was FB_E_IO. */
 typedef struct fb_journal {
-  /* Takes a copy; sets event->seq. Survives nothing until it is committed. */
+  /* Takes a copy; sets event->seq. Survives nothing until it is written. */
   fb_status (*append)(void *context, fb_event *event, fb_error *err);
+  /* What was appended survives the end of this process from here on, not power loss. */
+  fb_status (*write)(void *context, fb_error *err);
   /* Hands what was appended to the next commit. False: there is nothing to commit. Not while one is under way. */
   bool (*seal)(void *context);
-  /* What was sealed survives power loss from here on. */
+  /* What was sealed survives power loss from here on. Also gives the failure to write of the seal. */
   fb_status (*commit)(void *context, fb_error *err);
   /* All that was committed, in order, until `each` fails: its failure is returned. Slices are good for the call. */
   fb_status (*read)(void *context, fb_status (*each)(void *user, const fb_event *event), void *user,

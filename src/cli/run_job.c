@@ -3,6 +3,7 @@
 
 #include "cli/audit_sign.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -119,6 +120,17 @@ static int S_begin_metrics(fb_run_job *job) {
              : fb_cli_error(job->cli, &err);
 }
 
+/* Another one after each start of the machine; NULL where the system does not tell. */
+static const char *S_boot(fb_run_job *job) {
+  char text[64];
+  int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof text);
+  if (fd >= 0) close(fd);
+  return length > 0 ? fb_arena_text(&job->arena,
+                                    (fb_slice){text, (size_t)length - (text[length - 1] == '\n')})
+                    : NULL;
+}
+
 int fb_run_job_new(fb_run_job *job) {
   fb_errors errors;
   int counted = job->dry ? FB_EXIT_OK : S_begin_metrics(job);
@@ -134,6 +146,7 @@ int fb_run_job_new(fb_run_job *job) {
                                     .zone_context = job->zones,
                                     .hash_seed = fb_random_seed_system(),
                                     .journal = job->journal,
+                                    .boot = S_boot(job),
                                     .on_event = S_event,
                                     .context = job};
   if (job->journal) {

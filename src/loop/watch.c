@@ -303,6 +303,13 @@ static fb_status S_append(void *context, fb_event *event, fb_error *err) {
   return status;
 }
 
+static fb_status S_write(void *context, fb_error *err) {
+  S_journal *self = context;
+  fb_status status = self->under->write(self->under->context, err);
+  if (status) fb_counter_add(self->failures, 1);
+  return status;
+}
+
 static bool S_seal(void *context) {
   const S_journal *self = context;
   return self->under->seal(self->under->context);
@@ -332,7 +339,7 @@ fb_status fb_journal_metrics_new(fb_metrics *metrics, fb_journal *under, const f
   if (!self) return status;
   self->under = under;
   self->clock = clock ? clock : fb_clock_system();
-  self->journal = (fb_journal){S_append, S_seal, S_commit, S_read, self};
+  self->journal = (fb_journal){S_append, S_write, S_seal, S_commit, S_read, self};
   *ret = &self->journal;
   return FB_OK;
 }

@@ -15,6 +15,8 @@ fb_status fb_ledger_new(fb_mission_run *run, fb_ledger **ret_ledger, fb_error *e
   fb_buf_init(&ledger->payload, run->allocator, 0);
   fb_status status = ledger->journal->read(ledger->journal->context, fb_memo_read, ledger, err);
   if (status && err && !err->code) fb_fail(err, status, "the journal cannot be read");
+  const char *boot = run->options.boot;
+  if (ledger->boot && (!boot || fb_boot_hash(boot) != ledger->boot)) ledger->lost = true;
   if (status)
     fb_ledger_free(ledger);
   else
@@ -55,6 +57,7 @@ void fb_ledger_append_in(fb_ledger *ledger, fb_slice scope, fb_event *event) {
     fb_ledger_break(ledger, &err);
   else
     ledger->appended = true;
+  ledger->last = event->seq;
   fb_buf_clear(&ledger->payload);
 }
 
@@ -71,18 +74,25 @@ void fb_ledger_hold(fb_ledger *ledger, fb_active *active) {
   ledger->last_held = active;
 }
 
+void fb_ledger_go_ahead(fb_ledger *ledger, fb_active *active) {
+  active->next_held = NULL;
+  if (ledger->ahead)
+    ledger->last_ahead->next_held = active;
+  else
+    ledger->ahead = active;
+  ledger->last_ahead = active;
+}
+
 /* ── Commits ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void S_commit(void *user) {
   fb_ledger *ledger = user;
-  ledger->error = (fb_error){0};
-  ledger->committed = ledger->journal->commit(ledger->journal->context, &ledger->error);
+  ledger->failure.code = FB_OK;
+  ledger->committed = ledger->journal->commit(ledger->journal->context, &ledger->failure);
 }
 
-/* Launches what waited for the commit, or ends it as not begun. */
-static void S_release(fb_ledger *ledger, bool launch) {
-  fb_active *active = ledger->sealed;
-  ledger->sealed = NULL;
+/* Launches calls that waited, or ends them as not begun. */
+static void S_release(fb_active *active, bool launch) {
   while (active) {
     fb_active *next = active->next_held;
     if (launch && !active->cancelled) {
@@ -96,15 +106,34 @@ static void S_release(fb_ledger *ledger, bool launch) {
   }
 }
 
+static fb_active *S_take_list(fb_active **list) {
+  fb_active *first = *list;
+  *list = NULL;
+  return first;
+}
+
+/* What was held that need not be any more, now that more is on disk. */
+static void S_let_ahead(fb_ledger *ledger) {
+  fb_active *held = S_take_list(&ledger->first_held);
+  ledger->last_held = NULL;
+  while (held) {
+    fb_active *next = held->next_held;
+    if (fb_may_go_ahead(held))
+      fb_ledger_go_ahead(ledger, held);
+    else
+      fb_ledger_hold(ledger, held);
+    held = next;
+  }
+}
+
 static void S_give_up(fb_ledger *ledger) {
   fb_error err = ledger->error;
-  ledger->broken = true;
   for (fb_recorder *recorder = ledger->recorders; recorder; recorder = recorder->next)
     fb_run_wind_down(recorder->run, &err);
-  S_release(ledger, false);
-  ledger->sealed = ledger->first_held;
-  ledger->first_held = ledger->last_held = NULL;
-  S_release(ledger, false);
+  S_release(S_take_list(&ledger->sealed), false);
+  S_release(S_take_list(&ledger->ahead), false);
+  ledger->last_held = NULL;
+  S_release(S_take_list(&ledger->first_held), false);
 }
 
 /* Each call may end sub-missions, whose recorders then are gone: begins anew after it. */
@@ -132,15 +161,16 @@ static void S_go_on(fb_ledger *ledger) {
 static void S_committed(void *user) {
   fb_ledger *ledger = user;
   ledger->busy = false;
-  if (ledger->committed) {
-    fb_error err = ledger->error;
-    fb_ledger_break(ledger, &err);
+  if (ledger->committed) fb_ledger_break(ledger, &ledger->failure);
+  if (ledger->broken) {
     S_give_up(ledger);
     for (fb_recorder *recorder = ledger->recorders; recorder; recorder = recorder->next)
       if (recorder->finishing && recorder->run->final == FB_MISSION_OK)
         recorder->run->final = FB_MISSION_FAILED;
   } else {
-    S_release(ledger, true);
+    ledger->durable = ledger->sealing;
+    S_let_ahead(ledger);
+    S_release(S_take_list(&ledger->sealed), true);
   }
   S_go_on(ledger);
 }
@@ -157,8 +187,9 @@ static bool S_is_alone(const fb_ledger *ledger) {
 /* Hands all that was appended to the journal. False: there is nothing. */
 static bool S_take(fb_ledger *ledger) {
   ledger->appended = false;
-  ledger->sealed = ledger->first_held;
-  ledger->first_held = ledger->last_held = NULL;
+  ledger->sealing = ledger->last;
+  ledger->sealed = S_take_list(&ledger->first_held);
+  ledger->last_held = NULL;
   return ledger->journal->seal(ledger->journal->context);
 }
 
@@ -183,11 +214,22 @@ bool fb_record_is_broken(const fb_mission_run *run) {
   return run->recorder->ledger->broken;
 }
 
+/* Begins what may as soon as its intent is written. A commit follows always, and pumps. */
+static void S_go_ahead(fb_ledger *ledger) {
+  fb_error err = {0};
+  if (!ledger->ahead || ledger->broken) return;
+  if (ledger->journal->write(ledger->journal->context, &err))
+    fb_ledger_break(ledger, &err);
+  else
+    S_release(S_take_list(&ledger->ahead), true);
+}
+
 bool fb_record_pump(fb_mission_run *run, bool over) {
   fb_ledger *ledger = run->recorder->ledger;
+  S_go_ahead(ledger);
   if (ledger->busy) return true;
   if (ledger->broken) {
-    if (!ledger->first_held) return false;
+    if (!ledger->first_held && !ledger->ahead) return false;
     S_give_up(ledger);
     S_go_on(ledger);
     return true;

@@ -237,9 +237,26 @@ static void S_run_ended(fb_ledger *ledger, const fb_event *event) {
 
 /* ── Reading ─────────────────────────────────────────────────────────────────────────────────── */
 
+/* A session that began after a loss of power: what was written and not on disk may be gone. */
+static fb_status S_session(fb_ledger *ledger, const fb_event *event) {
+  fb_value value;
+  fb_arena_mark mark = fb_arena_save(&ledger->arena);
+  fb_status status = fb_value_unpack(event->payload, &ledger->arena, &value, NULL);
+  const fb_value *boot =
+      !status && value.kind == FB_MAP ? fb_map_get_text(value.as.map, FB_SLICE("boot")) : NULL;
+  uint64_t hash = boot && boot->kind == FB_STRING ? fb_boot_hash(boot->as.text) : 0;
+  if (ledger->boot && hash != ledger->boot) ledger->lost = true;
+  ledger->boot = hash;
+  fb_arena_rewind(&ledger->arena, mark);
+  return status == FB_E_NOMEM ? status : FB_OK;
+}
+
 fb_status fb_memo_read(void *user, const fb_event *event) {
   fb_ledger *ledger = user;
   ledger->resumed = true;
+  if (event->seq > ledger->last) ledger->last = ledger->durable = event->seq;
+  if (event->kind == FB_EVENT_RUN_STARTED || event->kind == FB_EVENT_RUN_RESUMED)
+    return S_session(ledger, event);
   if (event->kind == FB_EVENT_RETRY) S_retry(ledger, event);
   if (event->kind == FB_EVENT_RUN_ENDED) S_run_ended(ledger, event);
   bool past_main = event->kind == FB_EVENT_NOTE && event->phase == FB_PHASE_UNDO;

@@ -50,7 +50,8 @@ fb_status fb_record_new(fb_mission_run *run, fb_error *err) {
   size_t count = run->mission->step_count + 1;
   recorder->identities = fb_arena_zero(&run->arena, count * sizeof *recorder->identities);
   recorder->ended = fb_arena_zero(&run->arena, count * sizeof *recorder->ended);
-  if (!recorder->identities || !recorder->ended || !recorder->scope.ptr)
+  recorder->begun = fb_arena_zero(&run->arena, count * sizeof *recorder->begun);
+  if (!recorder->identities || !recorder->ended || !recorder->begun || !recorder->scope.ptr)
     return fb_fail(err, FB_E_NOMEM, "out of memory");
   if (recorder->owner)
     status = fb_ledger_new(run, &recorder->ledger, err);
@@ -80,6 +81,7 @@ void fb_record_free(fb_mission_run *run) {
 void fb_record_run_started(fb_mission_run *run) {
   fb_recorder *recorder = run->recorder;
   const fb_map *about = run->options.about;
+  const char *boot = run->options.boot;
   fb_value value = fb_null();
   if (!recorder->owner) return;
   fb_map *map = fb_map_new(&run->scratch, 12);
@@ -87,6 +89,9 @@ void fb_record_run_started(fb_mission_run *run) {
                                 fb_string(run->mission->name), NULL);
   good = good && fb_map_put(map, &run->scratch, fb_string(FB_SLICE("inputs")),
                             run->slots[FB_SLOT_INPUTS], NULL);
+  if (good && boot)
+    good = fb_map_put(map, &run->scratch, fb_string(FB_SLICE("boot")), fb_string(fb_slice_of(boot)),
+                      NULL);
   for (uint32_t i = 0; good && about && i < about->len; i++)
     good = fb_map_put(map, &run->scratch, about->entries[i].key, about->entries[i].value, NULL);
   if (good) value = fb_map_value(map);
@@ -241,7 +246,6 @@ void fb_record_intent(fb_active *active) {
   fb_mission_run *run = active->run;
   fb_recorder *recorder = run->recorder;
   const fb_step *step = &run->mission->steps[active->step];
-  recorder->ended[active->step] = UINT64_MAX;
   const fb_memo *memo = S_memo(run, active->step, fb_record_item(active));
   fb_event event = {.kind = FB_EVENT_STEP_STARTED,
                     .phase = step->phase,
@@ -250,13 +254,18 @@ void fb_record_intent(fb_active *active) {
                     .code = -1,
                     .step = step->id};
   bool doubt = memo && memo->state == FB_MEMO_STARTED && !step->tool->reenters;
-  if (doubt && event.attempt == memo->attempts + 1) event.flags |= FB_EVENT_RECOVERED;
+  bool first = event.attempt == (memo ? memo->attempts : 0) + 1;
+  if (first && (doubt || fb_may_have_begun(active))) event.flags |= FB_EVENT_RECOVERED;
   if (fb_digest_input(active, event.digest)) event.flags |= FB_EVENT_HAS_DIGEST;
   S_pack_who(active);
   fb_ledger_append(recorder, &event);
+  recorder->begun[active->step] = event.seq;
+  S_ended(run, active->step, event.seq);
   /* What has no effect may begin before it is recorded that it does. */
   if (step->semantics == FB_PURE && !recorder->ledger->broken)
     fb_run_launch(active);
+  else if (fb_may_go_ahead(active))
+    fb_ledger_go_ahead(recorder->ledger, active);
   else
     fb_ledger_hold(recorder->ledger, active);
 }
@@ -305,7 +314,6 @@ void fb_record_result(fb_active *active, const fb_outcome *result) {
     who[0] = fb_uint(fb_record_identity(run, active->step));
     who[1] = fb_uint(fb_record_item_hash(run));
     fb_small_put(&map, "who", fb_list_value(&list));
-    run->recorder->ended[active->step] = UINT64_MAX;
   }
   fb_ledger_pack(run->recorder->ledger, fb_map_value(&map.map));
   fb_event event = {.kind = FB_EVENT_STEP_ENDED,
@@ -324,6 +332,7 @@ void fb_record_result(fb_active *active, const fb_outcome *result) {
     memcpy(event.digest, active->digest, FB_DIGEST_SIZE);
   }
   fb_ledger_append(run->recorder, &event);
+  S_ended(run, active->step, event.seq);
 }
 
 void fb_record_settled(fb_mission_run *run, uint32_t step, const fb_outcome *result) {
@@ -334,7 +343,6 @@ void fb_record_settled(fb_mission_run *run, uint32_t step, const fb_outcome *res
     S_ended(run, step, memo->ended);
     return;
   }
-  run->recorder->ended[step] = UINT64_MAX;
   if (result->error) {
     S_put_error(&map, result->error);
     fb_ledger_pack(run->recorder->ledger, fb_map_value(&map.map));
@@ -346,6 +354,7 @@ void fb_record_settled(fb_mission_run *run, uint32_t step, const fb_outcome *res
                     .code = (int16_t)run->steps[step].skip,
                     .step = run->mission->steps[step].id};
   fb_ledger_append(run->recorder, &event);
+  S_ended(run, step, event.seq);
 }
 
 void fb_record_phase(fb_mission_run *run, fb_mission_status outcome) {

@@ -62,13 +62,18 @@ typedef struct fb_ledger {
   fb_recorder *recorders;            /* of all runs that are going on */
   fb_active *first_held, *last_held; /* intents appended after the last seal */
   fb_active *sealed;                 /* start once the commit is done */
-  bool resumed;                      /* the journal had events */
-  bool appended;                     /* something waits for a seal */
-  bool busy;                         /* a commit is under way */
-  bool inside;                       /* … on this thread */
-  bool broken;                       /* nothing can be recorded any more */
-  fb_status committed;               /* of the commit; written by its thread */
-  fb_error error;
+  fb_active *ahead, *last_ahead;     /* start once their intents are written */
+  uint64_t last, sealing, durable;   /* events: appended, in the commit under way, on disk */
+  uint64_t boot;                     /* hash of the last session's; 0: it said none */
+  bool lost;           /* power was lost: calls may have been begun that it knows nothing of */
+  bool resumed;        /* the journal had events */
+  bool appended;       /* something waits for a seal */
+  bool busy;           /* a commit is under way */
+  bool inside;         /* … on this thread */
+  bool broken;         /* nothing can be recorded any more */
+  fb_status committed; /* of the commit; written by its thread, as `failure` is */
+  fb_error failure;
+  fb_error error; /* why it is broken */
 } fb_ledger;
 
 struct fb_recorder {
@@ -77,7 +82,8 @@ struct fb_recorder {
   fb_recorder *prev, *next;
   fb_slice scope;
   uint64_t *identities; /* one a step; 0: not worked out yet */
-  uint64_t *ended;      /* one a step: its last event; UINT64_MAX: it was run in this session */
+  uint64_t *ended;      /* one a step: its last event */
+  uint64_t *begun;      /* one a step: the last intent of this session; 0: none */
   bool finishing;       /* the commit under way ends the run */
   bool owner;           /* of the ledger: the outermost run */
   bool stale;           /* to be pumped after the commit */
@@ -90,6 +96,10 @@ fb_memo *fb_memo_find(const fb_recorder *recorder, uint32_t step, uint32_t item)
 const fb_memo *fb_memo_of_phase(const fb_recorder *recorder);
 /* The memo of an event's call; made if there is none. NULL: no memory. */
 fb_memo *fb_memo_of_event(fb_ledger *ledger, const fb_event *event);
+/* Never 0. */
+static inline uint64_t fb_boot_hash(const char *boot) {
+  return fb_hash_bytes(boot, strlen(boot), 0) | 1;
+}
 /* Takes in one event; `user` is the ledger. */
 fb_status fb_memo_read(void *user, const fb_event *event);
 
@@ -104,6 +114,8 @@ void fb_ledger_append_in(fb_ledger *ledger, fb_slice scope, fb_event *event);
 void fb_ledger_break(fb_ledger *ledger, const fb_error *err);
 /* Holds a call until its intent is committed. */
 void fb_ledger_hold(fb_ledger *ledger, fb_active *active);
+/* Holds a call until its intent is written: that is, until the run is pumped. */
+void fb_ledger_go_ahead(fb_ledger *ledger, fb_active *active);
 /* Commits what there is to commit. True: one is under way, and pumps again when it is done. `over`: the run is at
  * its end, which goes into the same commit. */
 bool fb_record_pump(fb_mission_run *run, bool over);
@@ -141,6 +153,13 @@ uint32_t fb_record_item(const fb_active *active);
 /* What makes a call another one: the item that the variables are set to. */
 uint64_t fb_record_item_hash(fb_mission_run *run);
 uint64_t fb_record_identity(fb_mission_run *run, uint32_t step);
+
+/* ── ahead.c: what need not wait for the disk ────────────────────────────────────────────────── */
+
+/* The call may begin although its intent is not on disk. */
+bool fb_may_go_ahead(const fb_active *active);
+/* Power was lost since, and the call may have begun so. */
+bool fb_may_have_begun(const fb_active *active);
 
 /* ── doubt.c ─────────────────────────────────────────────────────────────────────────────────── */
 

@@ -151,6 +151,10 @@ static bool S_allocate(fb_mission_run *run) {
       fb_arena_text(&run->arena, fb_slice_of(run->options.id ? run->options.id : "run"));
   run->options.dir =
       fb_arena_text(&run->arena, fb_slice_of(run->options.dir ? run->options.dir : ""));
+  if (run->options.boot) {
+    run->options.boot = fb_arena_text(&run->arena, fb_slice_of(run->options.boot));
+    if (!run->options.boot) return false;
+  }
   if (!run->slots || !run->steps || !run->options.id || !run->options.dir) return false;
   if (run->options.scope && *run->options.scope) {
     run->options.scope = fb_arena_text(&run->arena, fb_slice_of(run->options.scope));

@@ -18,9 +18,12 @@ typedef struct S_truth {
   bool at_once;     /* it has its effect when it begins; else when it ends */
   int64_t ends;     /* of the one that is pending, on the world's clock */
   uint32_t intents; /* in the journal */
+  uint64_t end;     /* of the last start: the event that tells its end; 0: none does */
+  bool unknown;     /* a start of an earlier session, of whose end the journal does not know */
+  bool told;        /* the last intent of this session says that it may be a repetition */
   bool open, done;  /* by the journal: begun without an end; ended well */
   bool allowed;     /* a check or a person said that it is to be done again */
-  bool pure, once;
+  bool pure, once, repeatable;
   bool around; /* a sub-mission: it is entered again */
 } S_truth;
 
@@ -86,6 +89,7 @@ static S_truth *S_truth_of(S_sim *sim, fb_slice label) {
   bool exact = step && S_is_own(step, label);
   truth->pure = exact && step->semantics == FB_PURE;
   truth->once = exact && step->semantics == FB_ONCE;
+  truth->repeatable = exact && !truth->pure && !truth->once && !step->check && !step->undo;
   truth->around = exact && step->tool->reenters;
   return truth;
 }
@@ -173,6 +177,10 @@ static void S_reply(void *context, const fb_process_spec *spec, fb_script_reply 
   if (truth->done) S_broke(sim, "%s was begun again, although it had ended well", spec->label);
   if (truth->pending && truth->once && !truth->allowed)
     S_broke(sim, "%s is to be done once, and was begun again unasked", spec->label);
+  if (truth->unknown && !truth->told && !truth->pure)
+    S_broke(sim, "%s was begun again silently", spec->label);
+  truth->unknown = false;
+  truth->end = 0;
   truth->starts++;
   truth->pending = true;
   truth->allowed = false;
@@ -202,9 +210,22 @@ static fb_status S_watched_commit(void *context, fb_error *err) {
   return status;
 }
 
+static S_truth *S_truth_of_event(S_sim *sim, const fb_event *event);
+
 static fb_status S_watched_append(void *context, fb_event *event, fb_error *err) {
   S_sim *sim = context;
-  return sim->journal->append(sim->journal->context, event, err);
+  fb_status status = sim->journal->append(sim->journal->context, event, err);
+  bool begins = event->kind == FB_EVENT_STEP_STARTED, ends = event->kind == FB_EVENT_STEP_ENDED;
+  if (status || !(begins || ends) || event->phase == FB_PHASE_CHECK) return status;
+  S_truth *truth = S_truth_of_event(sim, event);
+  if (truth && begins) truth->told = event->flags & FB_EVENT_RECOVERED;
+  if (truth && ends && event->status != FB_STEP_CANCELLED) truth->end = event->seq;
+  return status;
+}
+
+static fb_status S_watched_write(void *context, fb_error *err) {
+  S_sim *sim = context;
+  return sim->journal->write(sim->journal->context, err);
 }
 
 static bool S_watched_seal(void *context) {
@@ -293,6 +314,16 @@ static void S_forget_journal(S_sim *sim) {
   }
 }
 
+/* Only power cuts lose intents, and only of calls that may be repeated. */
+static void S_check_truth(S_sim *sim, S_truth *truth, uint64_t last) {
+  bool may_lack = truth->repeatable && sim->result->cuts;
+  if (truth->starts > truth->intents && !truth->pure && !may_lack)
+    S_broke(sim, "%s was begun %u times, and the journal has %u", truth->label, truth->starts,
+            truth->intents);
+  truth->unknown = truth->starts && (truth->end == 0 || truth->end > last);
+  truth->told = false;
+}
+
 /* After every crash, and at the end. */
 static void S_check_journal(S_sim *sim) {
   fb_audit_report report = {0};
@@ -308,10 +339,7 @@ static void S_check_journal(S_sim *sim) {
   sim->result->events = report.events;
   for (size_t i = 0; i < sim->truths.cap; i++) {
     if (!sim->truths.slots[i].key.ptr) continue;
-    const S_truth *truth = sim->truths.slots[i].value.ptr;
-    if (truth->starts > truth->intents && !truth->pure)
-      S_broke(sim, "%s was begun %u times, and the journal has %u", truth->label, truth->starts,
-              truth->intents);
+    S_check_truth(sim, sim->truths.slots[i].value.ptr, report.head.seq);
   }
 }
 
@@ -358,12 +386,15 @@ static void S_compare(S_sim *sim, const fb_mission_run *run) {
 
 static fb_status S_new_run(S_sim *sim, fb_journal *journal, fb_mission_run **ret_run,
                            fb_errors *errors) {
+  char boot[32];
+  snprintf(boot, sizeof boot, "boot %u", sim->result->cuts);
   fb_mission_run_options options = {.id = "simulated",
                                     .dir = "run",
                                     .inputs = sim->options->inputs,
                                     .parallel = sim->options->parallel,
                                     .hash_seed = sim->options->seed,
-                                    .journal = journal};
+                                    .journal = journal,
+                                    .boot = boot};
   return fb_mission_run_new(sim->mission, fb_script_world_face(sim->world), &options,
                             sim->allocator, ret_run, errors);
 }
@@ -409,6 +440,13 @@ static void S_survive(void *user, const char *path, fb_slice bytes, bool synced)
   }
 }
 
+/* The disk is faster than most programs, and now and then slower than several one after the other. */
+static int64_t S_takes(void *context) {
+  S_sim *sim = context;
+  uint64_t most = fb_random_below(&sim->random, 4) ? 2000000 : 300000000;
+  return (int64_t)fb_random_below(&sim->random, most);
+}
+
 /* The next world, with what is left of the one before. */
 static fb_status S_next_world(S_sim *sim, bool power) {
   fb_script_world *next = NULL;
@@ -418,6 +456,7 @@ static fb_status S_next_world(S_sim *sim, bool power) {
   if (sim->world) fb_script_world_each(sim->world, S_survive, &survivors);
   fb_script_world_free(sim->world);
   sim->world = next;
+  fb_script_world_takes(next, S_takes);
   return FB_OK;
 }
 
@@ -514,7 +553,8 @@ static bool S_session(S_sim *sim, uint32_t *crashes, fb_errors *errors) {
   fb_mission_run *run = NULL;
   uint64_t turn;
   bool over = false;
-  fb_journal watched = {S_watched_append, S_watched_seal, S_watched_commit, S_watched_read, sim};
+  fb_journal watched = {S_watched_append, S_watched_write, S_watched_seal,
+                        S_watched_commit, S_watched_read,  sim};
   S_fate fate = S_draw_fate(sim, crashes, &turn);
   sim->result->sessions++;
   fb_status status = S_open_journal(sim, &err);

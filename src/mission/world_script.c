@@ -56,6 +56,7 @@ struct fb_script_world {
   bool closed;
   void (*reply)(void *context, const fb_process_spec *spec, fb_script_reply *ret_reply);
   void (*answer)(void *context, const fb_http_request *request, fb_script_answer *ret_answer);
+  int64_t (*takes)(void *context);
   void *reply_context;
 };
 
@@ -197,6 +198,10 @@ void fb_script_world_each(const fb_script_world *world,
     const S_file *file = world->files.slots[i].value.ptr;
     each(user, file->path, fb_buf_slice(&file->content), file->synced);
   }
+}
+
+void fb_script_world_takes(fb_script_world *world, int64_t (*takes)(void *context)) {
+  world->takes = takes;
 }
 
 void fb_script_world_close(fb_script_world *world) {
@@ -344,7 +349,8 @@ static void S_timer_stop(void *context, fb_timer *timer) {
 static fb_status S_work(void *context, void (*work)(void *user), void (*done)(void *user),
                         void *user) {
   fb_script_world *world = context;
-  S_event *event = S_push(world, world->now, S_WORK);
+  int64_t took = world->takes ? world->takes(world->reply_context) : 0;
+  S_event *event = S_push(world, world->now + took, S_WORK);
   if (!event) return FB_E_NOMEM;
   event->work = work;
   event->fired = done;

@@ -49,6 +49,8 @@ fb_script_counts fb_script_world_counts(const fb_script_world *world);
 /* Calls `fired` at a time of the world. Cannot be stopped. */
 fb_status fb_script_world_at(fb_script_world *world, int64_t at, void (*fired)(void *user),
                              void *user);
+/* How long work on other threads takes, ns; without it, no time. */
+void fb_script_world_takes(fb_script_world *world, int64_t (*takes)(void *context));
 /* Nothing can be started any more. */
 void fb_script_world_close(fb_script_world *world);
 /* All files. `synced`: it was written or synced, not only left by a program. */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A journal in a file. Appending only copies; hashing, writing and waiting for the disk are the commit's, which may be on
- * another thread.
+ * A journal in a file. Appending only copies; writing hashes and hands over to the system; the commit only waits for the
+ * disk, and may do that on another thread while more is written.
  */
 #include "store/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 
 /* Room is taken ahead in steps of these: a write within it does not change the file's size, which spares the disk
  * a second write. Bytes. */
@@ -19,14 +20,18 @@ typedef struct S_log {
   char *path;
   size_t path_size;
   fb_log_file file;
-  fb_journal_head head; /* committed */
-  uint64_t end;         /* where the next record goes */
-  uint64_t ahead;       /* the file is this large */
-  uint64_t appended;    /* last seq given */
-  fb_buf open, sealed;
+  fb_journal_head head;    /* committed: the commit's, while one is under way */
+  fb_journal_head written; /* of the last event in the file */
+  fb_journal_head sealed;  /* what the next commit covers, or the one under way */
+  uint64_t synced;         /* seq that is known to be on disk */
+  uint64_t end;            /* where the next record goes */
+  uint64_t ahead;          /* the file is this large */
+  uint64_t appended;       /* last seq given */
+  fb_buf open;             /* appended and not written */
+  fb_error unwritten;      /* why the last seal could not write */
   uint8_t first[FB_DIGEST_SIZE];
   fb_journal_log_options options;
-  bool broken; /* a write may or may not be on disk: nothing more can be promised */
+  atomic_bool broken; /* what was written may or may not be on disk: nothing more can be promised */
 } S_log;
 
 /* ── Writing ─────────────────────────────────────────────────────────────────────────────────── */
@@ -47,27 +52,15 @@ static fb_status S_append(void *context, fb_event *event, fb_error *err) {
   return FB_OK;
 }
 
-static bool S_seal(void *context) {
-  S_log *log = context;
-  if (log->sealed.len == 0) {
-    fb_buf swap = log->sealed;
-    log->sealed = log->open;
-    log->open = swap;
-  } else if (log->open.len && fb_buf_reserve(&log->sealed, log->open.len)) {
-    fb_buf_add(&log->sealed, log->open.ptr, log->open.len);
-    fb_buf_clear(&log->open);
-  }
-  return log->sealed.len > 0;
-}
-
-/* Hashes and checks what was sealed; *head becomes that of the last. Doing it again gives the same. */
+/* Hashes and checks what was appended; *head becomes that of the last. Doing it again gives the same. */
 static void S_chain(S_log *log, fb_journal_head *head) {
-  uint32_t into = 0;
-  for (size_t at = 0; at < log->sealed.len; into++) {
-    char *record = log->sealed.ptr + at;
+  for (size_t at = 0; at < log->open.len;) {
+    char *record = log->open.ptr + at;
     uint32_t size, check;
     memcpy(&size, record, 4);
     memcpy(&head->seq, record + 8, 8);
+    uint64_t ahead = head->seq - log->synced - 1;
+    uint32_t into = ahead > UINT32_MAX ? UINT32_MAX : (uint32_t)ahead;
     memcpy(record + FB_LOG_INTO, &into, 4);
     fb_log_hash(head->hash, record, size, head->hash);
     memcpy(record + size - FB_DIGEST_SIZE, head->hash, FB_DIGEST_SIZE);
@@ -78,7 +71,7 @@ static void S_chain(S_log *log, fb_journal_head *head) {
 }
 
 static void S_take_ahead(S_log *log) {
-  uint64_t need = log->end + log->sealed.len;
+  uint64_t need = log->end + log->open.len;
   if (need <= log->ahead) return;
   uint64_t more = log->ahead < LEAST_AHEAD  ? LEAST_AHEAD
                   : log->ahead > MOST_AHEAD ? MOST_AHEAD
@@ -90,34 +83,55 @@ static void S_take_ahead(S_log *log) {
     log->ahead = need + more;
 }
 
-static fb_status S_write(S_log *log, fb_error *err) {
+static fb_status S_put(S_log *log, fb_error *err) {
   size_t done = 0;
-  while (done < log->sealed.len) {
-    int64_t put = log->disk->write(log->disk->context, log->file.fd, log->sealed.ptr + done,
-                                   log->sealed.len - done, log->end + done);
+  while (done < log->open.len) {
+    int64_t put = log->disk->write(log->disk->context, log->file.fd, log->open.ptr + done,
+                                   log->open.len - done, log->end + done);
     if (put <= 0) return fb_log_errno("write", log->path, err);
     done += (size_t)put;
   }
   return FB_OK;
 }
 
-static fb_status S_commit(void *context, fb_error *err) {
+static fb_status S_write(void *context, fb_error *err) {
   S_log *log = context;
-  fb_journal_head head = log->head;
-  if (log->broken) return fb_fail(err, FB_E_IO, "an earlier write to %s failed", log->path);
-  if (log->sealed.len == 0) return FB_OK;
+  fb_journal_head head = log->written;
+  if (atomic_load_explicit(&log->broken, memory_order_relaxed))
+    return fb_fail(err, FB_E_IO, "an earlier write to %s failed", log->path);
+  if (log->open.len == 0) return FB_OK;
   S_chain(log, &head);
   S_take_ahead(log);
-  fb_status status = S_write(log, err);
+  fb_status status = S_put(log, err);
   if (status) return status;
+  log->written = head;
+  log->end += log->open.len;
+  if (log->end > log->ahead) log->ahead = log->end;
+  fb_buf_clear(&log->open);
+  return FB_OK;
+}
+
+static bool S_seal(void *context) {
+  S_log *log = context;
+  log->synced = log->head.seq; /* no commit is under way */
+  log->unwritten.code = FB_OK;
+  S_write(log, &log->unwritten);
+  log->sealed = log->written;
+  return log->unwritten.code || log->sealed.seq > log->head.seq;
+}
+
+static fb_status S_commit(void *context, fb_error *err) {
+  S_log *log = context;
+  if (log->unwritten.code) {
+    if (err) *err = log->unwritten;
+    return log->unwritten.code;
+  }
+  if (log->sealed.seq == log->head.seq) return FB_OK;
   if (!log->options.unsynced && log->disk->sync(log->disk->context, log->file.fd) != 0) {
-    log->broken = true;
+    atomic_store_explicit(&log->broken, true, memory_order_relaxed);
     return fb_log_errno("write", log->path, err);
   }
-  log->head = head;
-  log->end += log->sealed.len;
-  if (log->end > log->ahead) log->ahead = log->end;
-  fb_buf_clear(&log->sealed);
+  log->head = log->sealed;
   return FB_OK;
 }
 
@@ -248,7 +262,8 @@ static fb_status S_open(S_log *log, fb_error *err) {
         fb_log_open_file(&log->file, log->options.read_only ? O_RDONLY : O_RDWR, log->first, err);
   if (!status) status = S_walk_all(log, &walk, log->file.size, err);
   if (status) return status;
-  log->appended = walk.seq;
+  log->appended = log->synced = walk.seq;
+  log->written = log->sealed = log->head;
   log->end = walk.offset;
   log->ahead = log->file.size;
   /* Whoever was killed may have left events that are not on disk yet: what follows must not get there before them. */
@@ -269,7 +284,7 @@ fb_status fb_journal_log_open(const char *path, const fb_journal_log_options *op
   if (!allocator) allocator = fb_allocator_system();
   S_log *log = fb_alloc_zero(allocator, sizeof *log);
   if (!log) return fb_fail(err, FB_E_NOMEM, "out of memory");
-  log->face = (fb_journal){S_append, S_seal, S_commit, S_read, log};
+  log->face = (fb_journal){S_append, S_write, S_seal, S_commit, S_read, log};
   log->allocator = allocator;
   log->options = *options;
   log->file.disk = log->disk = options->disk ? options->disk : fb_disk_system();
@@ -277,7 +292,6 @@ fb_status fb_journal_log_open(const char *path, const fb_journal_log_options *op
   log->path_size = strlen(path) + 1;
   log->path = fb_alloc(allocator, log->path_size);
   fb_buf_init(&log->open, allocator, 0);
-  fb_buf_init(&log->sealed, allocator, 0);
   fb_buf_init(&log->file.window, allocator, 0);
   fb_status status = log->path ? FB_OK : fb_fail(err, FB_E_NOMEM, "out of memory");
   if (!status) {
@@ -301,7 +315,6 @@ void fb_journal_log_close(fb_journal *journal) {
     log->ahead = log->end;
   fb_log_close_file(&log->file);
   fb_buf_release(&log->open);
-  fb_buf_release(&log->sealed);
   fb_free(log->allocator, log->path, log->path_size);
   fb_free(log->allocator, log, sizeof *log);
 }

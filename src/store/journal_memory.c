@@ -38,6 +38,13 @@ static fb_status S_append(void *context, fb_event *event, fb_error *err) {
   return FB_OK;
 }
 
+/* Nothing of it outlives the process anyway. */
+static fb_status S_write(void *context, fb_error *err) {
+  (void)context;
+  (void)err;
+  return FB_OK;
+}
+
 static bool S_seal(void *context) {
   S_memory *memory = context;
   memory->sealed = memory->count;
@@ -70,7 +77,7 @@ fb_status fb_journal_memory_new(const fb_allocator *allocator, fb_journal **ret_
   if (!allocator) allocator = fb_allocator_system();
   S_memory *memory = fb_alloc_zero(allocator, sizeof *memory);
   if (!memory) return FB_E_NOMEM;
-  memory->face = (fb_journal){S_append, S_seal, S_commit, S_read, memory};
+  memory->face = (fb_journal){S_append, S_write, S_seal, S_commit, S_read, memory};
   memory->allocator = allocator;
   memory->last = &memory->first;
   fb_arena_init(&memory->arena, allocator, 0);

@@ -18,7 +18,7 @@
  *     32  u32 attempt
  *     36  i16 code, i16 signal
  *     40  u16 length of scope, u16 of step, u32 of payload
- *     48  u32 into      how many events before this one were committed together with it
+ *     48  u32 into      how many events before this one were not known to be on disk when it was written
  *     52  u32 0
  *     56  digest (32 bytes, if flags say so), scope, step, payload, zeros
  *   size-32  SHA-256 of the hash before this and bytes 8 … size-32
