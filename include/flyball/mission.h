@@ -20,6 +20,7 @@ typedef struct fb_mission fb_mission;
 typedef struct fb_mission_run fb_mission_run;
 typedef struct fb_mission_loader fb_mission_loader;
 typedef struct fb_text fb_text;
+typedef struct fb_mask fb_mask; /* what must not be seen: secrets */
 
 /* ── The world ───────────────────────────────────────────────────────────────────────────────── */
 
@@ -30,6 +31,7 @@ typedef struct fb_process_spec {
   const char *dir;         /* NULL: the current directory */
   fb_slice input;          /* its standard input; empty: /dev/null */
   const char *label;       /* names what is kept of its output: "build", "fix.3" */
+  const fb_mask *mask;     /* what must not be kept of it; NULL: nothing. Outlives the process */
 } fb_process_spec;
 
 /* A stream of a process as it was kept. */
@@ -42,6 +44,7 @@ typedef struct fb_kept {
 typedef struct fb_process_end {
   int code;   /* exit code; -1 when a signal ended it */
   int signal; /* 0 when it exited */
+  int lost;   /* errno: something of what it wrote could not be kept; 0: all was */
   fb_kept out, err;
 } fb_process_end;
 
@@ -94,6 +97,10 @@ typedef struct fb_world {
   fb_status (*start)(void *context, const fb_process_spec *command,
                      void (*exited)(void *user, const fb_process_end *how), void *user,
                      fb_process **ret_process, fb_error *err);
+  /* Runs a program to its end and appends what it writes to `out`, at most `max` bytes: nothing of that is kept anywhere.
+   * Blocks, for at most `timeout` ns. NULL: there are no programs. */
+  fb_status (*capture)(void *context, const fb_process_spec *command, int64_t timeout, uint64_t max,
+                       fb_buf *out, fb_error *err);
   /* Sends a signal to the process and all of its group. */
   void (*signal)(void *context, fb_process *process, int number);
   /* Fires once at `at` (the clock's mono) or soon after. NULL when there is no memory. */
@@ -380,7 +387,15 @@ typedef struct fb_mission_event {
   const fb_value *fact;  /* of FACT: a map with a text under `type` */
 } fb_mission_event;
 
+/* What becomes of `secrets:` when a run is made. */
+typedef enum fb_secret_mode {
+  FB_SECRETS_READ, /* all of them, those of the missions within it too, once */
+  FB_SECRETS_HIDE, /* for a look at the plan: nothing is known of them, and files and variables are hidden if they are there */
+  FB_SECRETS_IMITATED /* each is its name: for simulated worlds */
+} fb_secret_mode;
+
 typedef struct fb_mission_run_options {
+  fb_secret_mode secrets;
   const char *id;         /* names the run; copied */
   const char *dir;        /* ${{ run.dir }}; NULL: "" */
   const char *const *env; /* inherited by processes, ${{ env.NAME }}; NULL at the end; borrowed */

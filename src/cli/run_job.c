@@ -136,7 +136,8 @@ int fb_run_job_new(fb_run_job *job) {
   int counted = job->dry ? FB_EXIT_OK : S_begin_metrics(job);
   if (counted) return counted;
   long processors = sysconf(_SC_NPROCESSORS_ONLN);
-  fb_mission_run_options options = {.id = job->place.id,
+  fb_mission_run_options options = {.secrets = job->dry ? FB_SECRETS_HIDE : FB_SECRETS_READ,
+                                    .id = job->place.id,
                                     .dir = job->run_dir,
                                     .env = (const char *const *)environ,
                                     .inputs = job->inputs,

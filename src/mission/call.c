@@ -89,6 +89,7 @@ void fb_call_done(fb_call *call, const fb_error *err) {
     active->error = *err;
     active->status = err->code;
   }
+  fb_run_hide_result(active);
   if (active->run->recorder) fb_digest_output(active);
   S_end_and_pump(active);
 }
@@ -164,6 +165,7 @@ static void S_exited(void *user, const fb_process_end *how) {
   active->signal = how->signal;
   active->out_size = how->out.size;
   active->err_size = how->err.size;
+  active->lost = how->lost;
   if (how->out.path) active->out_path = fb_arena_text(&active->arena, fb_slice_of(how->out.path));
   if (how->err.path) active->err_path = fb_arena_text(&active->arena, fb_slice_of(how->err.path));
   if ((how->out.path && !active->out_path) || (how->err.path && !active->err_path)) {
@@ -185,6 +187,7 @@ static fb_status S_prepare_process(fb_active *active) {
   fb_step_scope *scope = &active->call.scope;
   fb_slice dir;
   process->label = active->call.label;
+  process->mask = active->run->mask;
   fb_status status = fb_run_call_env(active, &active->error);
   if (!status && step->input)
     status = fb_scope_text(scope, step->input, &process->input, &active->error);

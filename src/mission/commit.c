@@ -10,6 +10,7 @@ fb_status fb_ledger_new(fb_mission_run *run, fb_ledger **ret_ledger, fb_error *e
   ledger->journal = run->options.journal;
   ledger->allocator = run->allocator;
   ledger->world = run->world;
+  ledger->mask = run->mask;
   fb_arena_init(&ledger->arena, run->allocator, 0);
   fb_table_init(&ledger->memos, run->allocator, run->options.hash_seed);
   fb_buf_init(&ledger->payload, run->allocator, 0);

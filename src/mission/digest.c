@@ -39,14 +39,30 @@ void fb_step_key(fb_active *active, char ret_key[33]) {
 
 /* ── What it is given ────────────────────────────────────────────────────────────────────────── */
 
+/* A digest of a short secret would tell it to who tries all: it is of the text without it. */
+static void S_add_hidden(fb_digester *digester, const fb_mask *mask, fb_slice text,
+                         const fb_allocator *allocator) {
+  if (!fb_mask_finds(mask, text)) {
+    S_add(digester, text);
+    return;
+  }
+  fb_arena arena;
+  fb_arena_init(&arena, allocator, 0);
+  fb_slice hidden = fb_mask_text(mask, text, &arena);
+  S_add(digester, hidden.ptr ? hidden : FB_SLICE("***"));
+  fb_arena_release(&arena);
+}
+
 static void S_add_process(fb_digester *digester, const fb_mission_run *run,
                           const fb_process_spec *process) {
-  for (const char *const *arg = process->argv; *arg; arg++) S_add(digester, fb_slice_of(*arg));
-  S_add(digester, fb_slice_of(process->dir ? process->dir : ""));
-  S_add(digester, process->input);
+  const fb_mask *mask = run->mask;
+  for (const char *const *arg = process->argv; *arg; arg++)
+    S_add_hidden(digester, mask, fb_slice_of(*arg), run->allocator);
+  S_add_hidden(digester, mask, fb_slice_of(process->dir ? process->dir : ""), run->allocator);
+  S_add_hidden(digester, mask, process->input, run->allocator);
   for (uint32_t i = 0; process->env && process->env[i]; i++)
     if (i >= run->env_count || process->env[i] != run->env[i])
-      S_add(digester, fb_slice_of(process->env[i]));
+      S_add_hidden(digester, mask, fb_slice_of(process->env[i]), run->allocator);
 }
 
 bool fb_digest_input(const fb_active *active, uint8_t ret_digest[FB_DIGEST_SIZE]) {
@@ -62,7 +78,7 @@ bool fb_digest_input(const fb_active *active, uint8_t ret_digest[FB_DIGEST_SIZE]
     fb_buf_init(&text, run->allocator, 0);
     fb_step_scope scope = active->call.scope;
     if (step->tool->describe) step->tool->describe(step->tool_plan, &scope, &text);
-    S_add(&digester, fb_buf_slice(&text));
+    S_add_hidden(&digester, run->mask, fb_buf_slice(&text), run->allocator);
     bool failed = text.failed;
     fb_buf_release(&text);
     if (failed) return false;

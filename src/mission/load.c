@@ -62,6 +62,7 @@ static bool S_declare(fb_mission_loader *loader) {
   const fb_cel_type *env = fb_cel_env_map(loader->env, text, text);
   bool good = map && env && S_add(loader, "", FB_SLICE("inputs"), map, FB_SLOT_INPUTS) &&
               S_add(loader, "", FB_SLICE("steps"), map, FB_SLOT_STEPS) &&
+              S_add(loader, "", FB_SLICE("secrets"), map, FB_SLOT_SECRETS) &&
               S_add(loader, "", FB_SLICE("env"), env, FB_SLOT_ENV) &&
               S_add(loader, "", FB_SLICE("mission.name"), text, FB_SLOT_MISSION_NAME) &&
               S_add(loader, "", FB_SLICE("mission.dir"), text, FB_SLOT_MISSION_DIR) &&
@@ -71,6 +72,11 @@ static bool S_declare(fb_mission_loader *loader) {
   for (uint32_t i = 0; good && i < mission->input_count; i++)
     good = S_add(loader, "inputs.", mission->inputs[i].name, fb_input_cel_type(&mission->inputs[i]),
                  FB_SLOT_FIRST_INPUT + i);
+  for (uint32_t i = 0; good && i < mission->secret_count; i++) {
+    const fb_secret *secret = &mission->secrets[i];
+    good = S_add(loader, "secrets.", secret->name, fb_secret_cel_type(secret),
+                 fb_slot_of_secret(mission, i));
+  }
   for (uint32_t i = 0; good && i < mission->step_count; i++) {
     const fb_table_slot *known = fb_table_get(&loader->ids, mission->steps[i].id);
     bool first = known && known->value.number == i; /* of its name */
@@ -171,6 +177,7 @@ enum {
   R_NAME,
   R_DESCRIPTION,
   R_INPUTS,
+  R_SECRETS,
   R_LIMITS,
   R_BREAKERS,
   R_ENV,
@@ -220,6 +227,7 @@ static void S_root(fb_mission_loader *loader, const fb_node *root) {
       [R_NAME] = {"name", FB_KIND_BIT(FB_STRING), false},
       [R_DESCRIPTION] = {"description", FB_KIND_BIT(FB_STRING), false},
       [R_INPUTS] = {"inputs", FB_KIND_BIT(FB_MAP), false},
+      [R_SECRETS] = {"secrets", FB_KIND_BIT(FB_MAP), false},
       [R_LIMITS] = {"limits", FB_KIND_BIT(FB_MAP), false},
       [R_BREAKERS] = {"breakers", FB_KIND_BIT(FB_MAP), false},
       [R_ENV] = {"env", FB_KIND_BIT(FB_MAP), false},
@@ -237,6 +245,7 @@ static void S_root(fb_mission_loader *loader, const fb_node *root) {
   if (nodes[R_DESCRIPTION]) mission->description = fb_node_text(nodes[R_DESCRIPTION]);
   S_limits(loader, nodes[R_LIMITS]);
   fb_load_breakers(loader, nodes[R_BREAKERS]);
+  fb_load_secrets(loader, nodes[R_SECRETS]);
   if (!fb_inputs_load(loader, nodes[R_INPUTS]) || !nodes[R_STEPS]) return;
   if (!S_names(loader, nodes[R_STEPS], nodes[R_FINALLY])) return;
   loader->steps_barred = true;

@@ -112,7 +112,8 @@ fb_cel_program *fb_loader_condition(fb_mission_loader *loader, const fb_node *no
 }
 
 bool fb_is_taken_name(fb_slice name) {
-  static const char *const taken[] = {"inputs", "steps", "env", "mission", "run", "index"};
+  static const char *const taken[] = {"inputs",  "steps", "secrets", "env",
+                                      "mission", "run",   "index"};
   for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
     if (fb_slice_equal(name, fb_slice_of(taken[i]))) return true;
   return false;
@@ -155,7 +156,7 @@ static void S_for_each(fb_mission_loader *loader, const fb_node *const *nodes, f
                            : FB_SLICE("item");
   if (!fb_is_identifier(step->as) || fb_is_taken_name(step->as)) {
     fb_doc_fail(loader->doc, nodes[K_AS], loader->errors, FB_E_MISSION_VALUE,
-                "letters, digits and `_`; not inputs, steps, env, mission, run or index",
+                "letters, digits and `_`; not inputs, steps, secrets, env, mission, run or index",
                 "`%.*s` cannot name an item", (int)step->as.len, step->as.ptr);
     step->as = FB_SLICE("item");
   }

@@ -2,8 +2,8 @@
  *
  * The plan: what a mission document becomes. Immutable once loaded; runs read it from any thread.
  *
- * Variables of expressions are slots of one array: inputs, steps (only caught here to be refused as
- * a whole), env, the texts of `mission` and `run`, then one slot an input, one a step, and last the item
+ * Variables of expressions are slots of one array: inputs, steps, secrets (only caught here to be refused as
+ * a whole), env, the texts of `mission` and `run`, then one slot an input, one a secret, one a step, and last the item
  * and the index of the for_each around a step, `result` in its `until`, and the `with` variables of template files.
  */
 #ifndef FB_MISSION_PLAN_H
@@ -16,6 +16,7 @@
 enum {
   FB_SLOT_INPUTS,
   FB_SLOT_STEPS,
+  FB_SLOT_SECRETS,
   FB_SLOT_ENV,
   FB_SLOT_MISSION_NAME,
   FB_SLOT_MISSION_DIR,
@@ -136,6 +137,16 @@ typedef struct fb_step {
   uint32_t need_count, dependent_count;
 } fb_step;
 
+/* Where a secret comes from: one of file, env and command. */
+typedef struct fb_secret {
+  fb_slice name;
+  fb_input_type type; /* STRING, INT, LIST, MAP, ANY */
+  bool required;
+  const fb_node *node;
+  const char *file, *env;
+  const char **command; /* NULL at the end */
+} fb_secret;
+
 typedef struct fb_output {
   fb_slice name;
   fb_text *value;
@@ -164,6 +175,8 @@ struct fb_mission {
   uint32_t root_count;
   fb_input *inputs;
   uint32_t input_count;
+  fb_secret *secrets;
+  uint32_t secret_count;
   fb_step *steps; /* the main ones, then those that undo, then those of `finally` */
   uint32_t step_count;
   uint32_t main_count, finally_first;
@@ -174,11 +187,14 @@ struct fb_mission {
   fb_text *texts; /* for freeing */
 };
 
+static inline uint32_t fb_slot_of_secret(const fb_mission *mission, uint32_t secret) {
+  return FB_SLOT_FIRST_INPUT + mission->input_count + secret;
+}
 static inline uint32_t fb_slot_of_step(const fb_mission *mission, uint32_t step) {
-  return FB_SLOT_FIRST_INPUT + mission->input_count + step;
+  return fb_slot_of_secret(mission, mission->secret_count) + step;
 }
 static inline uint32_t fb_slot_item(const fb_mission *mission) {
-  return FB_SLOT_FIRST_INPUT + mission->input_count + mission->step_count;
+  return fb_slot_of_step(mission, mission->step_count);
 }
 static inline uint32_t fb_slot_index(const fb_mission *mission) {
   return fb_slot_item(mission) + 1;
@@ -265,6 +281,15 @@ void fb_load_fallbacks(fb_mission_loader *loader);
 bool fb_rustchain_is(const fb_node *root);
 /* The same as a mission of ours, in the mission's arena; NULL: no memory. */
 const fb_node *fb_rustchain_translate(fb_mission_loader *loader, const fb_node *root);
+
+/* secrets.c */
+void fb_load_secrets(fb_mission_loader *loader, const fb_node *node);
+const fb_cel_type *fb_secret_cel_type(const fb_secret *secret);
+/* "did you mean …"; FB_E_MISSION_SECRET. */
+fb_status fb_secret_unknown(const fb_mission *mission, fb_slice name, fb_error *err);
+
+/* tool_mission.c: the mission within a step; NULL: it is another kind of step. */
+const fb_mission *fb_step_inside(const fb_step *step);
 
 /* needs.c */
 void fb_load_needs(fb_mission_loader *loader, const fb_node *node);

@@ -55,8 +55,9 @@ typedef struct fb_ledger {
   fb_journal *journal;
   const fb_allocator *allocator;
   const fb_world *world;
-  fb_arena arena; /* as long as the outermost run */
-  fb_table memos; /* key of the call → fb_memo; empty unless resumed or decided on */
+  const fb_mask *mask; /* what must not stand in it; NULL: nothing */
+  fb_arena arena;      /* as long as the outermost run */
+  fb_table memos;      /* key of the call → fb_memo; empty unless resumed or decided on */
   fb_memo *newest;
   fb_buf payload;
   fb_recorder *recorders;            /* of all runs that are going on */
@@ -192,9 +193,15 @@ static inline void fb_small_put(fb_small_map *map, const char *key, fb_value val
   map->map.entries = map->entries;
   map->entries[map->map.len++] = (fb_entry){fb_string(fb_slice_of(key)), value};
 }
-/* Into the ledger's payload. */
+/* Into the ledger's payload, without secrets. */
 static inline void fb_ledger_pack(fb_ledger *ledger, fb_value value) {
+  fb_arena_mark mark = fb_arena_save(&ledger->arena);
+  if (ledger->mask && fb_mask_value(ledger->mask, value, &ledger->arena, &value)) {
+    ledger->payload.failed = true;
+    return;
+  }
   if (fb_value_pack(&ledger->payload, value)) ledger->payload.failed = true;
+  if (ledger->mask) fb_arena_rewind(&ledger->arena, mark);
 }
 
 #endif

@@ -42,6 +42,12 @@ static void S_unknown_input(const S_check *check, fb_slice name, size_t offset) 
   S_report(check, &err, offset, name.len);
 }
 
+static void S_unknown_secret(const S_check *check, fb_slice name, size_t offset) {
+  fb_error err = {0};
+  fb_secret_unknown(check->loader->mission, name, &err);
+  S_report(check, &err, offset, name.len);
+}
+
 static void S_unknown_field(const S_check *check, fb_slice name, size_t offset) {
   fb_error err = {0};
   fb_fail(&err, FB_E_MISSION_FIELD, "a step's result has no `%.*s`", (int)name.len, name.ptr);
@@ -76,6 +82,8 @@ static void S_select(const S_check *check, const fb_ast *ast) {
     S_unknown_step(check, ast->name, ast->name_offset);
   else if (S_is_slot(of, FB_SLOT_INPUTS))
     S_unknown_input(check, ast->name, ast->name_offset);
+  else if (S_is_slot(of, FB_SLOT_SECRETS))
+    S_unknown_secret(check, ast->name, ast->name_offset);
   else if (S_is_step(check, of) && !S_is_field(ast->name))
     S_unknown_field(check, ast->name, ast->name_offset);
 }
@@ -87,11 +95,20 @@ static void S_bare_steps(const S_check *check, const fb_ast *ast) {
   S_report(check, &err, ast->offset, ast->length);
 }
 
+static void S_bare_secrets(const S_check *check, const fb_ast *ast) {
+  fb_error err = {0};
+  fb_fail(&err, FB_E_MISSION_SECRET, "`secrets` is not a value by itself");
+  fb_error_hint(&err, "name one: secrets.NAME");
+  S_report(check, &err, ast->offset, ast->length);
+}
+
 /* The parser bounds the depth. */
 static void S_walk(const S_check *check, const fb_ast *ast) {
   if (S_is_slot(ast, FB_SLOT_STEPS)) S_bare_steps(check, ast);
+  if (S_is_slot(ast, FB_SLOT_SECRETS)) S_bare_secrets(check, ast);
   if (ast->kind == FB_AST_SELECT) S_select(check, ast);
-  bool reported = ast->kind == FB_AST_SELECT && S_is_slot(ast->args[0], FB_SLOT_STEPS);
+  bool reported = ast->kind == FB_AST_SELECT && (S_is_slot(ast->args[0], FB_SLOT_STEPS) ||
+                                                 S_is_slot(ast->args[0], FB_SLOT_SECRETS));
   for (uint32_t i = 0; i < ast->count && !reported; i++) S_walk(check, ast->args[i]);
 }
 

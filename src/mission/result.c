@@ -216,6 +216,9 @@ static fb_status S_after_process(fb_active *active) {
   fb_status status = FB_OK;
   if (step->referenced) status = S_read_streams(active);
   if (!status) status = S_judge_exit(active);
+  if (!status && active->lost)
+    return fb_mission_fail(active->run->mission, step->action, &active->error, FB_E_STEP_KEPT,
+                           "what it wrote could not be kept: %s", strerror(active->lost));
   if (step->parse && !status) return S_parse_whole(active, (fb_parse)step->parse);
   if (!step->parse && step->referenced && active->out.kind != FB_ABSENT) S_trimmed_output(active);
   return status;
@@ -238,6 +241,7 @@ void fb_active_work(void *user) {
     active->status = S_after_process(active);
   else
     active->status = step->tool->work(step->tool_plan, &active->call, &active->error);
+  fb_run_hide_result(active);
   if (!active->run->recorder) return;
   fb_digest_output(active);
   /* What is read again after a crash must be on disk before it is recorded that it is there. */

@@ -39,7 +39,9 @@ void fb_run_emit(fb_mission_run *run, fb_mission_event *event) {
 }
 
 fb_error *fb_run_keep_error(fb_mission_run *run, const fb_error *err) {
-  return fb_arena_copy(&run->arena, err, sizeof *err);
+  fb_error *kept = fb_arena_copy(&run->arena, err, sizeof *err);
+  if (kept) fb_mask_error(run->mask, kept);
+  return kept;
 }
 
 /* ── Start and wait ──────────────────────────────────────────────────────────────────────────── */
@@ -205,10 +207,12 @@ fb_status fb_mission_run_new(const fb_mission *mission, const fb_world *world,
   fb_error err = {0};
   fb_status status = S_allocate(run) ? S_inputs(run, errors) : S_no_memory(errors);
   if (!status) {
-    status = fb_run_env(run, &err);
+    status = fb_run_secrets(run, &err);
+    if (!status) status = fb_run_env(run, &err);
     if (!status) status = fb_run_roots(run, &err);
     if (!status) status = fb_guards_new(run, &err);
     if (!status && run->options.journal) status = fb_record_new(run, &err);
+    fb_mask_error(run->mask, &err);
     if (status) fb_errors_add(errors, &err);
   }
   if (status)
@@ -226,6 +230,7 @@ void fb_mission_run_free(fb_mission_run *run) {
   fb_cel_context_release(&run->cel);
   fb_record_free(run);
   fb_guards_free(run);
+  fb_run_secrets_free(run);
   fb_pool_release(&run->pool);
   fb_arena_release(&run->scratch);
   fb_arena_release(&run->arena);

@@ -11,6 +11,7 @@
 #ifndef FB_MISSION_RUN_H
 #define FB_MISSION_RUN_H
 
+#include "mission/mask.h"
 #include "mission/plan.h"
 
 /* Why a step that did not run was left out. */
@@ -107,6 +108,7 @@ struct fb_active {
   fb_active *next_held; /* waits for the journal, or in run->stopped */
   int64_t started;
   int exit_code, signal;
+  int lost;                        /* errno: not all that it wrote was kept */
   const char *out_path, *err_path; /* in the arena */
   uint64_t out_size, err_size;
   fb_value out, err; /* texts, bounded */
@@ -115,6 +117,7 @@ struct fb_active {
 };
 
 typedef struct fb_recorder fb_recorder; /* record.h */
+typedef struct fb_vault fb_vault;       /* secrets.c */
 
 /* A run within a run. */
 typedef struct fb_sub_run fb_sub_run;
@@ -170,7 +173,10 @@ struct fb_mission_run {
   fb_value outputs;
   fb_error *error;
   fb_recorder *recorder; /* NULL: no journal */
-  fb_held *held;         /* in the run's arena, newest first */
+  fb_vault *vault;       /* NULL: no secrets */
+  bool owns_vault;
+  const fb_mask *mask; /* what must not be seen; NULL: no secrets */
+  fb_held *held;       /* in the run's arena, newest first */
 };
 
 /* What `steps.ID` becomes. */
@@ -295,6 +301,13 @@ fb_status fb_sub_run_new(fb_call *call, const fb_mission *mission, const fb_map 
                          void (*finished)(void *user), void *user, fb_sub_run *sub,
                          fb_errors *errors);
 void fb_sub_run_remove(fb_call *call, fb_sub_run *sub);
+
+/* secrets.c */
+/* Reads the secrets of the mission and of all within it, or takes those of the run around it. */
+fb_status fb_run_secrets(fb_mission_run *run, fb_error *err);
+void fb_run_secrets_free(fb_mission_run *run);
+/* Hides secrets in what the call gave. Any thread. */
+void fb_run_hide_result(fb_active *active);
 
 /* env.c: the environment of the run, and of one call. */
 fb_status fb_run_env(fb_mission_run *run, fb_error *err);

@@ -107,6 +107,7 @@ void fb_run_final(fb_mission_run *run, uint32_t number, fb_outcome *result) {
   state->exit_code = (int16_t)result->exit_code;
   state->signal = (int16_t)result->signal;
   if (result->error) state->error = fb_run_keep_error(run, result->error);
+  if (state->error && result->error) result->error = state->error;
   state->ended = ++run->ended;
   result->duration = state->duration;
   S_set_result(run, number, result);
@@ -274,6 +275,10 @@ static void S_outputs(fb_mission_run *run) {
     }
   }
   run->outputs = map ? fb_map_value(map) : fb_null();
+  if (fb_mask_value(run->mask, run->outputs, &run->arena, &run->outputs)) {
+    run->outputs = fb_null();
+    status = fb_fail(&err, FB_E_NOMEM, "out of memory");
+  }
   if (status && fb_run_outcome(run) == FB_MISSION_OK) {
     run->failed = true;
     run->error = fb_run_keep_error(run, &err);

@@ -21,7 +21,8 @@ static bool S_begin(S_show *show, fb_mission_run *run) {
   uint32_t *starts = fb_arena_zero(&show->arena, (mission->level_count + 2) * sizeof *starts);
   if (!show->known || !show->order || !starts) return false;
   for (uint32_t slot = 0; slot < fb_slot_of_step(mission, 0); slot++)
-    if (slot != FB_SLOT_STEPS && slot != FB_SLOT_RUN_STATUS)
+    if (slot != FB_SLOT_STEPS && slot != FB_SLOT_SECRETS && slot != FB_SLOT_RUN_STATUS &&
+        slot < fb_slot_of_secret(mission, 0))
       show->known[slot / 64] |= UINT64_C(1) << (slot % 64);
   for (uint32_t i = 0; i < mission->step_count; i++) starts[mission->steps[i].level + 1]++;
   for (uint32_t i = 0; i < mission->level_count; i++) starts[i + 1] += starts[i];
@@ -129,6 +130,7 @@ void fb_mission_run_plan(fb_mission_run *run, fb_buf *out) {
   const fb_mission *mission = run->mission;
   S_show show;
   uint32_t width = 0, level = UINT32_MAX;
+  size_t from = out->len;
   if (!S_begin(&show, run)) {
     out->failed = true;
     fb_arena_release(&show.arena);
@@ -147,6 +149,7 @@ void fb_mission_run_plan(fb_mission_run *run, fb_buf *out) {
   S_write_phase(&show, FB_PHASE_UNDO, "if it fails, what was done is undone, the last first", width,
                 out);
   S_write_phase(&show, FB_PHASE_FINALLY, "finally", width, out);
+  fb_mask_buf(run->mask, out, from);
   fb_arena_release(&show.arena);
 }
 
@@ -231,6 +234,5 @@ fb_status fb_mission_run_plan_value(fb_mission_run *run, fb_arena *arena, fb_val
          S_phase_value(&show, FB_PHASE_FINALLY, "finally", map, arena);
   fb_arena_release(&show.arena);
   if (!good) return FB_E_NOMEM;
-  *ret_value = fb_map_value(map);
-  return FB_OK;
+  return fb_mask_value(run->mask, fb_map_value(map), arena, ret_value);
 }

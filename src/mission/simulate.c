@@ -388,7 +388,8 @@ static fb_status S_new_run(S_sim *sim, fb_journal *journal, fb_mission_run **ret
                            fb_errors *errors) {
   char boot[32];
   snprintf(boot, sizeof boot, "boot %u", sim->result->cuts);
-  fb_mission_run_options options = {.id = "simulated",
+  fb_mission_run_options options = {.secrets = FB_SECRETS_IMITATED,
+                                    .id = "simulated",
                                     .dir = "run",
                                     .inputs = sim->options->inputs,
                                     .parallel = sim->options->parallel,

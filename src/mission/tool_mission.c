@@ -142,6 +142,11 @@ static void S_unload(void *tool_plan) {
   fb_doc_free(plan->doc);
 }
 
+const fb_mission *fb_step_inside(const fb_step *step) {
+  const S_plan *plan = step->tool == &fb_tool_mission ? step->tool_plan : NULL;
+  return plan ? plan->mission : NULL;
+}
+
 /* ── Running ─────────────────────────────────────────────────────────────────────────────────── */
 
 typedef struct S_job {

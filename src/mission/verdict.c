@@ -59,6 +59,7 @@ void fb_run_call_done(fb_active *active) {
                        .exit_code = active->exit_code,
                        .signal = active->signal,
                        .duration = fb_run_now(run) - active->started};
+  fb_mask_error(run->mask, &active->error);
   if (result.status != FB_STEP_OK) result.error = &active->error;
   if (active->replayed) result.duration = active->replayed_duration;
   active->again = active->guarded && fb_try_ended(active, &result);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mission/world_script.h"
 
+#include "mission/mask.h"
+
 #include <signal.h>
 #include <stdio.h>
 
@@ -271,10 +273,21 @@ static fb_status S_file_act(void *context, fb_file_job *job, fb_error *err) {
 /* ── Processes ───────────────────────────────────────────────────────────────────────────────── */
 
 /* The kept stream has the name of its label; the table holds the text. */
-static fb_status S_keep(fb_script_world *world, const char *label, const char *ending,
+static fb_status S_keep(fb_script_world *world, const fb_process_spec *spec, const char *ending,
                         fb_slice text, fb_kept *ret_kept) {
   char path[256];
+  const char *label = spec->label;
   if (text.len == 0) return FB_OK;
+  if (fb_mask_finds(spec->mask, text)) {
+    fb_arena arena;
+    fb_process_spec plain = *spec;
+    plain.mask = NULL;
+    fb_arena_init(&arena, world->allocator, 0);
+    text = fb_mask_text(spec->mask, text, &arena);
+    fb_status status = text.ptr ? S_keep(world, &plain, ending, text, ret_kept) : FB_E_NOMEM;
+    fb_arena_release(&arena);
+    return status;
+  }
   snprintf(path, sizeof path, "%s%s", label, ending);
   if (fb_script_world_put(world, path, text)) return FB_E_NOMEM;
   const fb_table_slot *slot = fb_table_get(&world->files, fb_slice_of(path));
@@ -296,8 +309,8 @@ static fb_status S_start(void *context, const fb_process_spec *spec,
   *process =
       (fb_process){.world = world, .exited = exited, .user = user, .stubborn = reply.stubborn};
   process->how = (fb_process_end){.code = reply.signal ? -1 : reply.code, .signal = reply.signal};
-  fb_status status = S_keep(world, spec->label, ".out", reply.out, &process->how.out);
-  if (!status) status = S_keep(world, spec->label, ".err", reply.err, &process->how.err);
+  fb_status status = S_keep(world, spec, ".out", reply.out, &process->how.out);
+  if (!status) status = S_keep(world, spec, ".err", reply.err, &process->how.err);
   if (!status) process->event = S_push(world, world->now + reply.duration, S_EXIT);
   if (status || !process->event) {
     fb_pool_put(&world->processes, process);

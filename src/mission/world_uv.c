@@ -6,9 +6,11 @@
  * pipe that a forgotten grandchild holds open.
  */
 #include "mission/world_files.h"
+#include "mission/world_pipe.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -27,6 +29,7 @@ struct fb_process {
   pid_t pid;   /* and group */
   bool ending; /* it was told to end: so is its group, once it is gone */
   char *out_path, *err_path;
+  fb_pipe *out, *err; /* NULL: it writes to the file itself */
   fb_process_end how;
   void (*exited)(void *user, const fb_process_end *how);
   void *user;
@@ -294,6 +297,32 @@ static char *S_kept_path(S_world *world, const char *label, const char *ending) 
   return path;
 }
 
+/* In place of the file at *fd: the end of a pipe, whose other end is masked on its way there. */
+static fb_status S_mask_stream(S_world *world, const fb_mask *mask, int *fd, fb_pipe **ret_pipe,
+                               fb_error *err) {
+  int ends[2];
+  if (!mask) return FB_OK;
+  if (pipe2(ends, O_CLOEXEC) != 0) return S_errno(err, errno, "make", "a pipe");
+  for (int i = 0; i < 2; i++) { /* never 0, 1 or 2 */
+    if (ends[i] > 2) continue;
+    int high = fcntl(ends[i], F_DUPFD_CLOEXEC, 3);
+    close(ends[i]);
+    ends[i] = high;
+  }
+  fb_status status = ends[0] < 0 || ends[1] < 0 ? S_errno(err, errno, "make", "a pipe") : FB_OK;
+  if (!status) {
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    status = fb_pipe_new(&world->loop, mask, world->allocator, ends[0], *fd, ret_pipe, err);
+  }
+  if (!status) {
+    *fd = ends[1];
+    return FB_OK;
+  }
+  if (ends[0] >= 0) close(ends[0]);
+  if (ends[1] >= 0) close(ends[1]);
+  return status;
+}
+
 static fb_status S_open_streams(S_world *world, fb_process *process, const fb_process_spec *spec,
                                 S_streams *streams, fb_error *err) {
   const char *label = spec->label ? spec->label : "process";
@@ -310,7 +339,8 @@ static fb_status S_open_streams(S_world *world, fb_process *process, const fb_pr
   if (streams->out < 0) return S_errno(err, errno, "write", process->out_path);
   streams->err = S_open(process->err_path, flags, 0600);
   if (streams->err < 0) return S_errno(err, errno, "write", process->err_path);
-  return FB_OK;
+  fb_status status = S_mask_stream(world, spec->mask, &streams->out, &process->out, err);
+  return status ? status : S_mask_stream(world, spec->mask, &streams->err, &process->err, err);
 }
 
 /* A group of its own. Where we have a terminal also a session of its own, so that a password prompt
@@ -398,6 +428,8 @@ static fb_status S_start(void *context, const fb_process_spec *spec,
   }
   S_close_streams(&streams);
   if (status) {
+    fb_pipe_finish(process->out, NULL);
+    fb_pipe_finish(process->err, NULL);
     S_free_process(process);
     return status;
   }
@@ -467,11 +499,84 @@ static void S_child(uv_signal_t *handle, int number) {
   while (ended) { /* callbacks may start others */
     fb_process *process = ended;
     ended = process->next;
+    fb_pipe_finish(process->out, &process->how.lost);
+    fb_pipe_finish(process->err, &process->how.lost);
     process->how.out = S_keep(process->out_path);
     process->how.err = S_keep(process->err_path);
     process->exited(process->user, &process->how);
     S_free_process(process);
   }
+}
+
+/* ── A program whose output is taken here and now ────────────────────────────────────────────── */
+
+enum { CAPTURE_TURN = 20 }; /* ms */
+
+/* Takes what is there. False: the other end is closed. */
+static bool S_take(int fd, uint64_t max, fb_buf *out) {
+  char bytes[4096];
+  ssize_t got;
+  while ((got = read(fd, bytes, sizeof bytes)) > 0 || (got < 0 && errno == EINTR)) {
+    uint64_t room = out->len < max ? max - out->len : 0;
+    if (got > 0) fb_buf_add(out, bytes, (uint64_t)got < room ? (size_t)got : (size_t)room);
+  }
+  explicit_bzero(bytes, sizeof bytes);
+  return got < 0 && errno == EAGAIN;
+}
+
+/* Until the program itself has ended; what it left behind may keep the pipe. False: time is over. */
+static bool S_capture_until(int fd, pid_t pid, int64_t deadline, uint64_t max, fb_buf *out,
+                            int *ret_state) {
+  const fb_clock *clock = fb_clock_system();
+  bool open = true;
+  pid_t gone = 0;
+  while (gone == 0 && clock->mono(clock->context) < deadline) {
+    struct pollfd watch = {.fd = open ? fd : -1, .events = POLLIN};
+    poll(&watch, 1, CAPTURE_TURN);
+    if (open) open = S_take(fd, max, out);
+    gone = waitpid(pid, ret_state, WNOHANG);
+  }
+  if (open) S_take(fd, max, out);
+  return gone == pid;
+}
+
+static fb_status S_captured(const fb_process_spec *spec, int state, fb_error *err) {
+  if (WIFEXITED(state) && WEXITSTATUS(state) == 0) return FB_OK;
+  if (WIFSIGNALED(state))
+    return fb_fail(err, FB_E_STEP_EXIT, "%s was ended by signal %d", spec->argv[0],
+                   WTERMSIG(state));
+  return fb_fail(err, FB_E_STEP_EXIT, "%s ended with exit code %d", spec->argv[0],
+                 WEXITSTATUS(state));
+}
+
+static fb_status S_capture(void *context, const fb_process_spec *spec, int64_t timeout,
+                           uint64_t max, fb_buf *out, fb_error *err) {
+  const S_world *world = context;
+  const fb_clock *clock = fb_clock_system();
+  char path[4096];
+  int ends[2] = {-1, -1}, state = 0;
+  pid_t pid = 0;
+  fb_status status = S_find(spec, path, sizeof path, err);
+  if (status) return status;
+  if (pipe2(ends, O_CLOEXEC) != 0) return S_errno(err, errno, "make", "a pipe");
+  S_streams streams = {S_open("/dev/null", O_RDONLY, 0), ends[1], S_open("/dev/null", O_WRONLY, 0)};
+  fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  int failed = S_spawn(path, spec, &streams, S_spawn_flags(world), &pid);
+  S_close_streams(&streams);
+  if (failed) {
+    status = S_spawn_failed(spec, failed, err);
+  } else if (!S_capture_until(ends[0], pid, clock->mono(clock->context) + timeout, max, out,
+                              &state)) {
+    kill(-pid, SIGKILL);
+    while (waitpid(pid, &state, 0) < 0 && errno == EINTR) {
+    }
+    status = fb_fail(err, FB_E_STEP_TIMEOUT, "%s did not end in time", spec->argv[0]);
+  } else {
+    status = S_captured(spec, state, err);
+  }
+  close(ends[0]);
+  if (!status && out->failed) status = fb_fail(err, FB_E_NOMEM, "out of memory");
+  return status;
 }
 
 /* ── Timers, work, turn ──────────────────────────────────────────────────────────────────────── */
@@ -655,6 +760,7 @@ fb_status fb_world_uv_new(const fb_allocator *allocator, const fb_uv_options *op
   }
   world->face = (fb_world){.clock = fb_clock_system(),
                            .start = S_start,
+                           .capture = S_capture,
                            .signal = S_signal,
                            .timer_start = S_timer_start,
                            .timer_stop = S_timer_stop,
@@ -685,6 +791,8 @@ void fb_world_uv_free(fb_world *face) {
   S_world *world = face->context;
   for (fb_process *process = world->processes, *next; process; process = next) {
     next = process->next;
+    fb_pipe_finish(process->out, NULL);
+    fb_pipe_finish(process->err, NULL);
     S_free_process(process);
   }
   if (world->http) fb_http_free(world->http);
