@@ -15,88 +15,36 @@ static const char *S_word(fb_cli *cli) {
   return word ? word : "approved";
 }
 
-/* NULL: no memory. */
-static fb_map *S_decision(fb_run_job *job, const char *word) {
-  const fb_clock *clock = fb_clock_system();
-  const char *note = fb_cli_text(job->cli, "note", NULL), *who = fb_run_who(&job->arena);
-  int64_t now = clock->wall(clock->context);
-  fb_map *map = fb_map_new(&job->arena, 5);
-  bool good =
-      map && who &&
-      fb_map_put(map, &job->arena, fb_string(FB_SLICE("decision")), fb_string(fb_slice_of(word)),
-                 NULL) &&
-      fb_map_put(map, &job->arena, fb_string(FB_SLICE("by")), fb_string(fb_slice_of(who)), NULL) &&
-      fb_map_put(map, &job->arena, fb_string(FB_SLICE("at")),
-                 fb_timestamp(now / 1000000000, (uint32_t)(now % 1000000000)), NULL);
-  if (good && note)
-    good = fb_map_put(map, &job->arena, fb_string(FB_SLICE("note")), fb_string(fb_slice_of(note)),
-                      NULL);
-  return good ? map : NULL;
-}
-
-static int S_output(fb_run_job *job, fb_map *map) {
+static int S_output(fb_run_job *job, fb_value *ret_value) {
   const char *text = fb_cli_text(job->cli, "output", NULL);
-  fb_value value;
   fb_error err = {0};
   if (!text) return FB_EXIT_OK;
-  if (fb_json_read(fb_slice_of(text), "<output>", NULL, &job->arena, &value, &err)) {
-    fb_cli_error(job->cli, &err);
-    return FB_EXIT_USAGE;
-  }
-  return fb_map_put(map, &job->arena, fb_string(FB_SLICE("output")), value, NULL)
-             ? FB_EXIT_OK
-             : fb_cli_fail(job->cli, FB_E_NOMEM, "out of memory");
-}
-
-static const fb_past_step *S_find(const fb_run_job *job, const fb_event *event) {
-  for (uint32_t i = 0; i < job->past->step_count; i++) {
-    const fb_past_step *step = &job->past->steps[i];
-    if (step->phase == FB_PHASE_MAIN && fb_slice_equal(step->scope, event->scope) &&
-        fb_slice_equal(step->id, event->step) && step->item == event->item)
-      return step;
-  }
-  return NULL;
-}
-
-/* Whether the word fits how the step stands. */
-static int S_fits(fb_run_job *job, const fb_event *event, const char *name, const char *word) {
-  const fb_past_step *step = S_find(job, event);
-  bool doubt = step && step->status == FB_STEP_RUNNING;
-  bool waits = step && step->status == FB_STEP_WAITING && !step->inside;
-  fb_error err;
-  if (!doubt && !waits) {
-    fb_fail(&err, FB_E_RUN_STATE, "the step `%s` does not wait for a decision", name);
-    fb_error_hint(&err, "`flyball show %s` tells which do", job->place.id);
-    return fb_cli_error(job->cli, &err);
-  }
-  bool approved = strcmp(word, "approved") == 0;
-  bool about_effect = strcmp(word, "done") == 0 || strcmp(word, "again") == 0;
-  if (doubt && approved) {
-    fb_fail(&err, FB_E_RUN_STATE, "the effect of the step `%s` is not known", name);
-    fb_error_hint(&err, "say --done if it had it, --again to run it once more, or --reject");
-    return fb_cli_error(job->cli, &err);
-  }
-  if (waits && about_effect)
-    return fb_cli_usage(job->cli, NULL, "the step `%s` waits for approval: it was not begun", name);
-  return FB_EXIT_OK;
+  if (!fb_json_read(fb_slice_of(text), "<output>", NULL, &job->arena, ret_value, &err))
+    return FB_EXIT_OK;
+  fb_cli_error(job->cli, &err);
+  return FB_EXIT_USAGE;
 }
 
 static int S_approve(fb_run_job *job) {
   fb_cli *cli = job->cli;
-  fb_event event = {.kind = FB_EVENT_DECIDED, .item = FB_NO_ITEM, .code = -1};
-  const char *name = cli->operands[1], *word = S_word(cli);
-  if (!word) return fb_cli_usage(cli, NULL, "one of --reject, --done and --again, not several");
-  if (!fb_run_step_path(name, &event.scope, &event.step, &event.item))
-    return fb_cli_usage(cli, "as in build, each.3 or fix.3/build", "`%s` is no step", name);
-  int code = fb_run_job_reopen(job, cli->operands[0]);
-  if (!code) code = S_fits(job, &event, name, word);
+  fb_slice scope, step;
+  uint32_t item;
+  fb_error err = {0};
+  fb_run_word word = {.step = cli->operands[1],
+                      .decision = S_word(cli),
+                      .note = fb_cli_text(cli, "note", NULL),
+                      .output = fb_absent()};
+  if (!word.decision)
+    return fb_cli_usage(cli, NULL, "one of --reject, --done and --again, not several");
+  if (!fb_run_step_path(word.step, &scope, &step, &item))
+    return fb_cli_usage(cli, "as in build, each.3 or fix.3/build", "`%s` is no step", word.step);
+  int code = S_output(job, &word.output);
+  if (!code) code = fb_run_job_reopen(job, cli->operands[0]);
   if (code) return code;
-  fb_map *map = S_decision(job, word);
-  if (!map) return fb_cli_fail(cli, FB_E_NOMEM, "out of memory");
-  code = S_output(job, map);
-  if (!code) code = fb_run_append(cli, job->journal, &event, fb_map_value(map));
-  if (code || fb_cli_has(cli, "no-resume")) return code;
-  return fb_run_job_go_on(job);
+  word.who = fb_run_who(&job->arena);
+  if (fb_run_decide(job->journal, job->past, &word, &job->arena, &err))
+    return fb_cli_error(cli, &err);
+  return fb_cli_has(cli, "no-resume") ? FB_EXIT_OK : fb_run_job_go_on(job);
 }
 
 static int S_run(fb_cli *cli) {

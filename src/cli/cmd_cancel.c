@@ -48,18 +48,6 @@ static int S_end_process(fb_cli *cli, const fb_run_place *place) {
   return FB_EXIT_OK;
 }
 
-/* One that no process works on only gets its end recorded. */
-static int S_end_record(fb_run_job *job) {
-  fb_event event = {
-      .kind = FB_EVENT_RUN_ENDED, .status = FB_MISSION_CANCELLED, .item = FB_NO_ITEM, .code = -1};
-  fb_map *map = fb_map_new(&job->arena, 2);
-  const char *who = fb_run_who(&job->arena);
-  if (!map || !who ||
-      !fb_map_put(map, &job->arena, fb_string(FB_SLICE("by")), fb_string(fb_slice_of(who)), NULL))
-    return fb_cli_fail(job->cli, FB_E_NOMEM, "out of memory");
-  return fb_run_append(job->cli, job->journal, &event, fb_map_value(map));
-}
-
 static int S_cancel(fb_run_job *job, const char *name) {
   fb_cli *cli = job->cli;
   int code = fb_run_find(cli, name, &job->arena, &job->place);
@@ -69,10 +57,11 @@ static int S_cancel(fb_run_job *job, const char *name) {
   } else {
     code = fb_run_job_reopen(job, job->place.id);
     if (code) return code;
-    if (job->past->status != FB_MISSION_GOING && job->past->status != FB_MISSION_WAITING)
-      return fb_cli_fail(cli, FB_E_RUN_STATE, "%s has ended: %s", job->place.id,
-                         fb_mission_status_name(job->past->status));
-    code = S_end_record(job);
+    fb_error err = {0};
+    if (fb_run_end(job->journal, job->past, fb_run_who(&job->arena), &job->arena, &err)) {
+      if (err.code == FB_E_RUN_STATE) fb_error_prefix(&err, "%s", job->place.id);
+      return fb_cli_error(cli, &err);
+    }
   }
   if (!code && cli->json)
     fb_out_printf(cli, "{\"type\":\"flyball.cancel.v1\",\"run\":\"%s\"}\n", job->place.id);

@@ -2,33 +2,6 @@
  * flyball retry: does again what failed, or everything from a step on. */
 #include "cli/run_job.h"
 
-static bool S_has_step(const fb_past *past, fb_slice scope, fb_slice step, uint32_t item) {
-  for (uint32_t i = 0; i < past->step_count; i++) {
-    const fb_past_step *known = &past->steps[i];
-    if (fb_slice_equal(known->scope, scope) && fb_slice_equal(known->id, step) &&
-        (item == FB_NO_ITEM || known->item == item))
-      return true;
-  }
-  return false;
-}
-
-static int S_forget(fb_run_job *job, const char *from) {
-  fb_event event = {.kind = FB_EVENT_RETRY, .item = FB_NO_ITEM, .code = -1};
-  fb_map *map = fb_map_new(&job->arena, 2);
-  const char *who = fb_run_who(&job->arena);
-  if (from && (!fb_run_step_path(from, &event.scope, &event.step, &event.item) ||
-               !S_has_step(job->past, event.scope, event.step, event.item))) {
-    fb_error err;
-    fb_fail(&err, FB_E_RUN_STATE, "the run has no step `%s` that began", from);
-    fb_error_hint(&err, "`flyball show %s --all` lists them", job->place.id);
-    return fb_cli_error(job->cli, &err);
-  }
-  if (!map || !who ||
-      !fb_map_put(map, &job->arena, fb_string(FB_SLICE("by")), fb_string(fb_slice_of(who)), NULL))
-    return fb_cli_fail(job->cli, FB_E_NOMEM, "out of memory");
-  return fb_run_append(job->cli, job->journal, &event, fb_map_value(map));
-}
-
 static int S_retry(fb_run_job *job, const char *name) {
   const char *from = fb_cli_text(job->cli, "from", NULL);
   int code = fb_run_job_reopen(job, name);
@@ -38,8 +11,12 @@ static int S_retry(fb_run_job *job, const char *name) {
                 job->place.id);
     return FB_EXIT_OK;
   }
-  code = S_forget(job, from);
-  return code ? code : fb_run_job_go_on(job);
+  fb_error err = {0};
+  if (fb_run_forget(job->journal, job->past, from, fb_run_who(&job->arena), &job->arena, &err)) {
+    if (from) fb_error_hint(&err, "`flyball show %s --all` lists them", job->place.id);
+    return fb_cli_error(job->cli, &err);
+  }
+  return fb_run_job_go_on(job);
 }
 
 static int S_run(fb_cli *cli) {

@@ -3,57 +3,7 @@
 #include "cli/proof_io.h"
 #include "cli/run_store.h"
 
-typedef struct S_row {
-  const char *id;
-  char mission[80];
-  int64_t started, ended;
-  fb_run_standing standing;
-  bool any; /* the journal has an event */
-} S_row;
-
-typedef struct S_peek {
-  S_row *row;
-  fb_mission_status status;
-  fb_arena *arena;
-} S_peek;
-
-static void S_see(void *user, const fb_event *event) {
-  S_peek *peek = user;
-  fb_value payload = fb_null();
-  if (!peek->row->any) {
-    peek->row->any = true;
-    peek->row->started = event->wall;
-    fb_arena_mark mark = fb_arena_save(peek->arena);
-    if (event->payload.len &&
-        fb_value_unpack(event->payload, peek->arena, &payload, NULL) == FB_OK &&
-        payload.kind == FB_MAP) {
-      const fb_value *name = fb_map_get_text(payload.as.map, FB_SLICE("mission"));
-      if (name && name->kind == FB_STRING)
-        snprintf(peek->row->mission, sizeof peek->row->mission, "%s", name->as.text);
-    }
-    fb_arena_rewind(peek->arena, mark);
-  }
-  bool ended = event->kind == FB_EVENT_RUN_ENDED;
-  peek->status = ended ? (fb_mission_status)event->status : FB_MISSION_GOING;
-  peek->row->ended = ended ? event->wall : 0;
-}
-
-/* False: it is no run (any more). */
-static bool S_look(const char *runs, const char *id, fb_arena *arena, S_row *row) {
-  fb_run_place place;
-  *row = (S_row){.id = id};
-  S_peek peek = {row, FB_MISSION_GOING, arena};
-  if (!fb_run_place_set(runs, id, arena, &place)) return false;
-  bool held = fb_lease_held(place.lease, NULL);
-  if (fb_journal_log_peek(place.journal, NULL, S_see, &peek, NULL) != FB_OK) {
-    if (!held) return false;
-  }
-  if (!row->any) row->started = fb_run_id_time(id) * 1000000000; /* it has only just begun */
-  row->standing = fb_run_standing_of(peek.status, held);
-  return true;
-}
-
-static void S_json(fb_cli *cli, const S_row *row) {
+static void S_json(fb_cli *cli, const fb_run_row *row) {
   char time[FB_TIME_TEXT_MAX];
   fb_buf line;
   fb_buf_init(&line, NULL, 0);
@@ -69,7 +19,7 @@ static void S_json(fb_cli *cli, const S_row *row) {
   fb_buf_release(&line);
 }
 
-static void S_text(fb_grid *grid, const S_row *row) {
+static void S_text(fb_grid *grid, const fb_run_row *row) {
   char time[FB_TIME_TEXT_MAX], took[FB_TIME_TEXT_MAX + 1] = "";
   size_t length = 0;
   fb_time_format(row->started / 1000000000, 0, time);
@@ -82,7 +32,7 @@ static void S_text(fb_grid *grid, const S_row *row) {
   fb_grid_add(grid, "%s", row->mission);
 }
 
-static bool S_wanted(fb_cli *cli, const S_row *row) {
+static bool S_wanted(fb_cli *cli, const fb_run_row *row) {
   const char *state = fb_cli_text(cli, "state", NULL), *mission = fb_cli_text(cli, "mission", NULL);
   if (state && strcmp(state, fb_run_standing_name(row->standing)) != 0) return false;
   return !mission || strcmp(mission, row->mission) == 0;
@@ -97,13 +47,13 @@ static int S_list(fb_cli *cli, const char *runs, fb_arena *arena) {
   fb_grid_init(&grid, 5);
   for (size_t i = 0; i < 5; i++) fb_grid_add(&grid, "%s", head[i]);
   for (size_t i = 0; i < count; i++) {
-    S_row row;
+    fb_run_row row;
     fb_arena_mark mark = fb_arena_save(arena);
     if (most && shown == most) {
       skipped = count - i;
       break;
     }
-    bool wanted = S_look(runs, ids[i], arena, &row) && S_wanted(cli, &row);
+    bool wanted = fb_run_look(runs, ids[i], arena, &row) && S_wanted(cli, &row);
     fb_arena_rewind(arena, mark);
     if (!wanted) continue;
     shown++;
