@@ -191,6 +191,8 @@ typedef enum fb_json_style {
 FB_API void fb_json_write(fb_buf *out, fb_value value, unsigned style);
 /* Quotes and escapes one string. */
 FB_API void fb_json_write_text(fb_buf *out, fb_slice text, unsigned style);
+/* "NAME":"TEXT", a member of an object, with a comma before it unless the object begins here; the name is written as it is. */
+FB_API void fb_json_member(fb_buf *out, const char *name, fb_slice text);
 
 /* ── Documents: YAML 1.2 (core schema) and JSON as one tree with positions ───────────────────── */
 

@@ -489,6 +489,7 @@ typedef struct fb_past_step {
   const char *error, *note, *out_path, *err_path, *waits_for; /* NULL: none */
   bool inside;       /* what waits is in the sub-mission that it is */
   fb_value decision; /* what a person decided last; FB_ABSENT: nothing */
+  fb_value output;   /* what it gave, if the journal has it; else FB_ABSENT, see out_path */
 } fb_past_step;
 
 typedef struct fb_past {

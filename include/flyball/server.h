@@ -21,8 +21,8 @@ typedef struct fb_server fb_server;
 typedef enum fb_role {
   FB_ROLE_NONE,     /* ask whether it is alive */
   FB_ROLE_VIEWER,   /* read */
-  FB_ROLE_OPERATOR, /* evaluate, work with sessions */
-  FB_ROLE_ADMIN     /* change rulesets */
+  FB_ROLE_OPERATOR, /* evaluate, work with sessions, start and steer runs */
+  FB_ROLE_ADMIN     /* change rulesets and missions */
 } fb_role;
 
 /* Zero-filled fields mean what is said behind the colon. All is copied. */
@@ -41,11 +41,17 @@ typedef struct fb_server_options {
   uint64_t max_firings;  /* of one evaluation: 10 million */
   int64_t max_time;      /* nanoseconds of one evaluation: 10 s */
   uint32_t max_rulesets; /* 1,000 */
+  uint32_t max_missions; /* 1,000 */
+  uint32_t max_runs;     /* at work at once; further ones wait: 4 */
+  uint32_t max_watchers; /* of GET /v1/events: 256 */
   uint32_t max_sessions; /* 1,000 */
   int64_t session_idle;  /* nanoseconds without a request after which a session is forgotten: 1 h */
   uint32_t max_busy;     /* requests at work at once; more get 503: 256 */
   uint32_t rate;  /* requests a second and client (token, else address); more get 429: no limit */
   uint32_t burst; /* 2 × rate */
+  const char *
+      state; /* folder of what outlives the server: NULL: nothing does, and there are no missions */
+  const char *history; /* file of `flyball history`: NULL: none is shown */
   const char
       *folder; /* of the files with what is under way, unlinked as soon as they are made: /tmp */
   const fb_log *
@@ -63,6 +69,13 @@ FB_API const char *fb_server_url(const fb_server *server);
  * `errors`. */
 FB_API fb_status fb_server_put_ruleset(fb_server *server, fb_slice name, fb_slice text,
                                        const char *file, fb_errors *errors);
+/* Keeps a mission under a name, as PUT /v1/missions/NAME does. Paths in it are relative to `folder`. FB_E_SERVER_STATE: the server
+ * has no folder for what outlives it. */
+FB_API fb_status fb_server_put_mission(fb_server *server, fb_slice name, fb_slice text,
+                                       const char *file, const char *folder, fb_errors *errors);
+/* Tells those who watch (GET /v1/events) that something happened. kind: at most 15 letters; members: of a JSON object without its
+ * braces, in one line, without "at", at most 16 KiB (longer ones are dropped). Never waits for a watcher; cheap enough for 10,000 a second. */
+FB_API void fb_server_publish(fb_server *server, const char *kind, fb_slice members);
 /* Not ready any more, and no new connections; waits until what is under way is answered, at most `grace` nanoseconds.
  * True if all was. */
 FB_API bool fb_server_drain(fb_server *server, int64_t grace);

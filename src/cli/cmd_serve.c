@@ -45,20 +45,42 @@ static fb_status S_put_ruleset(void *into, fb_slice text, const char *path, fb_e
   return fb_server_put_ruleset(put->server, put->name, text, slash ? slash + 1 : path, errors);
 }
 
-static int S_load_one(S_serve *serve, const char *given) {
-  const char *path;
-  S_put put = {serve->server, S_name(given, &path)};
-  return fb_cli_load(serve->cli, path, FB_CLI_RULEBOOK_MAX, S_put_ruleset, &put);
+/* The folder of a file, as the server keeps it. */
+static fb_slice S_folder(const char *path, char out[4096]) {
+  char *slash;
+  if (!realpath(path, out) || !(slash = strrchr(out, '/'))) return FB_SLICE(".");
+  slash[slash == out] = 0;
+  return fb_slice_of(out);
 }
 
-static int S_load(S_serve *serve) {
+static fb_status S_put_mission(void *into, fb_slice text, const char *path, fb_errors *errors) {
+  const S_put *put = into;
+  const char *slash = strrchr(path, '/');
+  char folder[4096];
+  return fb_server_put_mission(put->server, put->name, text, slash ? slash + 1 : path,
+                               S_folder(path, folder).ptr, errors);
+}
+
+static int S_load_one(S_serve *serve, const char *given, bool mission) {
+  const char *path;
+  S_put put = {serve->server, S_name(given, &path)};
+  return fb_cli_load(serve->cli, path, FB_CLI_RULEBOOK_MAX, mission ? S_put_mission : S_put_ruleset,
+                     &put);
+}
+
+static int S_load_all(S_serve *serve, const char *option, bool mission) {
   int worst = FB_EXIT_OK;
   size_t at = 0;
-  for (const char *given; (given = fb_cli_next(serve->cli, "rules", &at));) {
-    int code = S_load_one(serve, given);
+  for (const char *given; (given = fb_cli_next(serve->cli, option, &at));) {
+    int code = S_load_one(serve, given, mission);
     if (code != FB_EXIT_OK) worst = code;
   }
   return worst;
+}
+
+static int S_load(S_serve *serve) {
+  int rules = S_load_all(serve, "rules", false), missions = S_load_all(serve, "mission", true);
+  return rules != FB_EXIT_OK ? rules : missions;
 }
 
 /* ── Telling ── */
@@ -121,6 +143,9 @@ static int S_start(S_serve *serve) {
       .max_busy = (uint32_t)fb_cli_number(cli, "max-busy", 0),
       .rate = (uint32_t)fb_cli_number(cli, "rate", 0),
       .session_idle = fb_cli_duration(cli, "session-idle", 0),
+      .max_runs = (uint32_t)fb_cli_number(cli, "max-runs", 0),
+      .state = fb_cli_text(cli, "state", NULL),
+      .history = fb_cli_text(cli, "history", NULL),
       .folder = getenv("TMPDIR"),
       .log = &serve->log,
   };
@@ -196,6 +221,17 @@ static const fb_option S_options[] = {
     {'r', "rules", FB_OPTION_FILE, "[NAME=]FILE",
      "A rulebook to keep as a ruleset; its name is that of the file if none is given", NULL, NULL,
      true},
+    {'m', "mission", FB_OPTION_FILE, "[NAME=]FILE",
+     "A mission that clients may start; its name is that of the file if none is given", NULL, NULL,
+     true},
+    {0, "state", FB_OPTION_FILE, "DIR",
+     "Keep there what is to outlive the server: rulesets, missions, runs, the audit; without it "
+     "nothing does, and there are no missions",
+     NULL, "FLYBALL_STATE", false},
+    {0, "history", FB_OPTION_FILE, "FILE", "Show what `flyball history` keeps there", NULL, NULL,
+     false},
+    {0, "max-runs", FB_OPTION_NUMBER, "N", "Most runs at work at once, 4 if not given; others wait",
+     NULL, NULL, false},
     {0, "tokens", FB_OPTION_FILE, "FILE",
      "Who may do what: lines of a role (`viewer`, `operator`, `admin`), a name, and the SHA-256 of "
      "the "

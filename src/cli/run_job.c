@@ -100,7 +100,10 @@ static fb_map *S_about(fb_run_job *job) {
   /* What came by stdin cannot be read again. */
   if (good && strcmp(job->path, "-") == 0 && job->text.len <= MOST_KEPT_TEXT)
     good = S_put(job, map, "text", fb_arena_text(&job->arena, fb_buf_slice(&job->text)));
-  good = good && fb_map_put(map, &job->arena, fb_string(FB_SLICE("pid")), fb_int(getpid()), NULL);
+  fb_value plan;
+  good = good && fb_map_put(map, &job->arena, fb_string(FB_SLICE("pid")), fb_int(getpid()), NULL) &&
+         fb_run_plan(job->mission, &job->arena, &plan) &&
+         fb_map_put(map, &job->arena, fb_string(FB_SLICE("plan")), plan, NULL);
   return good ? map : NULL;
 }
 

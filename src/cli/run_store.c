@@ -103,5 +103,5 @@ int fb_run_journal(fb_cli *cli, const fb_run_place *place, bool read_only, bool 
                    fb_journal **ret_journal) {
   fb_error err = {0};
   return fb_run_open(place, read_only, damaged_ok, ret_journal, &err) ? fb_cli_error(cli, &err)
-                                                                       : FB_EXIT_OK;
+                                                                      : FB_EXIT_OK;
 }

@@ -346,3 +346,11 @@ void fb_json_write(fb_buf *out, fb_value value, unsigned style) {
   fb_json_writer writer = {.out = out, .style = style};
   S_write(&writer, value);
 }
+
+void fb_json_member(fb_buf *out, const char *name, fb_slice text) {
+  bool first = !out->len || strchr("{[,:", out->ptr[out->len - 1]) != NULL;
+  fb_buf_text(out, first ? "\"" : ",\"");
+  fb_buf_text(out, name);
+  fb_buf_text(out, "\":");
+  fb_json_write_text(out, text, FB_JSON_COMPACT);
+}

@@ -199,11 +199,46 @@ bool fb_run_look(const char *runs, const char *id, fb_arena *arena, fb_run_row *
   return true;
 }
 
-/* ── What people do ──────────────────────────────────────────────────────────────────────────── */
+/* ── What it is to do ────────────────────────────────────────────────────────────────────────── */
 
 static bool S_put(fb_map *map, fb_arena *arena, const char *key, fb_value value) {
   return fb_map_put(map, arena, fb_string(fb_slice_of(key)), value, NULL);
 }
+
+static fb_map *S_plan_step(const fb_mission *mission, uint32_t number, fb_arena *arena) {
+  fb_step_info info, other;
+  fb_map *map = fb_map_new(arena, 5);
+  fb_mission_step(mission, number, &info);
+  fb_list *needs = fb_list_new(arena, info.need_count);
+  bool good = map && needs;
+  for (uint32_t i = 0; good && i < info.need_count; i++) {
+    fb_mission_step(mission, info.needs[i], &other);
+    good = fb_list_push(needs, arena, fb_string(other.id));
+  }
+  good = good && S_put(map, arena, "id", fb_string(info.id)) &&
+         S_put(map, arena, "tool", fb_string(fb_slice_of(info.tool->key))) &&
+         S_put(map, arena, "needs", fb_list_value(needs));
+  if (good && info.phase == FB_PHASE_FINALLY)
+    good = S_put(map, arena, "phase", fb_string(FB_SLICE("finally")));
+  return good ? map : NULL;
+}
+
+bool fb_run_plan(const fb_mission *mission, fb_arena *arena, fb_value *ret_plan) {
+  uint32_t count = fb_mission_steps(mission);
+  fb_list *list = fb_list_new(arena, count);
+  bool good = list != NULL;
+  for (uint32_t i = 0; good && i < count; i++) {
+    fb_step_info info;
+    fb_mission_step(mission, i, &info);
+    if (info.undoes) continue; /* it has the id of what it undoes */
+    fb_map *step = S_plan_step(mission, i, arena);
+    good = step && fb_list_push(list, arena, fb_map_value(step));
+  }
+  *ret_plan = good ? fb_list_value(list) : fb_null();
+  return good;
+}
+
+/* ── What people do ──────────────────────────────────────────────────────────────────────────── */
 
 static const fb_past_step *S_find(const fb_past *past, const fb_event *event) {
   for (uint32_t i = 0; i < past->step_count; i++) {
@@ -250,11 +285,10 @@ fb_status fb_run_word_value(const fb_run_word *word, fb_arena *arena, fb_value *
   const fb_clock *clock = fb_clock_system();
   int64_t now = clock->wall(clock->context);
   fb_map *map = fb_map_new(arena, 5);
-  bool good =
-      map && word->who &&
-      S_put(map, arena, "decision", fb_string(fb_slice_of(word->decision))) &&
-      S_put(map, arena, "by", fb_string(fb_slice_of(word->who))) &&
-      S_put(map, arena, "at", fb_timestamp(now / 1000000000, (uint32_t)(now % 1000000000)));
+  bool good = map && word->who &&
+              S_put(map, arena, "decision", fb_string(fb_slice_of(word->decision))) &&
+              S_put(map, arena, "by", fb_string(fb_slice_of(word->who))) &&
+              S_put(map, arena, "at", fb_timestamp(now / 1000000000, (uint32_t)(now % 1000000000)));
   if (good && word->note) good = S_put(map, arena, "note", fb_string(fb_slice_of(word->note)));
   if (good && word->output.kind != FB_ABSENT) good = S_put(map, arena, "output", word->output);
   if (!good) return fb_fail(err, FB_E_NOMEM, "out of memory");
@@ -273,8 +307,8 @@ fb_status fb_run_decide(fb_journal *journal, const fb_past *past, const fb_run_w
   return status ? status : fb_run_append(journal, &event, value, err);
 }
 
-static fb_status S_append_by(fb_journal *journal, fb_event *event, const char *who,
-                             fb_arena *arena, fb_error *err) {
+static fb_status S_append_by(fb_journal *journal, fb_event *event, const char *who, fb_arena *arena,
+                             fb_error *err) {
   fb_map *map = fb_map_new(arena, 2);
   if (!map || !who || !S_put(map, arena, "by", fb_string(fb_slice_of(who))))
     return fb_fail(err, FB_E_NOMEM, "out of memory");
@@ -291,11 +325,11 @@ static bool S_began(const fb_past *past, const fb_event *event) {
   return false;
 }
 
-fb_status fb_run_forget(fb_journal *journal, const fb_past *past, const char *from,
-                        const char *who, fb_arena *arena, fb_error *err) {
+fb_status fb_run_forget(fb_journal *journal, const fb_past *past, const char *from, const char *who,
+                        fb_arena *arena, fb_error *err) {
   fb_event event = {.kind = FB_EVENT_RETRY, .item = FB_NO_ITEM, .code = -1};
-  if (from && (!fb_run_step_path(from, &event.scope, &event.step, &event.item) ||
-               !S_began(past, &event)))
+  if (from &&
+      (!fb_run_step_path(from, &event.scope, &event.step, &event.item) || !S_began(past, &event)))
     return fb_fail(err, FB_E_RUN_STATE, "the run has no step `%s` that began", from);
   return S_append_by(journal, &event, who, arena, err);
 }
@@ -355,7 +389,8 @@ size_t fb_run_prune(const char *runs, size_t keep, int64_t age, fb_arena *arena)
     fb_run_place place;
     bool many = keep && i >= keep, old = fb_run_id_time(ids[i]) < before;
     if (!many && !old) break; /* all that follow are newer */
-    if (fb_run_place_set(runs, ids[i], arena, &place) && S_may_go(runs, ids[i], arena) && fb_run_remove(&place))
+    if (fb_run_place_set(runs, ids[i], arena, &place) && S_may_go(runs, ids[i], arena) &&
+        fb_run_remove(&place))
       removed++;
   }
   return removed;

@@ -58,6 +58,9 @@ typedef struct fb_run_row {
 /* By the first and the last event of its journal. False: it is no run (any more). The arena is as before. */
 bool fb_run_look(const char *runs, const char *id, fb_arena *arena, fb_run_row *ret_row);
 
+/* Its steps, for who shows the run without its mission: [{id, tool, needs: [id], phase?}]. False: no memory. */
+bool fb_run_plan(const fb_mission *mission, fb_arena *arena, fb_value *ret_plan);
+
 /* FB_E_LEASE: a process works on it. */
 fb_status fb_run_lease(const fb_run_place *place, fb_lease **ret_lease, fb_error *err);
 fb_status fb_run_open(const fb_run_place *place, bool read_only, bool damaged_ok,
@@ -66,8 +69,9 @@ fb_status fb_run_open(const fb_run_place *place, bool read_only, bool damaged_ok
 fb_status fb_run_append(fb_journal *journal, fb_event *event, fb_value payload, fb_error *err);
 
 typedef struct fb_run_word {
-  const char *step;     /* a path: fb_run_step_path */
-  const char *decision; /* "approved", "rejected"; of a step in doubt: "done", "again", "rejected" */
+  const char *step; /* a path: fb_run_step_path */
+  const char
+      *decision; /* "approved", "rejected"; of a step in doubt: "done", "again", "rejected" */
   const char *who, *note; /* note: NULL: none */
   fb_value output;        /* of "done": what the step's output is taken to be; FB_ABSENT: nothing */
 } fb_run_word;
@@ -79,10 +83,34 @@ fb_status fb_run_word_value(const fb_run_word *word, fb_arena *arena, fb_value *
 fb_status fb_run_decide(fb_journal *journal, const fb_past *past, const fb_run_word *word,
                         fb_arena *arena, fb_error *err);
 /* It is to be done again: what failed, or the step `from` and all that needs it. */
-fb_status fb_run_forget(fb_journal *journal, const fb_past *past, const char *from,
-                        const char *who, fb_arena *arena, fb_error *err);
+fb_status fb_run_forget(fb_journal *journal, const fb_past *past, const char *from, const char *who,
+                        fb_arena *arena, fb_error *err);
 /* It is cancelled. */
 fb_status fb_run_end(fb_journal *journal, const fb_past *past, const char *who, fb_arena *arena,
                      fb_error *err);
+
+/* ── What programs wrote ── */
+
+/* Where the run's files are. NULL: no memory. */
+const char *fb_run_dir_of(const fb_past *past, const fb_run_place *place, fb_arena *arena);
+/* "fix.3.build": what the step's files there begin with. NULL: no memory. */
+const char *fb_run_label_of(const fb_past_step *step, fb_arena *arena);
+
+typedef struct fb_run_logs fb_run_logs;
+
+/* A piece of what a step wrote: a line without its end; of one step alone, bytes as they are. */
+typedef void fb_run_log_fn(void *user, const char *step, const char *stream, fb_slice piece);
+
+/* step: a path; NULL: all steps. FB_E_RUN_STATE: it is none. */
+fb_status fb_run_logs_new(const fb_run_place *place, const char *step, bool lines,
+                          fb_run_logs **ret_logs, fb_error *err);
+void fb_run_logs_free(fb_run_logs *logs);
+/* Tells what is new, at most about `most` bytes of each stream; *ret_more: there is more. */
+fb_status fb_run_logs_read(fb_run_logs *logs, size_t most, fb_run_log_fn *each, void *user,
+                           bool *ret_more, fb_error *err);
+/* Lines that have not ended. */
+void fb_run_logs_rest(fb_run_logs *logs, fb_run_log_fn *each, void *user);
+/* Whether the step that was asked for has begun. */
+bool fb_run_logs_any(const fb_run_logs *logs);
 
 #endif

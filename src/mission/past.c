@@ -45,7 +45,8 @@ static fb_past_step *S_step(S_past *past, const fb_event *event) {
                          .scope = event->scope,
                          .id = event->step,
                          .exit_code = -1,
-                         .decision = fb_absent()};
+                         .decision = fb_absent(),
+                         .output = fb_absent()};
   if (!S_copy(past, &step->scope) || !S_copy(past, &step->id)) return NULL;
   past->face.step_count++;
   return step;
@@ -95,6 +96,8 @@ static void S_ended(fb_past_step *step, const fb_event *event, fb_value payload)
   step->err_path = S_text(payload, "err_path");
   step->error = S_text(S_value(payload, "error"), "text");
   step->waits_for = NULL;
+  fb_value output = S_value(S_value(payload, "result"), "output");
+  step->output = output.kind == FB_NULL ? fb_absent() : output;
 }
 
 /* What was settled without a call says nothing about a call whose effect is not known. */

@@ -16,7 +16,7 @@ enum {
 
 typedef struct S_work {
   fb_request *request;
-  fb_ruleset_version *version;
+  fb_edition *version;
   fb_seat *seat;
   fb_verdict verdict;
   bool explain;
@@ -32,18 +32,17 @@ static fb_answered S_no_ruleset(fb_request *request, fb_slice name) {
                        (int)(name.len < 100 ? name.len : 100), name.ptr);
 }
 
-fb_ruleset_version *fb_evaluate_ruleset(fb_request *request, fb_slice name, uint64_t number) {
-  fb_ruleset_version *version =
-      number <= UINT32_MAX ? fb_rulesets_get(request->server->rulesets, name, (uint32_t)number)
-                           : NULL;
+fb_edition *fb_evaluate_ruleset(fb_request *request, fb_slice name, uint64_t number) {
+  fb_edition *version =
+      number <= UINT32_MAX ? fb_shelf_get(request->server->rulesets, name, (uint32_t)number) : NULL;
   if (!version) S_no_ruleset(request, name);
   return version;
 }
 
 /* The rulebook as it stands in the request, so that errors have its lines; a text is a YAML document. */
-static fb_ruleset_version *S_inline(fb_request *request, const fb_value *book) {
+static fb_edition *S_inline(fb_request *request, const fb_value *book) {
   fb_slice body = fb_spool_slice(&request->body), text = {0};
-  fb_ruleset_version *version = NULL;
+  fb_edition *version = NULL;
   fb_errors errors;
   fb_doc *doc = NULL;
   fb_errors_init(&errors, NULL, 0);
@@ -181,7 +180,7 @@ static void S_close(S_work *work) {
     fb_verdict_release(&work->verdict);
     fb_seat_give(work->version, work->seat);
   }
-  fb_ruleset_version_drop(work->version);
+  fb_edition_drop(work->version);
   work->seat = NULL;
   work->version = NULL;
 }

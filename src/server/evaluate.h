@@ -14,6 +14,6 @@ bool fb_evaluate_read(fb_request *request, fb_value *ret_body);
 bool fb_evaluate_keys(fb_request *request, const fb_value *body, const char *const *names,
                       const uint32_t *kinds, size_t count, const fb_value **values);
 /* Held. NULL: it is answered. Number 0: the newest. */
-fb_ruleset_version *fb_evaluate_ruleset(fb_request *request, fb_slice name, uint64_t number);
+fb_edition *fb_evaluate_ruleset(fb_request *request, fb_slice name, uint64_t number);
 
 #endif

@@ -13,8 +13,8 @@ struct fb_holder {
   uint32_t users;  /* under the table's lock */
   bool gone;
   int64_t used;
-  fb_ruleset_version *version;
-  char ruleset[FB_RULESET_NAME];
+  fb_edition *version;
+  char ruleset[FB_SHELF_NAME];
   pthread_mutex_t lock; /* of the seat */
   fb_seat *seat;
 };
@@ -39,7 +39,7 @@ fb_status fb_held_new(fb_server *server, fb_held **ret_held) {
 
 static void S_free(fb_holder *holder) {
   fb_seat_free(holder->seat);
-  fb_ruleset_version_drop(holder->version);
+  fb_edition_drop(holder->version);
   pthread_mutex_destroy(&holder->lock);
   free(holder);
 }
@@ -120,15 +120,15 @@ static void S_leave(fb_request *request, fb_holder *holder) {
 
 /* ── Making ── */
 
-static fb_holder *S_new(fb_request *request, fb_ruleset_version *version, fb_slice ruleset) {
+static fb_holder *S_new(fb_request *request, fb_edition *version, fb_slice ruleset) {
   fb_holder *holder = calloc(1, sizeof *holder);
   if (!holder) return NULL;
   pthread_mutex_init(&holder->lock, NULL);
   holder->version = version;
-  fb_ruleset_version_hold(version);
+  fb_edition_hold(version);
   holder->used = request->start;
   memcpy(holder->ruleset, ruleset.ptr,
-         ruleset.len < FB_RULESET_NAME ? ruleset.len : FB_RULESET_NAME - 1);
+         ruleset.len < FB_SHELF_NAME ? ruleset.len : FB_SHELF_NAME - 1);
   snprintf(holder->id, sizeof holder->id, "%016llx%016llx",
            (unsigned long long)fb_random_seed_system(),
            (unsigned long long)fb_random_seed_system());
@@ -181,11 +181,11 @@ fb_answered fb_held_make(fb_request *request) {
     return FB_ANSWERED;
   if (!given[0]) return fb_reply_fail(request, 0, FB_E_SERVER_REQUEST, "`ruleset` is missing");
   fb_slice ruleset = fb_value_text(*given[0]);
-  fb_ruleset_version *version =
+  fb_edition *version =
       fb_evaluate_ruleset(request, ruleset, given[1] ? (uint64_t)given[1]->as.i : 0);
   if (!version) return FB_ANSWERED;
   fb_holder *holder = S_new(request, version, ruleset);
-  fb_ruleset_version_drop(version);
+  fb_edition_drop(version);
   if (!holder) return fb_reply_fail(request, 0, FB_E_NOMEM, "no memory for a session");
   fb_reply_header(request, MHD_HTTP_HEADER_LOCATION,
                   fb_arena_printf(&request->arena, "/v1/sessions/%s", holder->id));

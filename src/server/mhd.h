@@ -8,17 +8,18 @@
 
 #include <microhttpd.h>
 
-#define FB_MHD_FUNCTIONS(X)      \
-  X(add_response_header)         \
-  X(create_response_from_buffer) \
-  X(create_response_from_fd64)   \
-  X(destroy_response)            \
-  X(get_connection_info)         \
-  X(lookup_connection_value)     \
-  X(queue_response)              \
-  X(resume_connection)           \
-  X(start_daemon)                \
-  X(stop_daemon)                 \
+#define FB_MHD_FUNCTIONS(X)        \
+  X(add_response_header)           \
+  X(create_response_from_buffer)   \
+  X(create_response_from_callback) \
+  X(create_response_from_fd64)     \
+  X(destroy_response)              \
+  X(get_connection_info)           \
+  X(lookup_connection_value)       \
+  X(queue_response)                \
+  X(resume_connection)             \
+  X(start_daemon)                  \
+  X(stop_daemon)                   \
   X(suspend_connection)
 
 typedef struct fb_mhd_table {
@@ -34,6 +35,7 @@ fb_status fb_mhd_load(fb_error *err);
 
 #define MHD_add_response_header fb_mhd.add_response_header
 #define MHD_create_response_from_buffer fb_mhd.create_response_from_buffer
+#define MHD_create_response_from_callback fb_mhd.create_response_from_callback
 #define MHD_create_response_from_fd64 fb_mhd.create_response_from_fd64
 #define MHD_destroy_response fb_mhd.destroy_response
 #define MHD_get_connection_info fb_mhd.get_connection_info

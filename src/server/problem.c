@@ -11,10 +11,15 @@ unsigned fb_problem_code(fb_status status) {
     case FB_E_SERVER_BUSY: return 503;
     case FB_E_SERVER_RATE: return 429;
     case FB_E_SERVER_TOKEN: return 401;
+    case FB_E_SERVER_ORIGIN:
     case FB_E_SERVER_ROLE: return 403;
     case FB_E_SERVER_UNKNOWN:
+    case FB_E_SERVER_STATE:
     case FB_E_RULE_FACT: return 404;
     case FB_E_SERVER_METHOD: return 405;
+    case FB_E_SERVER_KEY:
+    case FB_E_LEASE:
+    case FB_E_RUN_STATE:
     case FB_E_SERVER_EXISTS: return 409;
     case FB_E_SERVER_MATCH: return 412;
     case FB_E_SERVER_BODY: return 413;
@@ -26,17 +31,12 @@ unsigned fb_problem_code(fb_status status) {
   }
 }
 
-static void S_member(fb_buf *out, const char *name, const char *text) {
-  fb_buf_printf(out, ",\"%s\":", name);
-  fb_json_write_text(out, fb_slice_of(text), FB_JSON_COMPACT);
-}
-
 /* The error's own members, without the braces around them. */
 static void S_error(fb_buf *out, const fb_error *err) {
   fb_buf_printf(out, "\"code\":\"FB%04d\"", (int)err->code);
-  S_member(out, "detail", err->text);
-  if (err->hint[0]) S_member(out, "hint", err->hint);
-  if (err->file[0]) S_member(out, "file", err->file);
+  fb_json_member(out, "detail", fb_slice_of(err->text));
+  if (err->hint[0]) fb_json_member(out, "hint", fb_slice_of(err->hint));
+  if (err->file[0]) fb_json_member(out, "file", fb_slice_of(err->file));
   if (err->line) fb_buf_printf(out, ",\"line\":%u,\"column\":%u", err->line, err->column);
 }
 

@@ -10,7 +10,7 @@ struct fb_recent {
   pthread_mutex_t lock;
   uint64_t now; /* counts uses */
   struct {
-    fb_ruleset_version *version; /* NULL: free */
+    fb_edition *version; /* NULL: free */
     uint64_t used;
   } items[KEPT];
 };
@@ -25,40 +25,40 @@ fb_status fb_recent_new(fb_recent **ret_recent) {
 
 void fb_recent_free(fb_recent *recent) {
   if (!recent) return;
-  for (size_t i = 0; i < KEPT; i++) fb_ruleset_version_drop(recent->items[i].version);
+  for (size_t i = 0; i < KEPT; i++) fb_edition_drop(recent->items[i].version);
   pthread_mutex_destroy(&recent->lock);
   free(recent);
 }
 
-static fb_ruleset_version *S_find(fb_recent *recent, fb_slice text) {
+static fb_edition *S_find(fb_recent *recent, fb_slice text) {
   for (size_t i = 0; i < KEPT; i++) {
-    fb_ruleset_version *version = recent->items[i].version;
+    fb_edition *version = recent->items[i].version;
     if (!version || !fb_slice_equal((fb_slice){version->text, version->length}, text)) continue;
     recent->items[i].used = ++recent->now;
-    fb_ruleset_version_hold(version);
+    fb_edition_hold(version);
     return version;
   }
   return NULL;
 }
 
 /* In the place of the one that was used longest ago. */
-static void S_keep(fb_recent *recent, fb_ruleset_version *version) {
+static void S_keep(fb_recent *recent, fb_edition *version) {
   size_t oldest = 0;
   for (size_t i = 1; i < KEPT; i++)
     if (recent->items[i].used < recent->items[oldest].used) oldest = i;
-  fb_ruleset_version_drop(recent->items[oldest].version);
+  fb_edition_drop(recent->items[oldest].version);
   recent->items[oldest].version = version;
   recent->items[oldest].used = ++recent->now;
-  fb_ruleset_version_hold(version);
+  fb_edition_hold(version);
 }
 
 fb_status fb_recent_get(fb_recent *recent, fb_slice text, const char *file,
-                        fb_ruleset_version **ret_version, fb_errors *errors) {
+                        fb_edition **ret_version, fb_errors *errors) {
   pthread_mutex_lock(&recent->lock);
-  fb_ruleset_version *version = S_find(recent, text);
+  fb_edition *version = S_find(recent, text);
   pthread_mutex_unlock(&recent->lock);
   if (!version) {
-    fb_status status = fb_ruleset_version_new(text, file, &version, errors);
+    fb_status status = fb_edition_new(text, file, NULL, FB_SHELF_RULESETS, &version, errors);
     if (status != FB_OK) return status;
     pthread_mutex_lock(&recent->lock);
     S_keep(recent, version);

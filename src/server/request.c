@@ -24,11 +24,23 @@ const char *fb_request_query(const fb_request *request, const char *name) {
   return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
+uint64_t fb_request_number(const fb_request *request, const char *name, uint64_t otherwise) {
+  const char *text = fb_request_query(request, name);
+  char *end = NULL;
+  uint64_t number = text && *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+  return end && !*end ? number : otherwise;
+}
+
 bool fb_request_is(const fb_request *request, const char *type) {
   const char *header = fb_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
   size_t length = strlen(type);
   return header && !strncasecmp(header, type, length) &&
          (!header[length] || header[length] == ';' || header[length] == ' ');
+}
+
+bool fb_request_accepts(const fb_request *request, const char *type) {
+  const char *accept = fb_request_header(request, MHD_HTTP_HEADER_ACCEPT);
+  return accept && strstr(accept, type);
 }
 
 /* ── The answer ── */
@@ -67,6 +79,7 @@ fb_answered fb_reply_empty(fb_request *request, unsigned code) {
 static struct MHD_Response *S_response(fb_reply *reply) {
   fb_spool *body = &reply->body;
   struct MHD_Response *response;
+  if (reply->flow) return fb_flow_response(reply->flow);
   if (body->fd >= 0) {
     response = MHD_create_response_from_fd64(body->size, body->fd);
     if (response) body->fd = -1;
@@ -156,6 +169,11 @@ static fb_slice S_address(fb_request *request) {
     inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)info->client_addr)->sin6_addr, text,
               sizeof text);
   return fb_slice_of(fb_arena_text(&request->arena, fb_slice_of(text)));
+}
+
+fb_slice fb_request_who(fb_request *request) {
+  if (!request->who.len) request->who = S_address(request);
+  return request->who;
 }
 
 static void S_who(fb_request *request) {
@@ -334,7 +352,8 @@ void fb_request_completed(void *context, struct MHD_Connection *connection, void
   (void)how;
   if (!request) return;
   int64_t nanos = fb_server_now(server) - request->start;
-  fb_histogram_record(server->counts[S_route_number(request)].seconds, (double)nanos / 1e9);
+  if (!request->reply.flow) /* which lasts as long as its reader likes */
+    fb_histogram_record(server->counts[S_route_number(request)].seconds, (double)nanos / 1e9);
   S_log(request, nanos);
   S_leave(request);
   atomic_fetch_sub(&server->open, 1);

@@ -127,7 +127,7 @@ static void S_error(void *context, fb_session *session, const fb_error *err) {
 
 /* ── Seats ── */
 
-static fb_seat *S_new(fb_server *server, const fb_ruleset_version *version, fb_seat_kind kind) {
+static fb_seat *S_new(fb_server *server, const fb_edition *version, fb_seat_kind kind) {
   bool stateless = kind == FB_SEAT_STATELESS;
   fb_seat *seat = calloc(1, sizeof *seat);
   if (!seat) return NULL;
@@ -156,7 +156,7 @@ void fb_seat_free(fb_seat *seat) {
   free(seat);
 }
 
-void fb_seats_free(fb_ruleset_version *version) {
+void fb_seats_free(fb_edition *version) {
   for (int kind = 0; kind < FB_SEAT_KINDS; kind++) {
     for (fb_seat *seat = version->seats[kind], *next; seat; seat = next) {
       next = seat->next;
@@ -165,7 +165,7 @@ void fb_seats_free(fb_ruleset_version *version) {
   }
 }
 
-fb_seat *fb_seat_take(fb_server *server, fb_ruleset_version *version, fb_seat_kind kind) {
+fb_seat *fb_seat_take(fb_server *server, fb_edition *version, fb_seat_kind kind) {
   pthread_mutex_lock(&version->lock);
   fb_seat *seat = version->seats[kind];
   if (seat) {
@@ -184,7 +184,7 @@ static bool S_is_fresh(fb_seat *seat) {
          fb_session_statistics(seat->session).memory < MOST_MEMORY;
 }
 
-void fb_seat_give(fb_ruleset_version *version, fb_seat *seat) {
+void fb_seat_give(fb_edition *version, fb_seat *seat) {
   bool kept = fb_session_reset(seat->session) == FB_OK && S_is_fresh(seat);
   seat->verdict = NULL;
   seat->replays = false;

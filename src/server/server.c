@@ -37,6 +37,9 @@ static void S_defaults(fb_server_options *options) {
   S_DEFAULT(max_firings, 10000000);
   S_DEFAULT(max_time, INT64_C(10000000000));
   S_DEFAULT(max_rulesets, 1000);
+  S_DEFAULT(max_missions, 1000);
+  S_DEFAULT(max_runs, 4);
+  S_DEFAULT(max_watchers, 256);
   S_DEFAULT(max_sessions, 1000);
   S_DEFAULT(session_idle, INT64_C(3600000000000));
   S_DEFAULT(max_busy, 256);
@@ -52,6 +55,8 @@ static fb_status S_options(fb_server *server, const fb_server_options *given, fb
   options->folder = S_copy(server, options->folder);
   options->tls_certificate = S_copy(server, options->tls_certificate);
   options->tls_key = S_copy(server, options->tls_key);
+  options->state = S_copy(server, options->state);
+  options->history = S_copy(server, options->history);
   if (!options->bind || !options->folder) return fb_fail(err, FB_E_NOMEM, "out of memory");
   if (!options->tls_certificate != !options->tls_key)
     return fb_fail(err, FB_E_SERVER_OPTION, "TLS needs both a certificate and a key");
@@ -207,6 +212,9 @@ static fb_status S_metrics(fb_server *server, fb_error *err) {
   if (status == FB_OK)
     status = S_one(server, "flyball_firings", "Rules fired.", &server->firings, NULL, err);
   if (status == FB_OK)
+    status = S_one(server, "flyball_events_lost", "Events that watchers were too slow for.",
+                   &server->lost, NULL, err);
+  if (status == FB_OK)
     status =
         S_one(server, "flyball_http_busy", "Requests at work.", NULL, &server->busy_gauge, err);
   if (status == FB_OK)
@@ -237,6 +245,27 @@ static void S_quiet(void *context, const char *format, va_list args) {
   (void)args;
 }
 
+static int S_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c |= 32;
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Percent-decoding in place. "%00" stays as it is: a name does not end where a client writes it. */
+static size_t S_unescape(void *context, struct MHD_Connection *connection, char *text) {
+  char *to = text;
+  (void)context;
+  (void)connection;
+  for (const char *from = text; *from;) {
+    int high = *from == '%' ? S_digit(from[1]) : -1, low = high >= 0 ? S_digit(from[2]) : -1;
+    bool coded = low >= 0 && (high || low);
+    *to++ = coded ? (char)(16 * high + low) : *from;
+    from += coded ? 3 : 1;
+  }
+  *to = 0;
+  return (size_t)(to - text);
+}
+
 static fb_status S_start(fb_server *server, int fd, fb_error *err) {
   const char *certificate = NULL, *key = NULL;
   unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
@@ -256,20 +285,40 @@ static fb_status S_start(fb_server *server, int fd, fb_error *err) {
       MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_LISTEN_SOCKET, fd,
       MHD_OPTION_THREAD_POOL_SIZE, server->options.threads, MHD_OPTION_CONNECTION_LIMIT,
       (unsigned)MOST_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
-      MHD_OPTION_NOTIFY_COMPLETED, fb_request_completed, server, MHD_OPTION_ARRAY, tls,
-      MHD_OPTION_END);
+      MHD_OPTION_NOTIFY_COMPLETED, fb_request_completed, server, MHD_OPTION_UNESCAPE_CALLBACK,
+      S_unescape, NULL, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
   if (server->daemon) return FB_OK;
   return fb_fail(err, FB_E_SERVER_BIND,
                  key ? "the server does not start: are certificate and key good?"
                      : "the server does not start");
 }
 
+/* Where a shelf is kept; NULL: nowhere. */
+static const char *S_shelf_folder(fb_server *server, const char *name) {
+  return server->options.state ? fb_state_path(server, &server->arena, "%s", name) : NULL;
+}
+
 static fb_status S_parts(fb_server *server, fb_error *err) {
-  fb_status status = fb_jobs_new(server->options.threads, &server->jobs);
-  if (status == FB_OK) status = fb_rulesets_new(server->options.max_rulesets, &server->rulesets);
+  const fb_server_options *options = &server->options;
+  fb_status status = fb_jobs_new(options->threads, &server->jobs);
+  if (status == FB_OK)
+    status = fb_shelf_new(FB_SHELF_RULESETS, S_shelf_folder(server, "rulesets"),
+                          options->max_rulesets, &server->rulesets);
+  if (status == FB_OK)
+    status = fb_shelf_new(FB_SHELF_MISSIONS, S_shelf_folder(server, "missions"),
+                          options->max_missions, &server->missions);
   if (status == FB_OK) status = fb_recent_new(&server->recent);
   if (status == FB_OK) status = fb_held_new(server, &server->held);
+  if (status == FB_OK) status = fb_flows_new(server, &server->flows);
+  if (status == FB_OK) status = fb_events_new(server, &server->events);
+  if (status == FB_OK) status = fb_figures_new(server, &server->figures);
   if (status != FB_OK) return fb_fail(err, status, "out of memory");
+  status = fb_state_open(server, err);
+  if (status == FB_OK) status = fb_audit_new(server, &server->audit, err);
+  if (status == FB_OK) status = fb_runner_new(server, &server->runner, err);
+  if (status != FB_OK) return status;
+  fb_shelf_restore(server->rulesets, options->log);
+  fb_shelf_restore(server->missions, options->log);
   if (!server->options.rate) return FB_OK;
   fb_rate_keys_config config = {.tokens = server->options.rate,
                                 .per = INT64_C(1000000000),
@@ -286,6 +335,7 @@ fb_status fb_server_new(const fb_server_options *options, const fb_allocator *al
   if (!server) return fb_fail(err, FB_E_NOMEM, "out of memory");
   server->allocator = allocator;
   server->clock = fb_clock_system();
+  server->started = fb_server_now(server);
   server->seed = fb_random_seed_system();
   fb_arena_init(&server->arena, allocator, 0);
   fb_status status = fb_mhd_load(err);
@@ -294,11 +344,15 @@ fb_status fb_server_new(const fb_server_options *options, const fb_allocator *al
   if (status == FB_OK) status = S_parts(server, err);
   if (status == FB_OK) status = S_listen(server, &fd, err);
   if (status == FB_OK) status = S_start(server, fd, err);
+  if (status == FB_OK && !fb_flows_start(server->flows))
+    status = fb_fail(err, FB_E_NOMEM, "no thread for what goes on");
   if (status != FB_OK) {
     if (fd >= 0) close(fd);
     fb_server_free(server);
     return status;
   }
+  fb_audit_note(server, FB_SLICE("server"), "server.start", fb_slice_of(server->url));
+  fb_runner_start(server->runner);
   *ret_server = server;
   return FB_OK;
 }
@@ -307,20 +361,39 @@ const char *fb_server_url(const fb_server *server) {
   return server->url;
 }
 
+static fb_status S_put(fb_server *server, fb_shelf *shelf, const char *what, fb_slice name,
+                       fb_slice text, const char *file, const char *folder, fb_errors *errors) {
+  bool fresh;
+  fb_edition *version;
+  fb_status status = fb_shelf_put(shelf, name, text, file, folder, NULL, &version, &fresh, errors);
+  if (status != FB_OK) return status;
+  fb_audit_note(server, FB_SLICE("server"), what, name);
+  fb_edition_drop(version);
+  return FB_OK;
+}
+
 fb_status fb_server_put_ruleset(fb_server *server, fb_slice name, fb_slice text, const char *file,
                                 fb_errors *errors) {
-  bool fresh;
-  fb_ruleset_version *version;
-  fb_status status =
-      fb_rulesets_put(server->rulesets, name, text, file, NULL, &version, &fresh, errors);
-  if (status == FB_OK) fb_ruleset_version_drop(version);
-  return status;
+  return S_put(server, server->rulesets, "ruleset.load", name, text, file, NULL, errors);
+}
+
+fb_status fb_server_put_mission(fb_server *server, fb_slice name, fb_slice text, const char *file,
+                                const char *folder, fb_errors *errors) {
+  if (!server->options.state) {
+    fb_error err;
+    fb_fail(&err, FB_E_SERVER_STATE, "missions need a folder for their runs");
+    fb_error_hint(&err, "--state DIR");
+    return fb_errors_add(errors, &err);
+  }
+  return S_put(server, server->missions, "mission.load", name, text, file, folder, errors);
 }
 
 bool fb_server_drain(fb_server *server, int64_t grace) {
   int64_t end = fb_server_now(server) + grace;
   struct timespec pause = {0, POLL_NANOS};
   server->draining = true;
+  fb_flows_news(server->flows);
+  fb_runner_stop(server->runner);
   while (server->open && fb_server_now(server) < end) nanosleep(&pause, NULL);
   return !server->open;
 }
@@ -329,12 +402,21 @@ bool fb_server_drain(fb_server *server, int64_t grace) {
 void fb_server_free(fb_server *server) {
   if (!server) return;
   server->draining = true;
+  fb_runner_stop(server->runner);
   fb_jobs_free(server->jobs);
+  fb_flows_stop(server->flows);
   if (server->daemon) MHD_stop_daemon(server->daemon);
   if (server->socket_path[0]) unlink(server->socket_path);
   fb_held_free(server->held);
   fb_recent_free(server->recent);
-  fb_rulesets_free(server->rulesets);
+  fb_shelf_free(server->rulesets);
+  fb_shelf_free(server->missions);
+  fb_runner_free(server->runner);
+  fb_audit_free(server->audit);
+  fb_flows_free(server->flows);
+  fb_events_free(server->events);
+  fb_figures_free(server->figures);
+  fb_lease_release(server->lease);
   fb_rate_keys_free(server->rates);
   fb_metrics_free(server->own_metrics);
   fb_tokens_release(&server->tokens);

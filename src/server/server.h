@@ -6,7 +6,9 @@
  *   request   one exchange, from its first header to the last byte of the answer
  *   spool     bytes of a body: in memory, from SPOOL_MEMORY on in an unlinked file
  *   job       what must not hold up a thread that answers others; runs on one of the workers
- *   ruleset   a name with its versions, each immutable and counted by who uses it
+ *   shelf     names with their editions, each immutable and counted by who uses it: rulesets, missions
+ *   flow      an answer that goes on: events, logs
+ *   state     the folder of what outlives the server
  */
 #ifndef FB_SERVER_H
 #define FB_SERVER_H
@@ -14,6 +16,7 @@
 #include "server/mhd.h"
 
 #include <flyball/guard.h>
+#include <flyball/mission.h>
 #include <flyball/server.h>
 #include <flyball/store.h>
 
@@ -99,10 +102,11 @@ typedef struct fb_reply {
     const char *name, *value; /* value: static or in the request's arena */
   } headers[6];
   uint32_t header_count;
+  struct fb_flow *flow; /* instead of the body */
 } fb_reply;
 
 typedef struct fb_token fb_token;
-typedef struct fb_ruleset_version fb_ruleset_version;
+typedef struct fb_edition fb_edition;
 
 struct fb_request {
   fb_server *server;
@@ -124,11 +128,17 @@ struct fb_request {
   void *state;  /* of the route, from `answer` to `later` */
 };
 
+/* The token's name, else the address. */
+fb_slice fb_request_who(fb_request *request);
+/* A query parameter as a number; `otherwise`: it is not given, or none. */
+uint64_t fb_request_number(const fb_request *request, const char *name, uint64_t otherwise);
 /* Query parameter; NULL: not given. */
 const char *fb_request_query(const fb_request *request, const char *name);
 const char *fb_request_header(const fb_request *request, const char *name);
 /* The body's media type is that, whatever its parameters. */
 bool fb_request_is(const fb_request *request, const char *type);
+
+bool fb_request_accepts(const fb_request *request, const char *type);
 
 void fb_reply_header(fb_request *request, const char *name, const char *value);
 /* The whole answer. A buffer that failed becomes 500. The buffer's memory is taken over. */
@@ -150,6 +160,109 @@ extern const size_t fb_route_count;
 /* NULL: none. *ret_allowed then has the methods that the path knows, "" when it is unknown. */
 const fb_route *fb_route_find(const char *method, const char *path, fb_request *request,
                               char ret_allowed[64]);
+
+/* ── Flows: answers that go on ── */
+
+typedef struct fb_flows fb_flows;
+typedef struct fb_flow fb_flow;
+struct fb_flow {
+  fb_flow *next, **link;
+  fb_flows *flows;
+  struct MHD_Connection *connection;
+  bool asleep;
+  bool patient; /* nobody tells when it is ready: it is woken to look, ten times a second */
+  /* At most `max` bytes; 0: there are none now. *ret_end: there will be none. */
+  size_t (*read)(fb_flow *flow, char *bytes, size_t max, bool *ret_end);
+  /* Whether `read` has something to do. Called often. */
+  bool (*ready)(const fb_flow *flow, int64_t now);
+  void (*free)(fb_flow *flow);
+};
+
+fb_status fb_flows_new(fb_server *server, fb_flows **ret_flows);
+/* False: no thread can be made. From then on fb_server_tick is called once a second. */
+bool fb_flows_start(fb_flows *flows);
+/* Once server->draining is set: all flows end. */
+void fb_flows_stop(fb_flows *flows);
+void fb_flows_free(fb_flows *flows);
+/* Wakes those that are ready. */
+void fb_flows_news(fb_flows *flows);
+uint32_t fb_flows_count(fb_flows *flows);
+/* Takes the flow over. NULL: no memory. */
+struct MHD_Response *fb_flow_response(fb_flow *flow);
+/* The flow is the answer. Content type: static. */
+fb_answered fb_reply_flow(fb_request *request, const char *type, fb_flow *flow);
+
+/* ── Events ── */
+
+typedef struct fb_events fb_events;
+fb_status fb_events_new(fb_server *server, fb_events **ret_events);
+void fb_events_free(fb_events *events);
+/* Somebody does: without, nothing need be published that is costly to tell. */
+bool fb_server_watched(const fb_server *server);
+fb_answered fb_events_watch(fb_request *request);
+
+/* ── State: what outlives the server ── */
+
+/* Makes the folder and takes its lease. FB_E_SERVER_STATE: another server has it. */
+fb_status fb_state_open(fb_server *server, fb_error *err);
+/* A path in the folder. NULL: no memory, or too long. */
+const char *fb_state_path(const fb_server *server, fb_arena *arena, const char *format, ...)
+    FB_PRINTF(3, 4);
+/* `head` and `text` as a whole or not at all, and on disk when it returns. Folders are made. */
+fb_status fb_state_write(const char *path, fb_slice head, fb_slice text, fb_error *err);
+/* FB_DONE: there is none. */
+fb_status fb_state_read(const char *path, uint64_t max, fb_buf *out);
+fb_status fb_state_sync(const char *path);
+/* Names in a folder, by their bytes; hidden ones and unfinished ones not. In the arena. */
+const char *const *fb_state_list(const char *folder, fb_arena *arena, size_t *ret_count);
+/* The folder and the files in it. */
+void fb_state_remove(const char *folder);
+
+/* ── Audit ── */
+
+typedef struct fb_audit fb_audit;
+fb_status fb_audit_new(fb_server *server, fb_audit **ret_audit, fb_error *err);
+void fb_audit_free(fb_audit *audit);
+/* Records that `who` did `what` ("ruleset.put") to `target`. */
+void fb_audit_note(fb_server *server, fb_slice who, const char *what, fb_slice target);
+void fb_audit_of(fb_request *request, const char *what, fb_slice target);
+void fb_audit_sync(fb_audit *audit);
+fb_answered fb_audit_list(fb_request *request);
+
+/* ── Runs ── */
+
+typedef struct fb_runner fb_runner;
+fb_status fb_runner_new(fb_server *server, fb_runner **ret_runner, fb_error *err);
+/* Goes on with what was cut off. */
+void fb_runner_start(fb_runner *runner);
+/* Ends what runs; it is gone on with at the next start. Waits. */
+void fb_runner_stop(fb_runner *runner);
+void fb_runner_free(fb_runner *runner);
+void fb_runner_counts(fb_runner *runner, uint32_t *ret_running, uint32_t *ret_queued);
+/* Further members of an object that begins with others: how many runs there are in each state. */
+void fb_runs_states(fb_server *server, fb_buf *out);
+fb_answered fb_runs_start(fb_request *request);
+fb_answered fb_runs_list(fb_request *request);
+fb_answered fb_runs_show(fb_request *request);
+fb_answered fb_runs_logs(fb_request *request);
+fb_answered fb_runs_cancel(fb_request *request);
+fb_answered fb_runs_resume(fb_request *request);
+fb_answered fb_runs_approve(fb_request *request);
+fb_answered fb_runs_retry(fb_request *request);
+
+/* ── Figures ── */
+
+typedef struct fb_figures fb_figures;
+fb_status fb_figures_new(fb_server *server, fb_figures **ret_figures);
+void fb_figures_free(fb_figures *figures);
+/* Once a second. */
+void fb_server_tick(fb_server *server);
+fb_answered fb_figures_stats(fb_request *request);
+fb_answered fb_figures_metrics(fb_request *request);
+fb_answered fb_history_list(fb_request *request);
+fb_answered fb_history_show(fb_request *request);
+/* A time as RFC 3339 text, in quotes, to the millisecond. */
+void fb_json_time(fb_buf *out, int64_t wall);
 
 /* ── Tokens ── */
 
@@ -173,53 +286,64 @@ typedef enum fb_seat_kind {
   FB_SEAT_KINDS
 } fb_seat_kind;
 
-struct fb_ruleset_version {
+typedef enum fb_shelf_kind { FB_SHELF_RULESETS, FB_SHELF_MISSIONS } fb_shelf_kind;
+
+struct fb_edition {
   _Atomic uint32_t users;
   uint32_t number;
   char hash[2 * FB_DIGEST_SIZE + 1]; /* of the text */
   char *text;
   size_t length;
-  int64_t made; /* wall nanoseconds */
-  fb_ruleset *set;
+  char *file, *folder; /* for messages; of a mission's file: paths in it start there */
+  int64_t made;        /* wall nanoseconds */
+  fb_ruleset *set;     /* of rulesets */
+  fb_doc *doc;         /* of missions */
+  fb_mission *mission;
   bool stateless; /* its rules admit it */
   pthread_mutex_t lock;
   struct fb_seat *seats[FB_SEAT_KINDS]; /* that wait for the next request */
   uint32_t seat_counts[FB_SEAT_KINDS];
 };
 
-typedef struct fb_rulesets fb_rulesets;
+typedef struct fb_shelf fb_shelf;
 
-enum { FB_RULESET_VERSIONS = 16, FB_RULESET_NAME = 128 };
+enum { FB_SHELF_EDITIONS = 16, FB_SHELF_NAME = 128 };
 
-fb_status fb_rulesets_new(uint32_t max, fb_rulesets **ret_rulesets);
-void fb_rulesets_free(fb_rulesets *rulesets);
+/* folder: where it is kept; NULL: nowhere; lives as long as the shelf. */
+fb_status fb_shelf_new(fb_shelf_kind kind, const char *folder, uint32_t max, fb_shelf **ret_shelf);
+void fb_shelf_free(fb_shelf *shelf);
+/* What the folder has. What does not load is logged and left where it is. */
+void fb_shelf_restore(fb_shelf *shelf, const fb_log *log);
 /* Loads the text; nothing is changed if it does not load. `match`: the hash that must be the current one ("*": any,
  * NULL: whatever there is); FB_E_SERVER_MATCH when it is not. *ret_version is held. *ret_new: there was no such name. */
-fb_status fb_rulesets_put(fb_rulesets *rulesets, fb_slice name, fb_slice text, const char *file,
-                          const char *match, fb_ruleset_version **ret_version, bool *ret_new,
-                          fb_errors *errors);
-/* Held until fb_ruleset_version_drop; number 0: the newest. NULL: there is none. */
-fb_ruleset_version *fb_rulesets_get(fb_rulesets *rulesets, fb_slice name, uint32_t number);
-fb_status fb_rulesets_delete(fb_rulesets *rulesets, fb_slice name);
+fb_status fb_shelf_put(fb_shelf *shelf, fb_slice name, fb_slice text, const char *file,
+                       const char *folder, const char *match, fb_edition **ret_version,
+                       bool *ret_new, fb_errors *errors);
+/* Held until fb_edition_drop; number 0: the newest. NULL: there is none. */
+fb_edition *fb_shelf_get(fb_shelf *shelf, fb_slice name, uint32_t number);
+fb_status fb_shelf_delete(fb_shelf *shelf, fb_slice name);
 /* One that has no name. */
-fb_status fb_ruleset_version_new(fb_slice text, const char *file, fb_ruleset_version **ret_version,
-                                 fb_errors *errors);
-void fb_ruleset_version_hold(fb_ruleset_version *version);
-void fb_ruleset_version_drop(fb_ruleset_version *version);
+fb_status fb_edition_new(fb_slice text, const char *file, const char *folder, fb_shelf_kind kind,
+                         fb_edition **ret_version, fb_errors *errors);
+void fb_edition_hold(fb_edition *version);
+void fb_edition_drop(fb_edition *version);
 /* Calls fn for each name, in order, with its newest version and how many versions it has. */
-void fb_rulesets_each(fb_rulesets *rulesets,
-                      void (*fn)(void *context, fb_slice name, const fb_ruleset_version *newest,
-                                 uint32_t versions),
-                      void *context);
-uint32_t fb_rulesets_count(fb_rulesets *rulesets);
+void fb_shelf_each(fb_shelf *shelf,
+                   void (*fn)(void *context, fb_slice name, const fb_edition *newest,
+                              uint32_t versions),
+                   void *context);
+uint32_t fb_shelf_count(fb_shelf *shelf);
+/* An event of kind `word`. Number 0: it is gone. */
+void fb_shelf_publish(fb_server *server, const char *word, fb_slice name, uint32_t number,
+                      fb_slice by);
 
 /* Rulebooks that came within requests, by their text: the last ones are kept. */
 typedef struct fb_recent fb_recent;
 fb_status fb_recent_new(fb_recent **ret_recent);
 void fb_recent_free(fb_recent *recent);
-/* As fb_ruleset_version_new, held. */
+/* As fb_edition_new, held. */
 fb_status fb_recent_get(fb_recent *recent, fb_slice text, const char *file,
-                        fb_ruleset_version **ret_version, fb_errors *errors);
+                        fb_edition **ret_version, fb_errors *errors);
 
 /* ── Seats: sessions that are used again and again ── */
 
@@ -255,11 +379,11 @@ fb_status fb_verdict_flush(fb_verdict *verdict);
 void fb_verdict_write(fb_verdict *verdict, fb_buf *out);
 
 /* Of the version, reset; with the server's limits. NULL: no memory. */
-fb_seat *fb_seat_take(fb_server *server, fb_ruleset_version *version, fb_seat_kind kind);
+fb_seat *fb_seat_take(fb_server *server, fb_edition *version, fb_seat_kind kind);
 /* Given back it waits for the next request, unless it has grown too much. */
-void fb_seat_give(fb_ruleset_version *version, fb_seat *seat);
+void fb_seat_give(fb_edition *version, fb_seat *seat);
 void fb_seat_free(fb_seat *seat);
-void fb_seats_free(fb_ruleset_version *version);
+void fb_seats_free(fb_edition *version);
 /* Moves the session's clock to `text` (RFC 3339), firing on the way; NULL: to this moment, if the rules go by it. */
 fb_status fb_seat_set_clock(fb_seat *seat, const char *text, fb_error *err);
 /* An object with `type` and fields; *ret_id is not set where the clock goes along. The error has no place yet. */
@@ -286,7 +410,14 @@ struct fb_server {
   bool local;
   fb_tokens tokens;
   fb_jobs *jobs;
-  fb_rulesets *rulesets;
+  fb_shelf *rulesets, *missions;
+  fb_flows *flows;
+  fb_events *events;
+  fb_audit *audit;
+  fb_runner *runner;
+  fb_figures *figures;
+  fb_lease *lease; /* of the state's folder */
+  int64_t started; /* mono */
   fb_recent *recent;
   fb_held *held;
   fb_rate_keys *rates; /* NULL: no limit */
@@ -295,7 +426,7 @@ struct fb_server {
     fb_counter *requests[FB_CLASSES]; /* by hundreds of the code */
     fb_histogram *seconds;
   } * counts; /* by route, and one more for what has none */
-  fb_counter *decisions, *facts, *firings;
+  fb_counter *decisions, *facts, *firings, *lost;
   fb_gauge *busy_gauge, *rulesets_gauge, *sessions_gauge;
   _Atomic uint32_t busy; /* requests at work */
   _Atomic uint32_t open; /* and those whose answers are on their way */
