@@ -447,6 +447,16 @@ FB_API void fb_partition_dump(const fb_partition *partition, fb_buf *out);
 FB_API fb_status fb_partition_assert_rows(fb_partition *partition, const fb_facts *facts,
                                           uint32_t first, uint32_t count, uint32_t *ret_done,
                                           fb_error *err);
+/* As fb_session_modify and fb_session_retract, for ids that fb_partition_query gives. FB_E_RULE_PARTITION: the field is the one by which the
+ * facts are shared out; or every part has the fact, and logical facts are held. */
+FB_API fb_status fb_partition_modify(fb_partition *partition, fb_fact_id id, const fb_map *fields,
+                                     fb_error *err);
+FB_API fb_status fb_partition_retract(fb_partition *partition, fb_fact_id id, fb_error *err);
+/* As fb_session_query and fb_session_fact, of all parts; facts come in the order in which they were asserted. The session that
+ * fn gets is that of the fact's part; ids are those of the partition. */
+FB_API fb_status fb_partition_query(fb_partition *partition, fb_slice type, fb_slice condition,
+                                    fb_query_fn *fn, void *context, fb_errors *errors);
+FB_API fb_value fb_partition_fact(const fb_partition *partition, fb_fact_id id);
 /* As fb_session_fire, but that a limit leaves a partition that can only be freed: its parts are ahead of what was handed out. */
 FB_API fb_status fb_partition_fire(fb_partition *partition, uint64_t *ret_firings, fb_error *err);
 /* As fb_session_set_deadline. */

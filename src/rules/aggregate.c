@@ -465,18 +465,27 @@ static fb_status S_update(fb_session *session, uint32_t number, uint32_t at) {
   return status;
 }
 
+static int S_order_keys(const fb_value *a, const fb_value *b, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    int order = fb_value_order(a[i], b[i]);
+    if (order) return order;
+  }
+  return 0;
+}
+
+int fb_group_order(const fb_session *a, uint32_t at, const fb_session *b, uint32_t other,
+                   uint32_t number) {
+  return S_order_keys(fb_group_keys(a, number, at), fb_group_keys(b, number, other),
+                      a->set->aggregates[number]->key_count);
+}
+
 /* By their keys. */
 static int S_order(const void *pa, const void *pb, void *context) {
   fb_session *session = ((fb_session **)context)[0];
   const fb_rule_aggregate *aggregate = ((const fb_rule_aggregate **)context)[1];
   fb_aggregate_memory *memory = &session->aggregates->items[aggregate->number];
-  const fb_value *a = S_keys(aggregate, memory, *(const uint32_t *)pa),
-                 *b = S_keys(aggregate, memory, *(const uint32_t *)pb);
-  for (uint32_t i = 0; i < aggregate->key_count; i++) {
-    int order = fb_value_order(a[i], b[i]);
-    if (order) return order;
-  }
-  return 0;
+  return S_order_keys(S_keys(aggregate, memory, *(const uint32_t *)pa),
+                      S_keys(aggregate, memory, *(const uint32_t *)pb), aggregate->key_count);
 }
 
 /* The first group last, so that what it sets off fires first. Meanwhile nothing is marked: withdrawing comes afterwards. */
@@ -486,8 +495,13 @@ static fb_status S_flush(fb_session *session, uint32_t number) {
   fb_status status = FB_OK;
   if (memory->dirty_count > 1)
     qsort_r(memory->dirty, memory->dirty_count, sizeof *memory->dirty, S_order, context);
-  while (memory->dirty_count && status == FB_OK)
-    status = S_update(session, number, memory->dirty[--memory->dirty_count]);
+  while (memory->dirty_count && status == FB_OK) {
+    uint32_t group = memory->dirty[--memory->dirty_count];
+    uint64_t before = session->tick;
+    status = S_update(session, number, group);
+    if (FB_UNLIKELY(session->part != NULL) && session->tick != before)
+      fb_part_followed(session, number, group);
+  }
   return fb_session_tidy(session, session->set->aggregates[number]->type, status, NULL);
 }
 

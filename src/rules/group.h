@@ -88,6 +88,9 @@ static inline fb_group *fb_group_at(const fb_session *session, uint32_t number, 
   return &session->aggregates->items[number].groups[at];
 }
 const fb_value *fb_group_keys(const fb_session *session, uint32_t number, uint32_t at);
+/* How groups of two sessions stand by their keys, which are good until the next fact comes, whatever became of the groups. */
+int fb_group_order(const fb_session *a, uint32_t at, const fb_session *b, uint32_t other,
+                   uint32_t number);
 /* Lets its result follow. */
 void fb_group_mark(fb_session *session, uint32_t number, uint32_t at);
 /* Adds a row to the folds of a group, or takes it away. False: no memory, and nothing has changed. */

@@ -6,9 +6,12 @@
  * the first among the firsts of the parts. What decides is salience, the tick of the change that made the activation, the rule,
  * and the ticks at which its facts came (serials). Of facts asserted from outside the ticks are those of the whole, since
  * the caller's order is known. Changes that a firing makes get theirs when it is merged; a firing that they set off comes
- * later in the same part, so by then they are known (spans).
+ * later in the same part, so by then they are known (spans). Results of aggregates that follow a firing are changes of that firing;
+ * those that follow facts from outside get the ticks that one session gives them: by the aggregate, then by their keys.
  */
 #include "rules/partition.h"
+
+#include "rules/group.h"
 
 /* ── Noting down, in the part's thread ── */
 
@@ -97,11 +100,30 @@ static void S_error(void *context, fb_session *session, const fb_error *err) {
   if (!note->error) part->status = FB_E_NOMEM;
 }
 
+/* The changes since the last firing that is noted began are its own, and so are results that followed. */
+static void S_close_firing(fb_part *part) {
+  const fb_session *session = part->session;
+  fb_bank *bank = part->writing;
+  if (!part->noted || !bank->count) return;
+  fb_noted *noted = &bank->firings[bank->count - 1];
+  noted->ticks = (uint32_t)(session->tick + 1 - noted->first_tick);
+  noted->facts = (int64_t)(session->stats.facts - part->before);
+  noted->peak = session->stats.facts_peak - part->before;
+}
+
+/* By what activations of one tick are ordered: serials, the later first; of elements their numbers, the least first. */
+static uint64_t S_turn(const fb_session *session, const fb_rule *rule, uint32_t slot,
+                       uint32_t number) {
+  return fb_slot_is_fact(rule, slot) ? fb_place_serial(session, number) : UINT64_MAX - number;
+}
+
 void fb_part_begin(fb_session *session, const fb_rule *rule, const uint32_t *places) {
   fb_part *part = session->part;
   fb_bank *bank = part->writing;
   part->noting = S_is_noted(part, rule->number);
   if (!part->noting) return;
+  S_close_firing(part);
+  part->noted = true;
   if (!fb_grow(part->group->allocator, (void **)&bank->firings, &bank->cap, bank->count,
                sizeof *bank->firings)) {
     part->status = FB_E_NOMEM;
@@ -119,21 +141,18 @@ void fb_part_begin(fb_session *session, const fb_rule *rule, const uint32_t *pla
       part->status = FB_E_NOMEM;
       return;
     }
-    bank->serials[bank->serial_count++] = fb_place_serial(session, places[slot]);
+    bank->serials[bank->serial_count++] = S_turn(session, rule, slot, places[slot]);
   }
 }
 
 static void S_fired(void *context, fb_session *session, uint32_t book, uint64_t firing) {
   fb_part *part = context;
   fb_bank *bank = part->writing;
+  (void)session;
   (void)firing;
   (void)book;
   if (part->status != FB_OK || !part->noting) return;
-  fb_noted *noted = &bank->firings[bank->count - 1];
-  noted->ticks = (uint32_t)(session->tick + 1 - noted->first_tick);
-  noted->facts = (int64_t)(session->stats.facts - part->before);
-  noted->peak = session->stats.facts_peak - part->before;
-  noted->notes = bank->note_count;
+  bank->firings[bank->count - 1].notes = bank->note_count;
 }
 
 /* ── Firing, in the part's thread ── */
@@ -159,6 +178,8 @@ static void S_fill(void *argument, uint32_t number) {
     part->writing = bank;
     part->session->options.max_firings = group->step;
     fb_status status = fb_session_fire(part->session, &fired, &part->err);
+    S_close_firing(part);
+    part->noted = false;
     part->writing = NULL;
     part->done = status == FB_OK;
     if (part->status != FB_OK)
@@ -170,7 +191,7 @@ static void S_fill(void *argument, uint32_t number) {
 
 /* ── Merging ── */
 
-static uint64_t S_whole_tick(const fb_part *part, uint64_t tick) {
+uint64_t fb_part_whole_tick(const fb_part *part, uint64_t tick) {
   size_t low = 0, high = part->span_count;
   while (low < high) {
     size_t middle = (low + high) / 2;
@@ -193,8 +214,12 @@ static bool S_is_before(const fb_partition *group, fb_part *a, const fb_noted *x
   if (x->rule != y->rule) return x->rule < y->rule;
   /* Both by one fact that was copied. */
   for (uint32_t slot = 0; group->plan.copies && slot < rx->positive_count; slot++) {
-    uint64_t s = S_whole_tick(a, a->banks[a->reading].serials[x->serials + slot]),
-             t = S_whole_tick(b, b->banks[b->reading].serials[y->serials + slot]);
+    uint64_t s = a->banks[a->reading].serials[x->serials + slot],
+             t = b->banks[b->reading].serials[y->serials + slot];
+    if (fb_slot_is_fact(rx, slot)) {
+      s = fb_part_whole_tick(a, s);
+      t = fb_part_whole_tick(b, t);
+    }
     if (s != t) return s > t;
   }
   return a->number < b->number;
@@ -244,32 +269,36 @@ static void S_hand_out_rest(fb_partition *group, fb_part *part) {
   S_hand_out_until(group, part, part->banks[part->reading].note_count);
 }
 
-/* The next firing of the part; NULL: none is noted. */
+/* The next firing of the part; NULL: none is noted. A bank may have none although a later one has: those of common rules are noted
+ * in the first part only. */
 static const fb_noted *S_head(fb_partition *group, fb_part *part) {
   fb_bank *bank = &part->banks[part->reading];
   if (bank->at < bank->count) return &bank->firings[bank->at];
-  uint32_t next = (part->reading + 1) % FB_PART_BANKS;
-  bank = &part->banks[next];
-  if (bank->at == bank->count) return NULL;
-  S_hand_out_rest(group, part); /* errors before the next firing */
-  part->reading = next;
-  return &bank->firings[bank->at];
+  for (uint32_t i = 1; i < FB_PART_BANKS; i++) {
+    bank = &part->banks[(part->reading + i) % FB_PART_BANKS];
+    if (bank->at == bank->count) continue;
+    for (; i; i--) { /* errors before the next firing */
+      S_hand_out_rest(group, part);
+      part->reading = (part->reading + 1) % FB_PART_BANKS;
+    }
+    return &bank->firings[bank->at];
+  }
+  return NULL;
 }
 
-/* The changes of the firing get the next ticks of the whole. */
-static fb_status S_give_ticks(fb_partition *group, fb_part *part, const fb_noted *noted) {
-  if (!noted->ticks) return FB_OK;
+/* The part's ticks from `own` on are those of the whole from `whole` on. */
+static fb_status S_give_ticks(fb_partition *group, fb_part *part, uint64_t own, uint64_t whole,
+                              uint64_t count) {
   fb_span *last = part->span_count ? &part->spans[part->span_count - 1] : NULL;
-  uint64_t whole = group->tick + 1;
-  group->tick += noted->ticks;
-  if (last && last->own + last->count == noted->first_tick && last->whole + last->count == whole) {
-    last->count += noted->ticks;
+  if (!count) return FB_OK;
+  if (last && last->own + last->count == own && last->whole + last->count == whole) {
+    last->count += count;
     return FB_OK;
   }
   if (!fb_grow(group->allocator, (void **)&part->spans, &part->span_cap, part->span_count,
                sizeof *part->spans))
     return FB_E_NOMEM;
-  part->spans[part->span_count++] = (fb_span){noted->first_tick, whole, noted->ticks};
+  part->spans[part->span_count++] = (fb_span){own, whole, count};
   return FB_OK;
 }
 
@@ -280,8 +309,9 @@ static fb_status S_merge_one(fb_partition *group, fb_part *part, const fb_noted 
   fb_bank *bank = &part->banks[part->reading];
   group->firing++;
   fb_status told = S_hand_out_until(group, part, noted->notes);
-  if (S_give_ticks(group, part, noted) != FB_OK)
+  if (S_give_ticks(group, part, noted->first_tick, group->tick + 1, noted->ticks) != FB_OK)
     return fb_fail(err, FB_E_NOMEM, "no memory to merge what was fired");
+  group->tick += noted->ticks;
   if (group->facts + noted->peak > group->facts_peak)
     group->facts_peak = group->facts + noted->peak;
   group->facts = (uint64_t)((int64_t)group->facts + noted->facts);
@@ -307,7 +337,7 @@ static fb_part *S_next(fb_partition *group, bool *ret_more) {
       *ret_more = true;
       return NULL;
     }
-    if (!part->head_tick) part->head_tick = S_whole_tick(part, head->tick) + 1;
+    if (!part->head_tick) part->head_tick = fb_part_whole_tick(part, head->tick) + 1;
     if (best && !S_is_before(group, part, head, best, first)) continue;
     best = part;
     first = head;
@@ -353,7 +383,7 @@ static fb_status S_status(const fb_partition *group, fb_error *err) {
   return FB_OK;
 }
 
-static fb_status S_ready(const fb_partition *group, fb_error *err) {
+fb_status fb_part_ready(const fb_partition *group, fb_error *err) {
   if (!group->lost) return FB_OK;
   return fb_fail(err, FB_E_RULE_SESSION,
                  "a failure or a limit has left the parts at odds; free the partition");
@@ -367,6 +397,74 @@ static void S_begin(fb_partition *group) {
     part->status = FB_OK;
     part->session->tick = group->tick;
   }
+}
+
+/* ── Results that follow facts from outside ── */
+
+void fb_part_followed(fb_session *session, uint32_t aggregate, uint32_t group) {
+  fb_part *part = session->part;
+  if (!part->follows) return;
+  if (!fb_grow(part->group->allocator, (void **)&part->followed, &part->followed_cap,
+               part->followed_count, sizeof *part->followed))
+    part->status = FB_E_NOMEM;
+  else
+    part->followed[part->followed_count++] = (fb_followed){aggregate, group};
+}
+
+static void S_follow(void *argument, uint32_t number) {
+  fb_partition *group = argument;
+  fb_part *part = &group->parts[number];
+  part->follows = true;
+  part->followed_count = part->followed_at = part->early_count = 0;
+  part->first_followed = part->session->tick + 1;
+  fb_status status = fb_aggregates_follow(part->session);
+  part->follows = false;
+  if (status == FB_OK) status = part->status;
+  part->status = status;
+  if (status != FB_OK)
+    fb_fail(&part->err, status, "%s",
+            status == FB_E_NOMEM ? "out of memory while facts were aggregated"
+                                 : "a change looked at more facts than its limit");
+}
+
+/* Of the next results of two parts: negative: that of `a` follows first. */
+static int S_order_followed(const fb_part *a, const fb_part *b) {
+  const fb_followed *x = &a->followed[a->followed_at], *y = &b->followed[b->followed_at];
+  if (x->aggregate != y->aggregate) return x->aggregate > y->aggregate ? -1 : 1;
+  return fb_group_order(b->session, y->group, a->session, x->group, x->aggregate);
+}
+
+/* Gives the next tick to the result that follows next, in all parts that have it. False: there is none. */
+static bool S_merge_followed(fb_partition *group, fb_status *status) {
+  fb_part *best = NULL;
+  for (uint32_t i = 0; i < group->options.parts; i++) {
+    fb_part *part = &group->parts[i];
+    if (part->followed_at == part->followed_count) continue;
+    if (!best || S_order_followed(part, best) < 0) best = part;
+  }
+  if (!best) return false;
+  uint32_t aggregate = best->followed[best->followed_at].aggregate;
+  uint32_t type = group->set->aggregates[aggregate]->type;
+  bool copied = group->plan.types[type].role == FB_PART_COPIED;
+  group->tick++;
+  for (uint32_t i = 0; i < group->options.parts && *status == FB_OK; i++) {
+    fb_part *part = copied ? &group->parts[i] : best;
+    *status = S_give_ticks(group, part, part->first_followed + part->followed_at, group->tick, 1);
+    part->followed_at++;
+    if (!copied) break;
+  }
+  return true;
+}
+
+/* Before rules fire: changes of results take the ticks that they have in one session. */
+static fb_status S_follow_all(fb_partition *group, fb_error *err) {
+  if (!group->set->aggregate_count) return FB_OK;
+  S_run(group, S_follow, group);
+  fb_status status = S_status(group, err);
+  fb_part_tell_early(group);
+  while (status == FB_OK && S_merge_followed(group, &status)) continue;
+  if (status == FB_E_NOMEM && !err->code) fb_fail(err, status, "no memory to merge results");
+  return status;
 }
 
 /* Errors of conditions after the last firing of a part. */
@@ -385,14 +483,15 @@ fb_status fb_partition_fire(fb_partition *group, uint64_t *ret_firings, fb_error
   fb_error local;
   if (!err) err = &local;
   if (ret_firings) *ret_firings = 0;
-  fb_status status = S_ready(group, err);
+  fb_status status = fb_part_ready(group, err);
   if (status != FB_OK) return status;
-  uint64_t begun = group->tick;
   bool open = !max; /* only what fires because of this fire counts */
   if (open) max = 10000000;
   S_begin(group);
+  status = S_follow_all(group, err);
+  uint64_t begun = group->tick;
   group->step = FB_PART_FIRST_STEP / 2;
-  for (bool more = true; more && status == FB_OK;) {
+  for (bool more = status == FB_OK; more && status == FB_OK;) {
     more = false;
     /* Rules without end would not get far beyond the limit. */
     group->step = group->step * 2 < FB_PART_STEP ? group->step * 2 : FB_PART_STEP;
@@ -436,7 +535,7 @@ static bool S_was_told(const fb_part *first, const fb_part *part, const fb_early
 }
 
 /* In the order of the rows. */
-static void S_tell_early(fb_partition *group) {
+void fb_part_tell_early(fb_partition *group) {
   uint32_t count = group->options.parts;
   size_t at[FB_TEAM_MAX] = {0};
   for (;;) {
@@ -455,7 +554,7 @@ static void S_tell_early(fb_partition *group) {
   }
 }
 
-static bool S_has_supports(const fb_partition *group) {
+bool fb_part_has_supports(const fb_partition *group) {
   for (uint32_t i = 0; i < group->options.parts; i++)
     if (group->parts[i].session->truth.supports) return true;
   return false;
@@ -465,16 +564,16 @@ fb_status fb_partition_assert_rows(fb_partition *group, const fb_facts *facts, u
                                    uint32_t count, uint32_t *ret_done, fb_error *err) {
   uint64_t max = group->options.session.max_facts;
   if (ret_done) *ret_done = 0;
-  fb_status status = S_ready(group, err);
+  fb_status status = fb_part_ready(group, err);
   if (status != FB_OK) return status;
-  if (group->fired && S_has_supports(group))
+  if (group->fired && fb_part_has_supports(group))
     return fb_fail(err, FB_E_RULE_PARTITION,
                    "with logical facts, all facts are asserted before the first fire");
   S_rows rows = {group, facts, first, count};
   if (max && group->facts + count > max) rows.count = (uint32_t)(max - group->facts);
   S_run(group, S_feed, &rows);
   status = S_status(group, err);
-  S_tell_early(group);
+  fb_part_tell_early(group);
   if (status != FB_OK) {
     group->lost = true;
     return status;
@@ -534,6 +633,7 @@ static void S_release_part(const fb_allocator *allocator, fb_part *part) {
   }
   fb_free(allocator, part->spans, part->span_cap * sizeof *part->spans);
   fb_free(allocator, part->early, part->early_cap * sizeof *part->early);
+  fb_free(allocator, part->followed, part->followed_cap * sizeof *part->followed);
   if (part->session)
     fb_free(&part->session->allocator, part->symbols, part->symbol_cap * sizeof *part->symbols);
   fb_session_free(part->session);
@@ -572,7 +672,7 @@ fb_status fb_partition_new(const fb_ruleset *ruleset, const fb_partition_options
     if (status != FB_OK) fb_fail(err, status, "no memory for the parts");
   }
   if (status == FB_OK) {
-    S_tell_early(group); /* of rules without positive conditions */
+    fb_part_tell_early(group); /* of rules without positive conditions */
     *ret_partition = group;
   } else {
     fb_partition_free(group);
@@ -637,6 +737,8 @@ fb_session_stats fb_partition_statistics(const fb_partition *group) {
     sum.memory += part.memory;
   }
   sum.asserted -= group->repeated;
+  sum.modified -= group->modified_again;
+  sum.retracted -= group->retracted_again;
   for (size_t book = 0; book < fb_ruleset_count(group->set); book++)
     sum.activations += fb_partition_rule_statistics(group, book).activations;
   return sum;

@@ -82,6 +82,11 @@ typedef struct fb_early_error {
   fb_error error;
 } fb_early_error;
 
+/* A result that followed facts from outside; its change was the part's `first_followed` and as many more as come before it. */
+typedef struct fb_followed {
+  uint32_t aggregate, group;
+} fb_followed;
+
 typedef struct fb_part {
   fb_partition *group;
   uint32_t number;
@@ -91,6 +96,7 @@ typedef struct fb_part {
   fb_bank *writing; /* NULL: facts are asserted */
   bool done;        /* the agenda is empty */
   bool noting;      /* the firing is noted down */
+  bool noted;       /* one of this bank was, and changes may belong to it yet */
   fb_status status;
   fb_error err;
   uint64_t head_tick; /* of the whole, of the next firing; 0: not told yet */
@@ -100,6 +106,10 @@ typedef struct fb_part {
   size_t symbol_cap;
   fb_early_error *early; /* of the rows that are asserted */
   size_t early_count, early_cap;
+  fb_followed *followed; /* in the order of the part's ticks */
+  size_t followed_count, followed_cap, followed_at;
+  uint64_t first_followed;
+  bool follows;    /* results are to be noted: no rule fires */
   uint64_t before; /* facts when the firing began */
   uint64_t rows;   /* taken of those that are asserted */
 } fb_part;
@@ -115,13 +125,24 @@ struct fb_partition {
   uint64_t tick, firing;
   uint64_t step; /* firings that a part may note down now */
   uint64_t facts, facts_peak, decisions, errors, asserted;
-  uint64_t repeated; /* facts asserted once more for each other part */
+  /* Facts asserted, modified and retracted once more for each other part. */
+  uint64_t repeated, modified_again, retracted_again;
   fb_slice rendered;
   bool fired; /* the parts' ticks are their own since */
   bool lost;
 };
 
-/* partition_feed.c: asserts its share of the rows in a part. */
+/* partition.c */
+uint64_t fb_part_whole_tick(const fb_part *part, uint64_t tick);
+/* FB_E_RULE_SESSION: the parts are at odds. */
+fb_status fb_part_ready(const fb_partition *group, fb_error *err);
+bool fb_part_has_supports(const fb_partition *group);
+/* Hands out the errors of a change from outside, in the order of ticks. */
+void fb_part_tell_early(fb_partition *group);
+
+/* partition_feed.c: gives the part all that the front knows of types and their fields, of this one at least. */
+fb_status fb_part_learn(fb_part *part, uint32_t type);
+/* Asserts its share of the rows in a part. */
 void fb_part_feed(fb_part *part, const fb_facts *facts, uint32_t first, uint32_t count);
 
 #endif

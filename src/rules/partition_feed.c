@@ -4,18 +4,19 @@
 #include "rules/partition.h"
 
 /* The part's schema has all types and fields of the front's, in the same order, so that they have the same numbers. */
-static fb_status S_learn(fb_part *part, const fb_fact_type *type) {
+fb_status fb_part_learn(fb_part *part, uint32_t number) {
   fb_schema *schema = part->session->schema;
   const fb_schema *front = part->group->front->schema;
+  const fb_fact_type *type = fb_schema_type(front, number);
   fb_fact_type *own;
   for (size_t t = fb_schema_count(schema); t < fb_schema_count(front); t++) {
     fb_status status = fb_schema_open(schema, fb_schema_type(front, (uint32_t)t)->name, &own);
     if (status != FB_OK) return status;
   }
-  own = fb_schema_type(schema, type->id);
+  own = fb_schema_type(schema, number);
   for (uint32_t f = own->field_count; f < type->field_count; f++) {
-    uint32_t number;
-    fb_status status = fb_fact_type_learn(schema, own, type->fields[f].name, &number);
+    uint32_t field;
+    fb_status status = fb_fact_type_learn(schema, own, type->fields[f].name, &field);
     if (status != FB_OK) return status;
   }
   return FB_OK;
@@ -88,7 +89,7 @@ void fb_part_feed(fb_part *part, const fb_facts *facts, uint32_t first, uint32_t
   fb_partition *group = part->group;
   fb_session *session = part->session;
   fb_memory *memory;
-  part->status = S_learn(part, facts->type);
+  part->status = fb_part_learn(part, facts->type->id);
   if (part->status == FB_OK)
     part->status = fb_memory_of(session, fb_schema_type(session->schema, facts->type->id), &memory);
   if (part->status != FB_OK) {

@@ -2,9 +2,11 @@
  *
  * By which field each type's facts are shared out, so that facts which may meet in a rule are in one part. In each rule the
  * fields that joins hold equal make classes; all facts of the rule that are not copied must have their keys in one class, and
- * so must what the rule asserts. Which field is the key of which type is found by trying, type by type, rules being checked
+ * so must what the rule asserts. Results of an aggregate go where its facts go, if one of its keys is the field by which
+ * these are shared out. Which field is the key of which type is found by trying, type by type, rules being checked
  * as soon as all their types have a role; `partition:` in the rulebook leaves less to try.
  */
+#include "rules/aggregate.h"
 #include "rules/partition.h"
 
 enum { MAX_STEPS = 200000, MAX_CANDIDATES = 64 };
@@ -99,6 +101,9 @@ static bool S_take_joins(S_search *search, S_rule *r, fb_rule_join *const *joins
     uint32_t a = S_condition_in(r->rule, guard, group, join->slot_a),
              b = S_condition_in(r->rule, guard, group, join->slot_b);
     if (a == FB_RULE_NONE || b == FB_RULE_NONE) continue;
+    if (r->rule->conditions[a].kind == FB_WHEN_ELEMENT ||
+        r->rule->conditions[b].kind == FB_WHEN_ELEMENT)
+      continue;
     const S_node *node = S_node_of(search, r, a, FB_RULE_NONE, join->field_a);
     uint32_t first = node ? node->class_ : 0;
     const S_node *other = S_node_of(search, r, b, FB_RULE_NONE, join->field_b);
@@ -125,7 +130,23 @@ static fb_slice S_trim(fb_slice text) {
   return text;
 }
 
-/* `${{ x.f }}` and nothing more: the condition of x and the number of f. */
+/* The name of an aggregate's key: its condition, and the number of the key. */
+static bool S_is_group_key(const fb_rule *rule, fb_slice name, uint32_t *ret_condition,
+                           uint32_t *ret_field) {
+  for (uint32_t i = 0; i < rule->condition_count; i++) {
+    const fb_rule_aggregate *aggregate = rule->conditions[i].aggregate;
+    if (!aggregate || rule->conditions[i].kind != FB_WHEN_FACT) continue;
+    for (uint32_t k = 0; k < aggregate->key_count; k++) {
+      if (!name.len || !fb_slice_equal(aggregate->key_names[k], name)) continue;
+      *ret_condition = i;
+      *ret_field = k;
+      return true;
+    }
+  }
+  return false;
+}
+
+/* `${{ x.f }}` and nothing more: the condition of x and the number of f; or `${{ k }}`. */
 static bool S_is_copy(const fb_ruleset *set, const fb_rule *rule, const fb_node *node,
                       uint32_t *ret_condition, uint32_t *ret_field) {
   if (node->kind != FB_STRING) return false;
@@ -135,7 +156,7 @@ static bool S_is_copy(const fb_ruleset *set, const fb_rule *rule, const fb_node 
     return false;
   text = S_trim((fb_slice){text.ptr + 3, text.len - 5});
   const char *dot = memchr(text.ptr, '.', text.len);
-  if (!dot) return false;
+  if (!dot) return S_is_group_key(rule, text, ret_condition, ret_field);
   fb_slice name = {text.ptr, (size_t)(dot - text.ptr)}, field = {dot + 1, text.len - name.len - 1};
   for (uint32_t slot = 0; slot < rule->positive_count; slot++) {
     uint32_t number = rule->positives[slot];
@@ -180,8 +201,11 @@ static void S_note_types(S_search *search, S_rule *r) {
   const fb_rule *rule = r->rule;
   uint32_t last = 0;
   for (uint32_t i = 0; i < rule->condition_count; i++) {
-    if (rule->conditions[i].type > last) last = rule->conditions[i].type;
-    search->types[rule->conditions[i].type].joined |= rule->condition_count > 1;
+    const fb_rule_condition *c = &rule->conditions[i];
+    if (c->kind == FB_WHEN_ELEMENT) continue;
+    if (c->type > last) last = c->type;
+    search->types[c->type].joined |= rule->condition_count > 1;
+    if (c->aggregate) search->types[c->aggregate->source.type].joined = true;
   }
   for (uint32_t a = 0; a < rule->action_count; a++) {
     const fb_rule_action *action = &rule->actions[a];
@@ -226,9 +250,8 @@ static void S_check_conditions(S_check *check) {
   const fb_rule *rule = check->rule->rule;
   for (uint32_t i = 0; i < rule->condition_count; i++) {
     const fb_rule_condition *c = &rule->conditions[i];
+    if (c->kind == FB_WHEN_ELEMENT) continue; /* is where its list is */
     fb_part_type role = check->search->roles[c->type];
-    if (c->kind > FB_WHEN_MEMBER || c->aggregate || check->search->set->windowed)
-      check->reason = "has a condition that needs all facts in one place";
     if (role.role == FB_PART_COPIED) continue;
     check->bound |= c->kind == FB_WHEN_FACT;
     if (role.role == FB_PART_FREE)
@@ -243,6 +266,7 @@ static void S_check_conditions(S_check *check) {
   /* One alone needs no key; its class is that of what it asserts. */
   for (uint32_t i = 0; i < rule->condition_count && !check->reason; i++) {
     const fb_rule_condition *c = &rule->conditions[i];
+    if (c->kind == FB_WHEN_ELEMENT) continue;
     fb_part_type role = check->search->roles[c->type];
     if (role.role != FB_PART_KEYED) continue;
     const S_node *key = S_find(check->rule, i, FB_RULE_NONE, role.field);
@@ -308,9 +332,40 @@ static uint32_t S_role_count(const S_type *type) {
   return type->field_count + 2;
 }
 
+/* Is the key number `field` of the aggregate the field of its facts? */
+static bool S_is_key(const fb_rule_aggregate *aggregate, uint32_t key, uint32_t field) {
+  return key < aggregate->key_count && !aggregate->keys[key].program &&
+         aggregate->keys[key].field == field;
+}
+
+/* Results are where their facts are, whose type has its role already: it is an older one. */
+static bool S_give_result_role(S_search *search, uint32_t type, uint32_t number) {
+  const fb_rule_aggregate *aggregate = search->set->types[type].result_of;
+  const S_type *t = &search->types[type];
+  fb_part_type *role = &search->roles[type], source = search->roles[aggregate->source.type];
+  bool copied = number == S_role_count(t) - 1;
+  bool idle = !search->set->rules[aggregate->rule].info.enabled;
+  *role = (fb_part_type){FB_PART_FREE, 0};
+  if (number == t->field_count) return idle;
+  *role =
+      copied ? (fb_part_type){FB_PART_COPIED, 0} : (fb_part_type){FB_PART_KEYED, t->fields[number]};
+  bool good =
+      copied ? source.role == FB_PART_COPIED
+             : source.role == FB_PART_KEYED && S_is_key(aggregate, t->fields[number], source.field);
+  if (!good && copied && source.role != FB_PART_COPIED && type >= search->deepest) {
+    search->deepest = type;
+    search->fault = &search->set->rules[aggregate->rule];
+    search->reason =
+        "aggregates facts that are in different parts: none of its keys (`by`, or an "
+        "equality) is the field by which they are shared out";
+  }
+  return good;
+}
+
 /* Role number `number` of the type, keys first; false: it may not have it. */
 static bool S_give_role(S_search *search, uint32_t type, uint32_t number, uint32_t *copies) {
   const S_type *t = &search->types[type];
+  if (fb_type_is_hidden(search->set, type)) return S_give_result_role(search, type, number);
   uint32_t declared = S_declared(search->set, type);
   fb_part_type *role = &search->roles[type];
   if (number < t->field_count) {
@@ -346,7 +401,16 @@ static bool S_try(S_search *search, uint32_t *tries, uint32_t copies) {
       copies = before;
       continue;
     }
-    copies += search->roles[type].role == FB_PART_COPIED;
+    copies += search->roles[type].role == FB_PART_COPIED && !fb_type_is_hidden(search->set, type);
+  }
+}
+
+/* What facts are grouped by may be what they are shared out by. */
+static void S_add_keys(S_search *search, const fb_rule_aggregate *aggregate) {
+  for (uint32_t k = 0; k < aggregate->key_count; k++) {
+    if (aggregate->keys[k].program) continue;
+    S_add_candidate(&search->types[aggregate->type], k);
+    S_add_candidate(&search->types[aggregate->source.type], aggregate->keys[k].field);
   }
 }
 
@@ -360,6 +424,8 @@ static bool S_begin(S_search *search) {
   for (uint32_t t = 0; t < set->type_count; t++) search->types[t].rules = FB_RULE_NONE;
   for (uint32_t i = 0; i < set->part_key_count; i++)
     S_add_candidate(&search->types[set->part_keys[i].type], set->part_keys[i].field);
+  for (uint32_t i = 0; i < set->aggregate_count; i++)
+    if (set->rules[set->aggregates[i]->rule].info.enabled) S_add_keys(search, set->aggregates[i]);
   for (uint32_t i = 0; i < set->rule_count; i++) {
     const fb_rule *rule = &set->rules[i];
     S_rule *r = &search->rules[search->rule_count];
@@ -406,13 +472,12 @@ static bool S_search_all(S_search *search, uint32_t *tries) {
 fb_status fb_part_plan_find(const fb_ruleset *set, fb_arena *arena, fb_part_plan *ret_plan,
                             fb_error *err) {
   S_search search = {.set = set, .arena = arena};
-  for (uint32_t r = 0; r < set->rule_count; r++)
-    if (set->rules[r].derived) {
-      search.fault = &set->rules[r];
-      search.reason = "has a condition that needs all facts in one place";
-      S_refuse(&search, err);
-      return FB_E_RULE_PARTITION;
-    }
+  if (set->windowed) {
+    fb_fail(err, FB_E_RULE_PARTITION,
+            "windows of time and `expires` go by one clock for all facts");
+    fb_error_hint(err, "use one thread");
+    return FB_E_RULE_PARTITION;
+  }
   uint32_t *tries = fb_arena_zero(arena, (set->type_count + 1) * sizeof *tries);
   bool *common = fb_arena_zero(arena, set->rule_count + 1);
   if (!tries || !common || !S_begin(&search)) return fb_fail(err, FB_E_NOMEM, "out of memory");
@@ -428,7 +493,8 @@ fb_status fb_part_plan_find(const fb_ruleset *set, fb_arena *arena, fb_part_plan
     const fb_rule *rule = search.rules[i].rule;
     bool all = true;
     for (uint32_t c = 0; c < rule->condition_count && all; c++)
-      all = search.roles[rule->conditions[c].type].role == FB_PART_COPIED;
+      all = rule->conditions[c].kind == FB_WHEN_ELEMENT ||
+            search.roles[rule->conditions[c].type].role == FB_PART_COPIED;
     common[rule->number] = all;
   }
   return FB_OK;

@@ -777,6 +777,8 @@ fb_status fb_stateless_rows(fb_session *session, fb_memory *memory, const fb_fac
 
 /* partition.c: a firing begins, in a session that is a part. */
 void fb_part_begin(fb_session *session, const fb_rule *rule, const uint32_t *places);
+/* The result of a group of the aggregate has followed, by the change of this tick. */
+void fb_part_followed(fb_session *session, uint32_t aggregate, uint32_t group);
 
 /* logical.c: truth maintenance. */
 void fb_logical_init(fb_session *session);
