@@ -50,9 +50,7 @@ void fb_agenda_release(fb_session *session) {
     fb_flock_release(session, &agenda->levels[i]);
     for (size_t k = 0; k < agenda->levels[i].count; k++) {
       const fb_waiting *item = &agenda->levels[i].items[k];
-      if (fb_waiting_walks(item))
-        fb_free(&session->allocator, item->walk->found,
-                item->walk->found_cap * sizeof *item->walk->found);
+      if (fb_waiting_walks(item)) fb_walk_release(session, item->walk);
     }
     fb_free(&session->allocator, agenda->levels[i].items,
             agenda->levels[i].cap * sizeof(fb_waiting));

@@ -285,6 +285,8 @@ bool fb_alpha_insert(fb_session *session, uint32_t number, uint32_t row) {
       fb_index_remove(session, alpha->indexes[i], row);
     return false;
   }
+  for (uint32_t i = 0; i < alpha->sorted_count; i++)
+    fb_sorted_insert(session, alpha->sorteds[i], row);
   memory->bits[row / 64] |= UINT64_C(1) << row % 64;
   memory->count++;
   return true;
@@ -295,6 +297,8 @@ void fb_alpha_remove(fb_session *session, uint32_t number, uint32_t row) {
   fb_alpha_memory *memory = &session->alphas[number];
   for (uint32_t i = 0; i < alpha->index_count; i++)
     fb_index_remove(session, alpha->indexes[i], row);
+  for (uint32_t i = 0; i < alpha->sorted_count; i++)
+    fb_sorted_remove(session, alpha->sorteds[i], row);
   if (FB_UNLIKELY(alpha->aggregate_count)) fb_aggregates_leave(session, alpha, row);
   memory->bits[row / 64] &= ~(UINT64_C(1) << row % 64);
   memory->count--;

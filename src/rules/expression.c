@@ -223,6 +223,28 @@ static bool S_field_join(fb_rule_loader *loader, const fb_cel_expr *expr, const 
   return false;
 }
 
+/* The field of a fact that the comparison or `in` is about, and what it is compared with; for sorted indexes. */
+static bool S_seek(fb_rule_loader *loader, const fb_ast *ast, fb_rule_join *join,
+                   const fb_ast **ret_key) {
+  int number = S_operator(ast);
+  bool in = ast->kind == FB_AST_CALL && ast->count == 2 && !ast->member &&
+            fb_slice_equal(ast->name, FB_SLICE("@in"));
+  if (!in && (number < 0 || S_operators[number].op < FB_RULE_LT)) return false;
+  for (int side = in ? 1 : 0; side < 2; side++) {
+    uint64_t reads = 0;
+    if (ast->args[side]->test_only) continue;
+    join->field_a = S_field_of(loader, ast->args[side], &join->slot_a);
+    if (join->field_a == FB_RULE_NONE) continue;
+    fb_ast_reads(ast->args[1 - side], &reads, 1);
+    if (!reads || (reads >> join->slot_a & 1)) continue;
+    join->seek = in ? FB_RULE_IN : side ? S_operators[number].flipped : S_operators[number].op;
+    join->key_slots = reads;
+    *ret_key = ast->args[1 - side];
+    return true;
+  }
+  return false;
+}
+
 /* Where a join is kept: with the group that it was written in, the `not` or `exists`, or the last positive it reads. */
 static bool S_keep_join(fb_rule_loader *loader, fb_rule_condition *own, fb_rule_group *group,
                         fb_rule_join *join) {
@@ -255,9 +277,11 @@ static void S_add_join(fb_rule_loader *loader, fb_rule_condition *own, fb_rule_g
   join->slots = reads;
   join->rule = loader->rule->number;
   join->place = (fb_rule_place){node, ast->offset, ast->length};
+  const fb_ast *key;
   if (!S_field_join(loader, expr, ast, join)) {
     join->op = FB_RULE_PROGRAM;
     join->key_only = false;
+    if (S_seek(loader, ast, join, &key) && !(join->key = S_generate(loader, expr, key))) return;
   }
   if ((join->op == FB_RULE_PROGRAM || join->key_only) &&
       !(join->program = S_generate(loader, expr, ast)))

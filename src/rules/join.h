@@ -34,6 +34,38 @@ static inline bool fb_join_tell(fb_session *session, const fb_rule_join *join) {
 /* Of the group that the level's probes find, for what is bound: the first row + 1, or 0. The index is ready. */
 uint32_t fb_join_first(fb_session *session, const fb_rule_level *level);
 
+/* The value that the probe's field must equal, or that the bound's field is compared with. FB_ABSENT: nothing can fit. */
+fb_value fb_probe_key(fb_session *session, const fb_rule_probe *probe);
+fb_value fb_bound_key(fb_session *session, const fb_rule_bound *bound);
+/* Does the index find more than a few facts from this one on? */
+bool fb_join_is_long(const fb_index_memory *index, uint32_t first);
+
+/* ── sorted.c ── */
+
+/* Numbers in the index's order: from … to - 1 may fit, `all` have the fields that are to be equal. */
+typedef struct fb_sorted_found {
+  uint32_t from, to, all;
+  uint64_t least; /* image of the other field */
+} fb_sorted_found;
+
+/* What the level's bounds find for what is bound; its index is made if need be. False: the index cannot tell. */
+bool fb_sorted_find(fb_session *session, const fb_rule_level *level, fb_sorted_found *ret);
+
+#define FB_SORTED_PATH 24
+
+typedef struct fb_sorted_cursor {
+  const fb_sorted_memory *memory;
+  uint64_t least;
+  uint32_t rank, to; /* of the next; behind the last */
+  uint32_t depth, path[FB_SORTED_PATH];
+} fb_sorted_cursor;
+
+/* The index is not to change while the cursor is in use. */
+void fb_sorted_start(const fb_session *session, uint32_t number, const fb_sorted_found *found,
+                     fb_sorted_cursor *cursor);
+/* Row + 1; 0 at the end. */
+uint32_t fb_sorted_next(fb_sorted_cursor *cursor);
+
 /* Goes through the facts that a level may bind. */
 typedef struct fb_cursor {
   const uint32_t *places;
@@ -41,6 +73,8 @@ typedef struct fb_cursor {
   const fb_index_memory
       *index;  /* NULL: every fact of the alpha, as there is none, or no memory for it */
   uint32_t at; /* row + 1, or next row of the alpha */
+  bool sorted; /* by a sorted index; then `index` is NULL */
+  fb_sorted_cursor by;
 } fb_cursor;
 
 /* False: there is none. */

@@ -86,7 +86,7 @@ void fb_lazy_release(fb_session *session, const fb_waiting *item) {
   fb_lazy_count(session, S_rule(session, item), -1);
   if (!fb_waiting_walks(item)) return;
   fb_walk *walk = item->walk;
-  fb_free(&session->allocator, walk->found, walk->found_cap * sizeof *walk->found);
+  fb_walk_release(session, walk);
   fb_pool_put(&session->agenda.walks[walk->count], walk);
 }
 

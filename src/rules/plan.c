@@ -214,12 +214,112 @@ static bool S_take_probe(fb_rule_level *level, const fb_rule_condition *conditio
   return true;
 }
 
+static uint8_t S_flipped(uint8_t op) {
+  switch (op) {
+    case FB_RULE_LT: return FB_RULE_GT;
+    case FB_RULE_LE: return FB_RULE_GE;
+    case FB_RULE_GT: return FB_RULE_LT;
+    default: return FB_RULE_LE;
+  }
+}
+
+/* Does the join bound a field of the slot by what is bound? */
+static bool S_can_bound(const fb_rule_join *join, uint32_t slot, uint64_t bound,
+                        fb_rule_bound *ret) {
+  *ret = (fb_rule_bound){.join = join, .op = join->op};
+  if (join->op == FB_RULE_PROGRAM) {
+    ret->op = join->seek;
+    return join->seek && join->slot_a == slot && !(join->key_slots & ~bound);
+  }
+  if (join->op < FB_RULE_LT || join->op > FB_RULE_GE) return false;
+  if (join->slot_a == slot) return bound >> join->slot_b & 1;
+  ret->op = S_flipped(join->op);
+  ret->side_b = true;
+  return join->slot_b == slot && (bound >> join->slot_a & 1);
+}
+
+static uint32_t S_bound_field(const fb_rule_bound *bound) {
+  return bound->side_b ? bound->join->field_b : bound->join->field_a;
+}
+
+static bool S_is_upper(const fb_rule_bound *bound) {
+  return bound->op == FB_RULE_LT || bound->op == FB_RULE_LE;
+}
+
+/* How well two bounds go together: as those of one field from both sides, or of two fields from above and from below. */
+static int S_pair(const fb_rule_bound *first, const fb_rule_bound *second) {
+  if (first->op == FB_RULE_IN || second->op == FB_RULE_IN || !S_is_upper(first) ||
+      S_is_upper(second))
+    return 0;
+  return S_bound_field(first) == S_bound_field(second) ? 2 : 1;
+}
+
+/* The bounds that a sorted index goes by: an `in`, else the best pair, else the first. */
+static void S_take_bounds(fb_rule_level *level, uint32_t slot, uint64_t bound) {
+  int best = 0;
+  fb_rule_bound first, second;
+  for (uint32_t i = 0; i < level->join_count; i++) {
+    if (!S_can_bound(level->joins[i], slot, bound, &first)) continue;
+    if (first.op == FB_RULE_IN) best = 3;
+    if (first.op == FB_RULE_IN || !level->bound_count) {
+      level->bounds[0] = first;
+      level->bound_count = 1;
+    }
+    for (uint32_t k = 0; k < level->join_count && best < 2; k++) {
+      if (!S_can_bound(level->joins[k], slot, bound, &second) || S_pair(&first, &second) <= best)
+        continue;
+      best = S_pair(&first, &second);
+      level->bounds[0] = first;
+      level->bounds[1] = second;
+      level->bound_count = 2;
+    }
+  }
+}
+
+static bool S_same_sorted(const fb_rule_sorted *a, const fb_rule_sorted *b) {
+  return a->field == b->field && a->other == b->other && a->elements == b->elements &&
+         a->equal_count == b->equal_count &&
+         (!a->equal_count || !memcmp(a->equals, b->equals, a->equal_count * sizeof *a->equals));
+}
+
+static bool S_sorted_of(fb_ruleset *set, uint32_t alpha_number, fb_rule_level *level) {
+  fb_rule_alpha *alpha = &set->alphas[alpha_number];
+  uint32_t *equals = fb_arena_zero(&set->arena, (level->probe_count + 1) * sizeof *equals);
+  if (!equals) return false;
+  for (uint32_t i = 0; i < level->probe_count; i++) {
+    const fb_rule_probe *probe = &level->probes[i];
+    equals[i] = probe->side_b ? probe->join->field_b : probe->join->field_a;
+  }
+  fb_rule_sorted sorted = {.alpha = alpha_number,
+                           .equals = equals,
+                           .equal_count = level->probe_count,
+                           .field = S_bound_field(&level->bounds[0]),
+                           .other = FB_RULE_NONE,
+                           .elements = level->bounds[0].op == FB_RULE_IN};
+  if (level->bound_count == 2 && S_bound_field(&level->bounds[1]) != sorted.field)
+    sorted.other = S_bound_field(&level->bounds[1]);
+  for (uint32_t i = 0; i < alpha->sorted_count; i++)
+    if (S_same_sorted(&set->sorteds[alpha->sorteds[i]], &sorted)) {
+      level->sorted = alpha->sorteds[i];
+      return true;
+    }
+  if (!fb_rule_push(set, (void **)&set->sorteds, &set->sorted_cap, set->sorted_count,
+                    sizeof sorted) ||
+      !fb_rule_push(set, (void **)&alpha->sorteds, &alpha->sorted_cap, alpha->sorted_count,
+                    sizeof *alpha->sorteds))
+    return false;
+  set->sorteds[set->sorted_count] = sorted;
+  alpha->sorteds[alpha->sorted_count++] = level->sorted = set->sorted_count++;
+  return true;
+}
+
 /* Fills a level that binds `condition` when `bound` are; takes the joins that it settles out of `open`. Only with
  * probes it has an index. */
 static bool S_fill_level(fb_ruleset *set, const fb_rule *rule, uint32_t number, uint64_t bound,
                          S_open *open, fb_rule_level *level) {
   const fb_rule_condition *condition = &rule->conditions[number];
-  *level = (fb_rule_level){.condition = number, .use = condition->use, .index = FB_RULE_NONE};
+  *level = (fb_rule_level){
+      .condition = number, .use = condition->use, .index = FB_RULE_NONE, .sorted = FB_RULE_NONE};
   level->joins = fb_arena_alloc(&set->arena, (open->count + 1) * sizeof *level->joins);
   level->probes = fb_arena_alloc(&set->arena, (open->count + 1) * sizeof *level->probes);
   if (!level->joins || !level->probes) return false;
@@ -236,14 +336,17 @@ static bool S_fill_level(fb_ruleset *set, const fb_rule *rule, uint32_t number, 
     if (!probes) level->joins[level->join_count++] = join;
   }
   open->count = left;
+  if (!fb_when_derives(condition->kind)) S_take_bounds(level, condition->slot, bound);
+  if (level->bound_count && !S_sorted_of(set, condition->alpha, level)) return false;
   return !level->probe_count || S_index_of(set, condition->alpha, level);
 }
 
-/* The condition to join next: one that an index finds or that follows from what is bound, else the first in the
- * book that can be bound. */
+/* The condition to join next: one that an index finds or that follows from what is bound, else one that a sorted index
+ * finds, else the first in the book that can be bound. */
 static uint32_t S_choose(const fb_rule *rule, const uint32_t *conditions, uint32_t count,
                          uint64_t bound, const S_open *open) {
-  uint32_t first = FB_RULE_NONE;
+  uint32_t first = FB_RULE_NONE, sorted = FB_RULE_NONE;
+  fb_rule_bound by;
   for (uint32_t at = 0; at < count; at++) {
     const fb_rule_condition *c = &rule->conditions[conditions[at]];
     uint32_t slot = c->slot;
@@ -255,9 +358,11 @@ static uint32_t S_choose(const fb_rule *rule, const uint32_t *conditions, uint32
     bool side_b;
     for (uint32_t i = 0; i < open->count; i++)
       if (S_can_probe(open->joins[i], slot, bound, &side_b)) return conditions[at];
+    for (uint32_t i = 0; sorted == FB_RULE_NONE && i < open->count; i++)
+      if (S_can_bound(open->joins[i], slot, bound, &by)) sorted = conditions[at];
     if (first == FB_RULE_NONE) first = conditions[at];
   }
-  return first;
+  return sorted == FB_RULE_NONE ? first : sorted;
 }
 
 /* Those of the positives, and those that a guard, or its group, has. */
@@ -551,8 +656,18 @@ static void S_dump_level(const fb_ruleset *set, const fb_rule *rule, const fb_ru
       fb_slice field = type->fields[index->fields[i]].name;
       fb_buf_printf(out, "%s%.*s", i ? ", " : " by hash of ", (int)field.len, field.ptr);
     }
-  } else {
+  } else if (level->sorted == FB_RULE_NONE) {
     fb_buf_text(out, ", every one");
+  }
+  if (level->sorted != FB_RULE_NONE) {
+    const fb_rule_sorted *sorted = &set->sorteds[level->sorted];
+    fb_slice field = fb_schema_type(set->schema, c->type)->fields[sorted->field].name;
+    fb_buf_printf(out, ", by %s of %.*s", sorted->elements ? "elements" : "order", (int)field.len,
+                  field.ptr);
+    if (sorted->other != FB_RULE_NONE) {
+      field = fb_schema_type(set->schema, c->type)->fields[sorted->other].name;
+      fb_buf_printf(out, " and %.*s", (int)field.len, field.ptr);
+    }
   }
   if (level->join_count)
     fb_buf_printf(out, ", %u more test%s", level->join_count, level->join_count > 1 ? "s" : "");

@@ -14,6 +14,8 @@
  *   alpha       a fact type with tests; conditions with the same ones share it
  *   index       the facts of an alpha by the values of some fields
  *   probe       an equality by which an index finds the facts that fit
+ *   sorted      an index by the order of a field, or by the elements of a list
+ *   bound       a comparison, or an `in`, by which that finds the facts that fit
  *   use         (rule, condition): what a fact that comes into an alpha may set off
  *   walk        for a fact that came in at one condition, in which order the others are joined to it
  *   port        conditions of one type that read the same fields: a modify concerns all of them or none
@@ -44,7 +46,8 @@ typedef enum fb_rule_op {
   FB_RULE_LACKS,
   FB_RULE_TRUE,
   FB_RULE_FALSE,
-  FB_RULE_PROGRAM
+  FB_RULE_PROGRAM,
+  FB_RULE_IN
 } fb_rule_op;
 
 /* A value such that equal values have equal keys. HASHED: equal keys need not be equal values. */
@@ -100,6 +103,7 @@ typedef struct fb_rule_join {
   uint32_t slot_b, field_b;
   uint64_t slots;     /* bits: all that it reads */
   uint64_t key_slots; /* bits: those `key` reads */
+  uint8_t seek; /* of PROGRAM: LT … GE: field a stands so to `key`; IN: it has `key`; else 0 */
   fb_cel_program *key;
   fb_cel_program *program; /* PROGRAM, and EQ with a key */
   uint32_t rule;
@@ -113,6 +117,14 @@ typedef struct fb_rule_probe {
   bool side_b;              /* the index is on side b, so that side a is the key */
 } fb_rule_probe;
 
+typedef struct fb_rule_bound {
+  const fb_rule_join *join;
+  uint8_t op;  /* of the field and the key: LT … GE, IN */
+  bool side_b; /* the field is that of side b */
+} fb_rule_bound;
+
+#define FB_RULE_BOUNDS 2
+
 /* One step of a walk: binds a condition's slot to each fact that fits what is bound already. */
 typedef struct fb_rule_level {
   uint32_t condition;
@@ -120,6 +132,10 @@ typedef struct fb_rule_level {
   uint32_t index;        /* NONE: every fact of the alpha is looked at */
   fb_rule_probe *probes; /* one a field of the index */
   uint32_t probe_count;
+  uint32_t sorted; /* that finds fewer of the facts that the index finds; NONE */
+  fb_rule_bound
+      bounds[FB_RULE_BOUNDS]; /* on its field, or field and other; their joins are among `joins` */
+  uint32_t bound_count;
   bool
       other; /* the fact that set the walk off may not be bound here too: that match is found elsewhere */
   const fb_rule_join **joins; /* that can be told once this is bound */
@@ -317,6 +333,8 @@ typedef struct fb_rule_alpha {
   uint32_t use_count, use_cap;
   uint32_t *indexes;
   uint32_t index_count, index_cap;
+  uint32_t *sorteds;
+  uint32_t sorted_count, sorted_cap;
   uint32_t *aggregates; /* of whose sources it is the alpha */
   uint32_t aggregate_count, aggregate_cap;
 } fb_rule_alpha;
@@ -331,6 +349,16 @@ typedef struct fb_rule_index {
   const uint32_t *fields; /* rising */
   uint32_t field_count;   /* 0: all facts are in one group */
 } fb_rule_index;
+
+typedef struct fb_rule_sorted {
+  uint32_t alpha;
+  const uint32_t *equals; /* fields of which facts that are found have the same values */
+  uint32_t equal_count;
+  uint32_t field;
+  uint32_t
+      other; /* a field of numbers that is bounded from below, where `field` is from above; NONE */
+  bool elements; /* of the lists, or keys of the maps, in the field */
+} fb_rule_sorted;
 
 typedef struct fb_rule_use {
   uint32_t rule, condition;
@@ -449,6 +477,8 @@ struct fb_ruleset {
   uint32_t alpha_count, alpha_cap;
   fb_rule_index *indexes;
   uint32_t index_count, index_cap;
+  fb_rule_sorted *sorteds;
+  uint32_t sorted_count, sorted_cap;
   fb_rule_use *uses;
   uint32_t use_count;
   fb_rule_port *ports;

@@ -72,6 +72,7 @@ static fb_status S_init_state(fb_session *session) {
   session->context.zone_context = session->options.zone_context;
   session->alphas = fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->alphas);
   session->indexes = fb_alloc_zero(allocator, (set->index_count + 1) * sizeof *session->indexes);
+  session->sorteds = fb_alloc_zero(allocator, (set->sorted_count + 1) * sizeof *session->sorteds);
   session->ports = fb_alloc_zero(allocator, (set->port_count + 1) * sizeof *session->ports);
   session->candidates =
       fb_alloc_zero(allocator, (set->alpha_count + 1) * sizeof *session->candidates);
@@ -86,9 +87,9 @@ static fb_status S_init_state(fb_session *session) {
   session->firing_rule = FB_RULE_NONE;
   session->now = fb_absent();
   session->fact_count = 1;
-  if (!session->alphas || !session->indexes || !session->ports || !session->candidates ||
-      !session->matched || !session->due || !session->rule_stats || !session->values ||
-      !session->rows)
+  if (!session->alphas || !session->indexes || !session->sorteds || !session->ports ||
+      !session->candidates || !session->matched || !session->due || !session->rule_stats ||
+      !session->values || !session->rows)
     return FB_E_NOMEM;
   for (int i = 0; i < FB_RULE_MAX_SLOTS; i++) session->slots[i] = fb_absent();
   if (fb_emit_init(session) != FB_OK || fb_call_init(session) != FB_OK ||
@@ -113,6 +114,8 @@ static void S_free_memories(fb_session *session) {
             session->alphas[i].words * sizeof *session->alphas[i].bits);
   for (uint32_t i = 0; session->indexes && i < session->set->index_count; i++)
     fb_index_release(session, i);
+  for (uint32_t i = 0; session->sorteds && i < session->set->sorted_count; i++)
+    fb_sorted_release(session, i);
   for (uint32_t i = 0; session->ports && i < session->set->port_count; i++) {
     fb_port_memory *port = &session->ports[i];
     for (size_t p = 0; p < port->page_count; p++)
@@ -134,6 +137,7 @@ static void S_release_state(fb_session *session) {
   S_free_memories(session);
   fb_free(allocator, session->alphas, (set->alpha_count + 1) * sizeof *session->alphas);
   fb_free(allocator, session->indexes, (set->index_count + 1) * sizeof *session->indexes);
+  fb_free(allocator, session->sorteds, (set->sorted_count + 1) * sizeof *session->sorteds);
   fb_free(allocator, session->ports, (set->port_count + 1) * sizeof *session->ports);
   fb_free(allocator, session->changed, session->changed_words * sizeof *session->changed);
   fb_free(allocator, session->candidates, (set->alpha_count + 1) * sizeof *session->candidates);

@@ -148,12 +148,34 @@ typedef struct fb_index_memory {
   bool made; /* else nothing is in it yet */
 } fb_index_memory;
 
+/* See sorted.c. */
+typedef struct fb_sorted_node fb_sorted_node;
+
+typedef struct fb_sorted_memory {
+  fb_sorted_node *nodes; /* 0 is not used */
+  size_t cap;
+  uint32_t count, free, root;
+  bool made; /* else nothing is in it */
+} fb_sorted_memory;
+
 /* Where a walk stands at a level: at a fact, and what comes after it in the list that it is in. */
 typedef struct fb_walk_level {
   uint64_t serial; /* of the fact that was at the place */
   uint32_t place;
   uint32_t next; /* row + 1; 0: none; UNKNOWN: to be looked for */
 } fb_walk_level;
+
+/* Facts that a level may bind, the latest first, where a sorted index finds few among many. Some may have gone since. */
+typedef struct fb_walk_entry {
+  uint64_t serial;
+  uint32_t place;
+} fb_walk_entry;
+
+typedef struct fb_walk_list {
+  fb_walk_entry *items;
+  size_t count, cap, at;
+  bool used;
+} fb_walk_list;
 
 #define FB_WALK_UNKNOWN UINT32_MAX
 #define FB_INDEX_OUT UINT32_MAX /* in `next` of an index: the row is in no group */
@@ -163,6 +185,7 @@ typedef struct fb_walk {
   uint64_t tick;
   uint32_t *found; /* all of them, in order, if they were collected: `count` places each */
   size_t found_count, found_cap, at;
+  fb_walk_list *lists; /* by level; NULL: none yet */
   uint16_t
       count; /* of levels: slots of the rule but the one that the walk starts from, as written */
   uint16_t depth; /* levels that are bound: all of them at a match */
@@ -312,6 +335,7 @@ struct fb_session {
   uint32_t free_place; /* 0: none */
   fb_alpha_memory *alphas;
   fb_index_memory *indexes;
+  fb_sorted_memory *sorteds;
   fb_port_memory *ports;
   uint64_t *changed; /* fields of this modify, a bit each; none set: an assert or a retract */
   size_t changed_words;
@@ -491,6 +515,11 @@ bool fb_index_mended(fb_session *session, uint32_t number);
 /* The first row + 1 of the group with these values, one a field; 0: there is none. The index is made. */
 uint32_t fb_index_first(fb_session *session, uint32_t number, const fb_value *values);
 
+/* sorted.c: all but finding does nothing as long as the index is not made. */
+void fb_sorted_insert(fb_session *session, uint32_t number, uint32_t row);
+void fb_sorted_remove(fb_session *session, uint32_t number, uint32_t row);
+void fb_sorted_release(fb_session *session, uint32_t number);
+
 /* alpha.c */
 bool fb_test_values(uint8_t op, fb_value a, fb_value b, bool *ret_failed);
 /* Counts and hands out an error of an expression, unless a fact only lacked a field. */
@@ -581,6 +610,8 @@ static inline void fb_lazy_count(fb_session *session, const fb_rule *rule, int m
 /* walk.c: the matches of a place, one after the other. The next, or the one that was found and has not fired yet:
  * FB_OK, and walk->head is set; FB_DONE: there is none. Anything else: it may be called again. */
 fb_status fb_walk_head(fb_session *session, uint32_t use, uint32_t place, fb_walk *walk);
+/* Frees what the walk has, but not the walk. */
+void fb_walk_release(fb_session *session, fb_walk *walk);
 /* The places of a match that it stands at. */
 void fb_walk_places(const fb_session *session, uint32_t use, uint32_t place, const fb_walk *walk,
                     uint32_t *out);

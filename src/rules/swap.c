@@ -547,9 +547,10 @@ static fb_status S_walk(S_swap *s, S_entries *entries, const fb_waiting *item,
     walk->count = (uint16_t)levels;
     walk->enters = true;
   }
+  walk->lists = NULL; /* those are the other's */
   fb_status status = S_note_walk(s, entries, item, rule, walk);
-  if (walk->found != found)
-    fb_free(&s->from->allocator, walk->found, walk->found_cap * sizeof *walk->found);
+  if (walk->found == found) walk->found = NULL;
+  fb_walk_release(s->from, walk);
   return status;
 }
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 enum {
+  FEW_OF = 4,       /* a list is made of so many at most: one of … in a group */
   FEW = 4,          /* times as many facts may be looked at to have the matches in order */
   LOOK_EVERY = 4096 /* facts, for the clock */
 };
@@ -75,6 +76,63 @@ static bool S_holds(const S_walker *w) {
   return S_tell(w, &cause);
 }
 
+/* ── Lists, where a sorted index finds few among many ── */
+
+static fb_walk_list *S_list(const S_walker *w, uint32_t level) {
+  fb_walk_list *lists = w->walk->lists;
+  return lists && lists[level].used ? &lists[level] : NULL;
+}
+
+void fb_walk_release(fb_session *session, fb_walk *walk) {
+  const fb_allocator *allocator = &session->allocator;
+  fb_free(allocator, walk->found, walk->found_cap * sizeof *walk->found);
+  for (uint32_t i = 0; walk->lists && i < walk->count; i++)
+    fb_free(allocator, walk->lists[i].items, walk->lists[i].cap * sizeof *walk->lists[i].items);
+  fb_free(allocator, walk->lists, walk->count * sizeof *walk->lists);
+  walk->found = NULL;
+  walk->lists = NULL;
+}
+
+static int S_later(const void *pa, const void *pb) {
+  const fb_walk_entry *a = pa, *b = pb;
+  return a->serial > b->serial ? -1 : a->serial < b->serial;
+}
+
+/* False: there are too many, or no memory. */
+static bool S_fill_list(const S_walker *w, const fb_rule_level *plan, const fb_sorted_found *found,
+                        fb_walk_list *list) {
+  fb_session *session = w->session;
+  const uint32_t *places = session->memories[w->rule->conditions[plan->condition].type].places;
+  fb_sorted_cursor cursor;
+  fb_sorted_start(session, plan->sorted, found, &cursor);
+  list->count = list->at = 0;
+  for (uint32_t row; (row = fb_sorted_next(&cursor));) {
+    uint32_t place = places[row - 1];
+    if (list->count * FEW_OF > found->all || !fb_grow(&session->allocator, (void **)&list->items,
+                                                      &list->cap, list->count, sizeof *list->items))
+      return false;
+    list->items[list->count++] = (fb_walk_entry){fb_place_serial(session, place), place};
+  }
+  qsort(list->items, list->count, sizeof *list->items, S_later);
+  return true;
+}
+
+/* Makes the level's list if that leaves most facts out; if not, the facts are gone through in their order. */
+static void S_make_list(const S_walker *w, uint32_t level) {
+  const fb_rule_level *plan = &w->start->written[level];
+  fb_walk *walk = w->walk;
+  fb_sorted_found found;
+  if (!fb_sorted_find(w->session, plan, &found) ||
+      (!found.least && (uint64_t)(found.to - found.from) * FEW_OF > found.all))
+    return;
+  if (!walk->lists &&
+      !(walk->lists = fb_alloc_zero(&w->session->allocator, walk->count * sizeof *walk->lists)))
+    return;
+  fb_walk_list *list = &walk->lists[level];
+  list->used = S_fill_list(w, plan, &found, list);
+  if (list->used) walk->levels[level].next = list->count ? FB_WALK_UNKNOWN : 0;
+}
+
 /* ── In order ── */
 
 static bool S_is_over(const S_walker *w) {
@@ -91,6 +149,7 @@ static fb_status S_enter(const S_walker *w, uint32_t level) {
   w->walk->depth = (uint16_t)level;
   at->next = 0;
   w->causes[level] = plan->reads;
+  if (w->walk->lists) w->walk->lists[level].used = false;
   if (!w->session->alphas[S_condition(w, level)->alpha].count) {
     w->walk->enters = false;
     return FB_OK;
@@ -99,6 +158,8 @@ static fb_status S_enter(const S_walker *w, uint32_t level) {
     return FB_E_NOMEM;
   at->next = fb_join_first(w->session, plan);
   w->walk->enters = false;
+  if (plan->sorted != FB_RULE_NONE && fb_join_is_long(S_index(w, level), at->next))
+    S_make_list(w, level);
   return FB_OK;
 }
 
@@ -110,6 +171,12 @@ static fb_status S_seek(const S_walker *w, uint32_t level) {
   if (status != FB_OK) {
     w->walk->enters = false;
     w->walk->depth = (uint16_t)(level + 1);
+  }
+  fb_walk_list *list = S_list(w, level);
+  if (status == FB_OK && list) {
+    while (list->at < list->count && list->items[list->at].serial >= at->serial) list->at++;
+    at->next = list->at < list->count ? FB_WALK_UNKNOWN : 0;
+    return FB_OK;
   }
   while (status == FB_OK && at->next &&
          fb_place_serial(w->session, memory->places[at->next - 1]) >= at->serial)
@@ -137,12 +204,15 @@ static fb_status S_resume(const S_walker *w, uint32_t *ret_level) {
   for (; level < walk->depth; level++) {
     const fb_rule_level *plan = &w->start->written[level];
     fb_walk_level *at = &walk->levels[level];
-    if (!fb_index_ready(w->session, plan->index) || !fb_index_mended(w->session, plan->index))
+    const fb_walk_list *list = S_list(w, level);
+    if (!list &&
+        (!fb_index_ready(w->session, plan->index) || !fb_index_mended(w->session, plan->index)))
       return FB_E_NOMEM;
     uint32_t row = w->session->facts[at->place].row;
     const fb_index_memory *index = S_index(w, level);
-    if (!S_stands(w, level) || row >= index->rows || index->next[row] == FB_INDEX_OUT) break;
-    at->next = index->next[row];
+    if (!S_stands(w, level) || (!list && (row >= index->rows || index->next[row] == FB_INDEX_OUT)))
+      break;
+    if (!list) at->next = index->next[row];
     S_bind(w, level);
     w->causes[level] = UINT64_MAX; /* something may have been found below */
   }
@@ -150,7 +220,9 @@ static fb_status S_resume(const S_walker *w, uint32_t *ret_level) {
   if (level < walk->depth) {
     walk->enters = false;
     w->causes[level] = UINT64_MAX;
-    return !walk->levels[level].next || S_next_stands(w, level) ? FB_OK : S_seek(w, level);
+    return S_list(w, level) || !walk->levels[level].next || S_next_stands(w, level)
+               ? FB_OK
+               : S_seek(w, level);
   }
   if (walk->enters) return S_enter(w, level);
   *ret_level = level ? level - 1 : FB_RULE_NONE;
@@ -182,13 +254,41 @@ static void S_stand(const S_walker *w, uint32_t level, uint32_t row) {
   at->next = S_index(w, level)->next[row];
 }
 
-/* Goes down the level's list to the next row that fits; false: there is none, or it is time to stop. Stands there, or at
- * the last row that was looked at. */
-static bool S_advance(const S_walker *w, uint32_t level, bool *ret_over) {
+/* Does the fact in the list still stand in the condition, and go with what is bound? The list was made by hashes. */
+static bool S_listed_fits(const S_walker *w, uint32_t level, const fb_memory *memory,
+                          const fb_walk_entry *entry) {
+  fb_session *session = w->session;
+  const fb_rule_level *plan = &w->start->written[level];
+  const fb_rule_condition *c = &w->rule->conditions[plan->condition];
+  const fb_fact *fact = &session->facts[entry->place];
+  if (fact->row == FB_RULE_NONE || fact->type != c->type ||
+      fb_place_serial(session, entry->place) != entry->serial ||
+      !fb_alpha_has(session, c->alpha, fact->row) || !S_fits(w, level, memory, fact->row))
+    return false;
+  for (uint32_t i = 0; i < plan->probe_count; i++)
+    if (!fb_join_tell(session, plan->probes[i].join)) return false;
+  return true;
+}
+
+static bool S_advance_list(const S_walker *w, uint32_t level, fb_walk_list *list, bool *ret_over) {
+  const fb_memory *memory = &w->session->memories[S_condition(w, level)->type];
+  fb_walk_level *at = &w->walk->levels[level];
+  bool fits = false;
+  while (list->at < list->count && !fits && !*ret_over) {
+    const fb_walk_entry *entry = &list->items[list->at++];
+    at->place = entry->place;
+    at->serial = entry->serial;
+    fits = S_listed_fits(w, level, memory, entry);
+    *ret_over = !fits && S_is_over(w);
+  }
+  at->next = list->at < list->count ? FB_WALK_UNKNOWN : 0;
+  return fits;
+}
+
+static bool S_advance_row(const S_walker *w, uint32_t level, bool *ret_over) {
   const fb_memory *memory = &w->session->memories[S_condition(w, level)->type];
   const uint32_t *next = S_index(w, level)->next;
   uint32_t row = w->walk->levels[level].next, last = 0;
-  uint64_t before = w->session->stats.candidates;
   bool fits = false;
   while (row && !fits && !*ret_over) {
     last = row;
@@ -197,6 +297,15 @@ static bool S_advance(const S_walker *w, uint32_t level, bool *ret_over) {
     row = next[row - 1];
   }
   if (last) S_stand(w, level, last - 1);
+  return fits;
+}
+
+/* Goes down the level's list to the next fact that fits; false: there is none, or it is time to stop. Stands there, or at
+ * the last one that was looked at. */
+static bool S_advance(const S_walker *w, uint32_t level, bool *ret_over) {
+  uint64_t before = w->session->stats.candidates;
+  fb_walk_list *list = S_list(w, level);
+  bool fits = list ? S_advance_list(w, level, list, ret_over) : S_advance_row(w, level, ret_over);
   fb_profile_uses(w->session, w->start->written[level].use, w->session->stats.candidates - before,
                   fits);
   return fits;
@@ -321,9 +430,10 @@ static fb_status S_next_collected(const S_walker *w) {
 /* How many facts the levels without probes go through, at most. */
 static double S_loose(const S_walker *w, const fb_rule_level *levels) {
   double product = 1;
-  for (uint32_t i = 0; i < w->walk->count; i++)
-    if (!levels[i].probe_count)
-      product *= w->session->alphas[w->rule->conditions[levels[i].condition].alpha].count;
+  for (uint32_t i = 0; i < w->walk->count; i++) {
+    double count = w->session->alphas[w->rule->conditions[levels[i].condition].alpha].count;
+    if (!levels[i].probe_count) product *= levels[i].bound_count ? 1 + count / FEW_OF : count;
+  }
   return product;
 }
 

@@ -10,7 +10,7 @@ static void S_write_book(S_world *w) {
   if (w->declared) {
     fb_buf_text(&w->book, "facts:\n");
     for (int t = 0; t < TYPES; t++)
-      fb_buf_printf(&w->book, "  %s: {id: int, x: int, y: int, s: string, f: bool}\n",
+      fb_buf_printf(&w->book, "  %s: {id: int, x: int, y: int, s: string, f: bool, t: list}\n",
                     S_type_names[t]);
   }
   fb_buf_printf(&w->book, "%sstrategy: %s\n", w->by_book ? "" : "# ",

@@ -4,7 +4,7 @@
  * change, by nested loops over all facts, with whole conditions evaluated by CEL over maps.
  *
  * FB_ORACLE_ROUNDS=n: so many rulebooks, from seed FB_ORACLE_FROM (1) on; FB_ORACLE_SEED=n: only the one of that seed, with its
- * rulebook shown. FB_ORACLE_STORE=1: facts are paged, as in the second test. FB_ORACLE_LOGICAL=1: most rules assert logically, and what they do often concerns their own reasons.
+ * rulebook shown. FB_ORACLE_STORE=1: facts are paged, as in the second test. FB_ORACLE_RANGES=1: all join by order and elements. FB_ORACLE_LOGICAL=1: most rules assert logically, and what they do often concerns their own reasons.
  */
 #include "pages.h"
 
@@ -15,7 +15,7 @@
 
 enum {
   TYPES = 3,
-  FIELDS = 5,
+  FIELDS = 6,
   CONDITIONS = 4,
   PATTERNS = 2,   /* of a group */
   VARIABLES = 32, /* of positives, then of guards, then of groups: 6 for each condition */
@@ -28,8 +28,8 @@ enum {
   MAX_FIRINGS = 25
 };
 static const char *const S_type_names[TYPES] = {"a", "b", "c"};
-static const char *const S_field_names[FIELDS] = {"id", "x", "y", "s", "f"};
-enum { ID, X, Y, S, F };
+static const char *const S_field_names[FIELDS] = {"id", "x", "y", "s", "f", "t"};
+enum { ID, X, Y, S, F, T };
 
 typedef enum S_kind { FACT, NOT, EXISTS, TEST } S_kind;
 
@@ -126,6 +126,7 @@ typedef struct S_world {
   bool declared, full;
   bool logical;            /* most asserts are */
   bool paged;              /* the engine holds no columns in memory between changes */
+  bool ranges;             /* many joins by order or by elements, and more facts */
   bool many;               /* rules, most with more constants than joins */
   bool mixed;              /* fields and constants of all kinds */
   int seen[6], seen_count; /* variables of groups that the next conjunct may read */
@@ -190,7 +191,9 @@ static void S_conjunct(S_world *w, S_rule *rule, int own, fb_buf *out) {
   const char *f = S_field_names[field], *g = S_field_names[other];
   char constant[24];
   S_constant(w, n, constant, sizeof constant);
-  switch (w->many && S_below(w, 4) ? S_below(w, 5) : S_below(w, 12)) {
+  switch (w->many && S_below(w, 4)     ? S_below(w, 5)
+          : w->ranges && S_below(w, 2) ? 12 + S_below(w, 5)
+                                       : S_below(w, 12)) {
     case 0:
     case 1:
       fb_buf_printf(out, "v%d.%s %s %s", v, f, op, constant);
@@ -232,6 +235,36 @@ static void S_conjunct(S_world *w, S_rule *rule, int own, fb_buf *out) {
       fb_buf_printf(out, "v%d.%s %s v%d.%s", v, f, op, u, g);
       S_watch(rule, v, field);
       S_watch(rule, u, other);
+      break;
+    case 12: /* the same from here on, for sorted indexes */
+    case 13:
+      fb_buf_printf(out, "v%d.%s %s v%d.%s", v, f, operators[2 + n], u, g);
+      S_watch(rule, v, field);
+      S_watch(rule, u, other);
+      break;
+    case 14:
+      fb_buf_printf(out, "v%d.%s + %d %s v%d.%s", v, f, (int)S_below(w, 3), operators[2 + n], u, g);
+      S_watch(rule, v, field);
+      S_watch(rule, u, other);
+      break;
+    case 15:
+      if (n < 2) {
+        fb_buf_printf(out, "v%d.x %s v%d.%s && v%d.%s %s v%d.y", v, n ? "<" : "<=", u, g, u, f,
+                      S_below(w, 2) ? "<" : "<=", v);
+        S_watch(rule, v, X);
+        S_watch(rule, v, Y);
+        S_watch(rule, u, field);
+        S_watch(rule, u, other);
+        break;
+      }
+      fb_buf_printf(out, "v%d.%s %s v%d.%s && v%d.s == v%d.s", v, f, operators[2 + n], u, g, v, u);
+      S_watch(rule, v, field);
+      S_watch(rule, u, other);
+      break;
+    case 16:
+      fb_buf_printf(out, "v%d.%s%s in v%d.t", v, f, n ? "" : " + 1", u);
+      S_watch(rule, v, field);
+      S_watch(rule, u, T);
       break;
     default:
       fb_buf_printf(out, "(v%d.%s %s %d || v%d.s == 'q')", v, f, op, n, u);
@@ -324,7 +357,7 @@ static void S_make_condition(S_world *w, S_rule *rule) {
             : dice == 6                                  ? EXISTS
                                                          : TEST;
   if (c->kind == TEST && rule->positive_count == 0) c->kind = FACT;
-  c->type = (int)S_below(w, TYPES);
+  c->type = (int)S_below(w, w->ranges && S_below(w, 8) ? 1 : TYPES);
   /* Variables of guards have numbers of their own, after those of the positives. */
   c->variable = c->kind == FACT   ? rule->positive_count
                 : c->kind == TEST ? -1
@@ -500,13 +533,17 @@ static void S_make_book(S_world *w) {
   w->declared = S_below(w, 2);
   w->full = S_below(w, 2);
   w->many = S_below(w, 8) == 0;
+  w->ranges = S_below(w, 4) == 0 || getenv("FB_ORACLE_RANGES");
   w->control = S_below(w, 3) == 0;
   w->strategy = w->control ? FB_STRATEGY_DEPTH + (int)S_below(w, 6) : FB_STRATEGY_DEPTH;
   w->mixed = !w->declared && S_below(w, 2);
   w->by_book = w->control && S_below(w, 2);
   w->swaps = S_below(w, 3) == 0;
   /* Many rules with many constants now and then, for the tables that sort facts by them. */
-  for (int r = 0, end = 1 + (int)S_below(w, w->many ? RULES : FEW_RULES); r < end; r++) {
+  for (int r = 0, end = 1 + (int)S_below(w, w->ranges ? 2
+                                            : w->many ? RULES
+                                                      : FEW_RULES);
+       r < end; r++) {
     S_rule *rule = &w->rules[w->rule_count];
     *rule = (S_rule){
         .number = w->rule_count++, .book = r, .salience = (int)S_below(w, 3) - 1, .any = -1};
@@ -514,7 +551,7 @@ static void S_make_book(S_world *w) {
     fb_cel_env_truncate(w->env, 0);
     for (int v = 0; v < VARIABLES; v++) S_add_variable(w, v);
     S_make_control(w, rule);
-    uint32_t count = 1 + S_below(w, CONDITIONS);
+    uint32_t count = 1 + S_below(w, w->ranges ? 3 : CONDITIONS);
     for (uint32_t i = 0; i < count; i++) S_make_condition(w, rule);
     S_make_salience(w, rule);
     uint32_t actions = w->logical ? 1 + S_below(w, 2) : S_below(w, 3);
@@ -877,8 +914,19 @@ static void S_fired(void *context, fb_session *session, uint32_t rule, uint64_t 
   fb_buf_printf(&w->engine_log, "%.*s\n", (int)name.len, name.ptr);
 }
 
+static fb_value S_random_value(S_world *w, int field);
+
+static fb_value S_random_list(S_world *w) {
+  fb_list *list = fb_arena_zero(&w->arena, sizeof *list);
+  list->len = list->cap = S_below(w, 4);
+  list->items = fb_arena_zero(&w->arena, (list->len + 1) * sizeof *list->items);
+  for (uint32_t i = 0; i < list->len; i++) list->items[i] = S_random_value(w, X);
+  return fb_list_value(list);
+}
+
 static fb_value S_random_value(S_world *w, int field) {
   switch (field) {
+    case T: return w->declared || S_below(w, 8) ? S_random_list(w) : fb_int(1);
     case S: return fb_string(S_below(w, 2) ? FB_SLICE("p") : FB_SLICE("q"));
     case F: return fb_bool(S_below(w, 2));
     default: break;
@@ -896,7 +944,7 @@ static fb_value S_random_value(S_world *w, int field) {
 }
 
 static void S_random_assert(S_world *w, fb_session *session) {
-  S_fact *fact = S_new_fact(w, (int)S_below(w, TYPES));
+  S_fact *fact = S_new_fact(w, (int)S_below(w, w->ranges && S_below(w, 8) ? 1 : TYPES));
   if (!fact) return;
   for (int f = 0; f < FIELDS; f++)
     if (w->full || S_below(w, 8)) fact->fields[f] = S_random_value(w, f);
@@ -982,6 +1030,7 @@ static void S_run(S_world *w) {
   if (w->paged) options.store = &store;
   assert_int_equal(fb_session_new(w->ruleset, &options, NULL, &session), FB_OK);
   S_changed(w, NULL);
+  for (int i = 0; w->ranges && i < 24; i++) S_random_assert(w, session);
   for (uint32_t step = 0, steps = 5 + S_below(w, 30); step < steps; step++) {
     uint32_t dice = S_below(w, 10);
     S_random_control(w, session);
@@ -996,7 +1045,7 @@ static void S_run(S_world *w) {
       S_oracle_fire(w);
     }
     if (snapshots) session = S_reborn(session, &options);
-    if (w->fact_count > 60 || w->overflow) break;
+    if (w->fact_count > (w->ranges ? 90 : 60) || w->overflow) break;
   }
   fb_session_fire(session, NULL, NULL);
   S_oracle_fire(w);

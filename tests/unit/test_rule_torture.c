@@ -42,7 +42,15 @@ static const char S_book[] =
     "      - busy as b\n"
     "    then:\n"
     "      - emit: told\n"
-    "        with: {customer: \"${{ b.customer }}\"}\n";
+    "        with: {customer: \"${{ b.customer }}\"}\n"
+    "  - name: rated\n"
+    "    when:\n"
+    "      - order as o\n"
+    "      - rate as r: r.low <= o.amount && o.amount < r.high\n"
+    "      - exists rate as q: o.id in q.orders\n"
+    "    then:\n"
+    "      - emit: rated\n"
+    "        with: {id: \"${{ o.id }}\", low: \"${{ r.low }}\"}\n";
 
 typedef struct S_life {
   const fb_ruleset *rules;
@@ -50,6 +58,7 @@ typedef struct S_life {
   const fb_allocator *allocator;
   fb_session *session;
   fb_fact_id ids[6];
+  int rates; /* asserted so far */
   fb_buf log;
   bool failed; /* some call did */
 } S_life;
@@ -93,6 +102,21 @@ static fb_status S_customer(S_life *life, uint32_t at, int64_t id, const char *t
   return fb_session_assert(life->session, FB_SLICE("customer"), &map, &life->ids[at], NULL);
 }
 
+/* More than are gone through without a sorted index. */
+static fb_status S_rates(S_life *life) {
+  fb_status status = FB_OK;
+  for (; life->rates < 12 && status == FB_OK; life->rates += status == FB_OK) {
+    fb_value orders[] = {fb_int(life->rates), fb_int(0)};
+    fb_list list = {.len = 2, .cap = 2, .items = orders};
+    fb_entry entries[] = {{fb_string(FB_SLICE("low")), fb_int(life->rates)},
+                          {fb_string(FB_SLICE("high")), fb_int(life->rates + 2)},
+                          {fb_string(FB_SLICE("orders")), fb_list_value(&list)}};
+    fb_map map = {.len = 3, .cap = 3, .entries = entries};
+    status = fb_session_assert(life->session, FB_SLICE("rate"), &map, NULL, NULL);
+  }
+  return status;
+}
+
 static fb_status S_modify(S_life *life, uint32_t at, const char *state) {
   fb_entry entries[] = {{fb_string(FB_SLICE("state")), fb_string(fb_slice_of(state))}};
   fb_map map = {.len = 1, .cap = 1, .entries = entries};
@@ -130,8 +154,9 @@ static fb_status S_query(S_life *life) {
 enum { STEPS = 14, FIRES = 1 << 4 | 1 << 7 | 1 << 9 | 1 << 13 };
 
 static fb_status S_step(S_life *life, int step) {
+  fb_status status;
   switch (step) {
-    case 0: return S_order(life, 0, 1, 5);
+    case 0: status = S_rates(life); return status == FB_OK ? S_order(life, 0, 1, 5) : status;
     case 1: return S_customer(life, 1, 1, "gold");
     case 2: return S_order(life, 2, 2, 1);
     case 3: return S_customer(life, 3, 2, "a tier with a longer name");
@@ -154,6 +179,7 @@ static void S_begin_again(S_life *life, fb_slice want) {
   while (status == FB_E_NOMEM);
   assert_int_equal(status, FB_OK);
   fb_buf_clear(&life->log);
+  life->rates = 0;
   for (int step = 0; step < STEPS; step++) assert_int_equal(S_step(life, step), FB_OK);
   assert_true(fb_slice_equal(fb_buf_slice(&life->log), want));
 }
