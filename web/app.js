@@ -7,7 +7,11 @@ import * as overview from "./overview.js";
 
 const PAGES = [
   ["overview", "Overview", () => overview],
+  ["runs", "Runs", () => import("./runs.js")],
+  ["rules", "Rules", () => import("./rules.js")],
   ["playground", "Playground", () => import("./playground.js")],
+  ["metrics", "Metrics", () => import("./metrics.js")],
+  ["audit", "Audit", () => import("./audit.js")],
 ];
 const main = document.getElementById("main");
 let leave = null, shown = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A textarea with line numbers, colours and errors under the text. The textarea stays what it is (undo, selection, screen readers, Tab that
 // leaves it); the colours lie beneath it, and only lines that changed are drawn anew.
-import { h } from "./ui.js";
+import { h, many } from "./ui.js";
 
 const MOST = 400000; // characters that are coloured
 
@@ -87,7 +87,7 @@ export function editor(options) {
     const line = area.value.slice(0, area.selectionStart).split("\n").length;
     const here = faults.filter((fault) => fault.line === line);
     const text = here.length ? here.map((fault) => fault.detail + (fault.hint ? ` (${fault.hint})` : "")).join("; ")
-      : faults.length ? `${faults.length} ${faults.length === 1 ? "error" : "errors"}` : calm;
+      : faults.length ? many(faults.length, "error") : calm;
     if (says.textContent !== text) says.textContent = text;
     says.classList.toggle("wrong", faults.length > 0);
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rules and facts on the left, what follows from them on the right, as you type. Nothing is kept on the server; the address has it all.
-import { card, count, debounce, h, problem, seconds, show, toast } from "./ui.js";
+import { card, count, debounce, h, many, problem, seconds, show, toast } from "./ui.js";
 import { decision } from "./why.js";
 import { editor } from "./editor.js";
 import { EXAMPLES } from "./examples.js";
@@ -74,7 +74,7 @@ function verdict(answer, trip, go) {
   const { stats } = answer, decisions = h("div");
   more(answer.decisions, (it) => decision(it, go, answer.decisions.length < 4), decisions);
   return [
-    card(`${count(stats.decisions)} ${stats.decisions === 1 ? "decision" : "decisions"}`, { class: "results" },
+    card(many(stats.decisions, "decision"), { class: "results" },
       answer.decisions.length ? decisions : h("p", { class: "empty" }, "No rule decided anything.")),
     answer.logs.length > 0 && card("Log", {}, h("ul", { class: "faults" }, answer.logs.slice(0, SHOWN).map((it) => h("li", null, it.text || it.message || JSON.stringify(it))))),
     answer.errors.length > 0 && card("Errors", {}, h("ul", { class: "faults" }, answer.errors.slice(0, SHOWN).map((it) => h("li", null, h("span", { class: "tag" }, it.code), ` ${it.detail}`)))),
@@ -84,7 +84,7 @@ function verdict(answer, trip, go) {
 }
 
 function faultList(faults, go) {
-  return card(`${faults.length} ${faults.length === 1 ? "error" : "errors"} in the rules`, { role: "alert" }, h("ul", { class: "faults" }, faults.map((fault) => h("li", null,
+  return card(`${many(faults.length, "error")} in the rules`, { role: "alert" }, h("ul", { class: "faults" }, faults.map((fault) => h("li", null,
     fault.line ? h("button", { type: "button", class: "link where", onclick: () => go(fault.line, fault.column) }, `${fault.line}:${fault.column}`) : "",
     " ", fault.detail, fault.hint && h("span", { class: "soft" }, ` (${fault.hint})`)))));
 }
@@ -146,7 +146,7 @@ export function render(root, from) {
         .map(({ number, it }) => ({ line: read.lines[number[1]], column: 0, detail: number[2], hint: it.hint }));
       facts.setFaults([...read.faults, ...wrong]);
       show(results, verdict(answer, performance.now() - began, rules.goTo));
-      said.textContent = `${count(answer.stats.decisions)} decisions, ${count(answer.errors.length)} errors`;
+      said.textContent = `${many(answer.stats.decisions, "decision")}, ${many(answer.errors.length, "error")}`;
     } catch (error) {
       if (error.name === "AbortError" || ended) return;
       refused(error, read);

@@ -46,6 +46,9 @@ const UNITS = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e4, "k"]];
 /** 12,345 stands as 12.3k only where there is no room: `count` is exact. */
 export const count = (n) => (n === undefined || n === null ? "–" : typeof n === "bigint" ? String(n) : grouped.format(n));
 
+/** "1 firing", "2 firings". */
+export const many = (n, word) => `${count(n)} ${word}${n === 1 || n === 1n ? "" : "s"}`;
+
 export function short(n) {
   if (!Number.isFinite(n)) return "–";
   const size = Math.abs(n);
@@ -106,9 +109,9 @@ const SIGNS = {
   rest: "M3.5 8h9",
 };
 const KINDS = {
-  done: "good", ok: "good", succeeded: "good", live: "good", running: "busy", started: "busy", open: "good", up: "good", cached: "good", approved: "good", undone: "rest",
-  failed: "bad", error: "bad", timeout: "bad", "timed out": "bad", lost: "bad", down: "bad", "in doubt": "bad", in_doubt: "bad", doubt: "bad", interrupted: "bad", critical: "bad", rejected: "bad",
-  waiting: "wait", approval: "wait", connecting: "wait", polling: "wait", retrying: "wait", paused: "wait", warning: "wait", warn: "wait", undoing: "wait", cancelling: "wait",
+  done: "good", ok: "good", succeeded: "good", live: "good", running: "busy", started: "busy", open: "good", up: "good", cached: "good", approved: "good", queued: "wait",
+  failed: "bad", error: "bad", timeout: "bad", "timed out": "bad", lost: "bad", down: "bad", doubt: "bad", interrupted: "bad", critical: "bad", rejected: "bad",
+  waiting: "wait", connecting: "wait", polling: "wait", paused: "wait", warning: "wait", warn: "wait",
 };
 export const kindOf = (name) => KINDS[name] || "rest";
 
@@ -157,6 +160,23 @@ export function confirm(title, text, yes) {
 export function debounce(fn, wait) {
   let timer;
   return () => { clearTimeout(timer); timer = setTimeout(fn, wait); };
+}
+
+/** Calls fn at once, then at most every `wait` milliseconds, and once after the last call. */
+export function throttle(fn, wait) {
+  let timer = 0, again = false;
+  const rest = () => {
+    timer = 0;
+    if (!again) return;
+    again = false;
+    timer = setTimeout(rest, wait);
+    fn();
+  };
+  return () => {
+    if (timer) { again = true; return; }
+    timer = setTimeout(rest, wait);
+    fn();
+  };
 }
 
 /** Shows `content` in `place`, replacing what was there. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The dashboard in a browser: node tests/web/browser.mjs FLYBALL MODULES SCREENSHOTS. Prints TAP; the last line is the total.
 import { createHash } from "node:crypto";
+import { double } from "./double.mjs";
 import { check, end, looks, open, picture, same, serve, write } from "./harness.mjs";
 
 const SHOP = `facts:
@@ -160,6 +161,136 @@ async function tokens() {
   await server.stop();
 }
 
+async function rulesets(server) {
+  const page = await open(`${server.url}/#/rules`);
+  await page.getByRole("link", { name: "shop" }).click();
+  await page.getByRole("heading", { name: "shop", level: 1 }).waitFor();
+  await page.getByRole("button", { name: "big order from a bronze customer" }).click();
+  check("a rule leads to its source", /name: big order/.test(await page.locator("div.source .here").innerText()), await page.locator("div.source").innerText());
+  await page.getByRole("textbox", { name: "Facts to try" }).fill(FACTS.map((fact) => JSON.stringify(fact)).join("\n"));
+  await page.keyboard.press("Control+Enter");
+  await page.locator(".decision").getByText("hold", { exact: true }).waitFor();
+  check("a decision is explained", /o = order.*id: "o1"/s.test(await page.locator(".why").innerText()), await page.locator(".why").innerText());
+  same("and counted for its rule", (await page.getByRole("row", { name: /big order/ }).locator("td").last().innerText()), "1");
+  await looks(page, "ruleset");
+  const made = await (await fetch(`${server.url}/v1/sessions`, { method: "POST", headers: JSONS, body: '{"ruleset": "shop"}' })).json();
+  await page.goto(`${server.url}/#/rules`);
+  await page.getByRole("link", { name: made.id.slice(0, 16) }).waitFor();
+  await looks(page, "rules");
+  await page.getByRole("link", { name: made.id.slice(0, 16) }).click();
+  await page.getByRole("textbox", { name: "Facts to assert" }).fill(JSON.stringify(FACTS));
+  await page.getByRole("button", { name: "Assert and fire" }).click();
+  await page.locator(".decision").getByText("hold", { exact: true }).waitFor();
+  await page.getByRole("cell", { name: /tier: "bronze"/ }).waitFor();
+  await looks(page, "session");
+  await page.getByLabel("Type of facts").fill("order");
+  await page.keyboard.press("Enter");
+  await page.getByRole("cell", { name: /tier: "bronze"/ }).waitFor({ state: "detached" });
+  check("facts are asked for by type", await page.getByRole("cell", { name: /amount: 25000/ }).isVisible());
+  await page.getByLabel("Condition in CEL").fill("fact.amount >");
+  await page.keyboard.press("Enter");
+  await page.locator(".problem").waitFor();
+  check("a wrong condition is told", true);
+  await page.getByLabel("Condition in CEL").fill("");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: /^Retract fact/ }).first().click();
+  await page.getByText("None that fit.").waitFor();
+  check("a fact is retracted", true);
+  await page.context().close();
+}
+
+async function metrics(server) {
+  const page = await open(`${server.url}/#/metrics`);
+  await page.getByText("flyball_http_requests", { exact: true }).waitFor();
+  await page.waitForFunction(() => [...document.querySelectorAll(".plots .chart path.c1")].some((path) => (path.getAttribute("d") || "").split("L").length > 2));
+  check("counters are drawn as rates", true);
+  await page.getByLabel("Find a metric").fill("sessions");
+  await page.getByText("flyball_http_requests", { exact: true }).waitFor({ state: "detached" });
+  check("metrics are found by name", await page.getByText("flyball_sessions", { exact: true }).isVisible());
+  await page.getByLabel("Find a metric").fill("");
+  await looks(page, "metrics");
+  await page.context().close();
+}
+
+/** Frames a second, and the longest wait for one, in so many milliseconds. */
+const frames = (page, ms) => page.evaluate((ms) => new Promise((resolve) => {
+  const began = performance.now();
+  let last = began, longest = 0, count = 0;
+  const frame = (now) => {
+    longest = Math.max(longest, now - last);
+    last = now;
+    count++;
+    if (now - began < ms) requestAnimationFrame(frame);
+    else resolve({ longest, rate: (1000 * count) / (now - began) });
+  };
+  requestAnimationFrame(frame);
+}), ms);
+
+async function flood(server) {
+  const other = await double(server.url, { rate: 10000, total: 50000 });
+  const page = await open(other.url);
+  await page.getByText("flood").first().waitFor();
+  const { rate, longest } = await frames(page, 4000), began = Date.now();
+  await page.getByRole("link", { name: "Audit" }).click();
+  await page.getByRole("heading", { name: "Audit", level: 1 }).waitFor();
+  const click = Date.now() - began;
+  check(`10,000 events a second: ${Math.round(rate)} frames a second, ${Math.round(longest)} ms the longest, ${click} ms for a click`, rate > 5 && longest < 1500 && click < 3000, { rate, longest, click });
+  await page.getByRole("link", { name: "Overview" }).click();
+  await page.waitForTimeout(300);
+  for (let i = 0; i < 100 && other.sent() < 50000; i++) await page.waitForTimeout(200);
+  const got = await page.evaluate(async () => {
+    const { live } = await import(document.querySelector("script[type=module]").src.replace("app.js", "live.js"));
+    for (let i = 0; i < 50 && live.events < 50000; i++) await new Promise((done) => setTimeout(done, 100));
+    return { events: live.events, lost: live.lost, lines: document.querySelectorAll("ol.feed li").length };
+  });
+  check("none is lost, and the list stays short", got.events >= 50000 && got.lost === 0 && got.lines > 0 && got.lines <= 200, got);
+  await picture(page, "overview-flood");
+  // Broken off, and taken up where it was.
+  other.hang();
+  for (let i = 0; i < 100 && other.asked.length < 2; i++) await page.waitForTimeout(100);
+  check("a stream that broke off is taken up after the last event", Number(other.asked.at(-1)) >= 50000, other.asked);
+  await page.getByText("Live", { exact: true }).waitFor();
+  await page.context().close();
+  other.stop();
+}
+
+async function thousand(server) {
+  const other = await double(server.url, { rate: 2000, total: 20000 });
+  const page = await open(`${other.url}/#/runs/big`), began = Date.now();
+  await page.getByRole("row", { name: /step-999/ }).waitFor({ state: "attached" });
+  const shown = Date.now() - began, spent = await page.evaluate(async () => {
+    const { layout } = await import(document.querySelector("script[type=module]").src.replace("app.js", "dag.js"));
+    const run = await (await fetch("v1/runs/big")).json(), began = performance.now(), plan = layout(run.steps), took = performance.now() - began;
+    // No two steps of a layer lie upon each other, and each stands to the right of what it needs.
+    const close = plan.rows.some((row) => row.some((i, n) => n && plan.y[i] - plan.y[row[n - 1]] < 30));
+    return { took, close, left: run.steps.some((step, i) => plan.needs[i].some((from) => plan.x[from] >= plan.x[i])) };
+  });
+  check(`1,000 steps are laid out in ${Math.round(spent.took)} ms, shown after ${shown} ms`, spent.took < 3000 && shown < 15000, { ...spent, shown });
+  check("no step lies upon another, each right of what it needs", !spent.close && !spent.left, spent);
+  const { rate, longest } = await frames(page, 3000);
+  check(`and go on with 2,000 events a second: ${Math.round(rate)} frames a second, ${Math.round(longest)} ms the longest`, rate > 4 && longest < 2500, { rate, longest });
+  await picture(page, "run-1000");
+  const canvas = page.locator(".graph canvas");
+  await canvas.focus();
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("ArrowDown");
+  check("the arrow keys go from step to step", /^step-\d+, \w+, needs step-\d+/.test(await page.locator(".graph [aria-live]").textContent()), await page.locator(".graph [aria-live]").textContent());
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Its log" }).waitFor();
+  check("Enter opens it", /^step-\d+$/.test(await page.locator("section.third h2").innerText()));
+  await picture(page, "run-1000-step");
+  await page.getByLabel("Steps shown").selectOption("failed");
+  check("failed steps alone", (await page.locator(".falls tbody tr").count()) > 10 && (await page.locator(".falls .state.good").count()) === 0);
+  await page.getByLabel("Find a step").fill("step-77");
+  check("a step is found by name", (await page.locator(".falls tbody tr").count()) < 12);
+  await page.locator("pre.log").first().getByText("the end").waitFor({ timeout: 60000 });
+  const kept = await page.locator("pre.log").first().evaluate((node) => node.textContent.split("\n").length);
+  check(`of a log of 40,000 lines the last ${kept} stay`, kept > 4000 && kept < 10002, kept);
+  await page.context().close();
+  other.stop();
+}
+
 async function gone() {
   const server = await serve();
   const page = await open(server.url);
@@ -175,7 +306,8 @@ async function gone() {
 
 try {
   const server = await serve(["-r", `shop=${write("shop.yaml", SHOP)}`]);
-  for (const part of [frame, overview, playground, tokens, gone]) {
+  const chosen = process.argv.slice(5);
+  for (const part of [frame, overview, playground, rulesets, metrics, flood, thousand, tokens, gone].filter((one) => !chosen.length || chosen.includes(one.name))) {
     try { await part(server); } catch (error) { check(part.name, false, error.stack); }
   }
 } finally {
