@@ -16,7 +16,7 @@ const FILTERS = { all: () => true, "not done": (step) => !["ok", "skipped"].incl
 /** follow(step): shows the log of a step, or of all with "". */
 function logView() {
   const text = h("pre", { class: "log", tabindex: "0", role: "region", "aria-label": "Log" }), stick = h("input", { type: "checkbox", checked: true });
-  let abort = null, pending = "", held = [], lines = 0, waiting = false, query = "";
+  let abort = null, pending = "", held = [], lines = 0, waiting = false, over = true;
 
   const countLines = (piece) => piece.split("\n").length - 1;
   function flush() {
@@ -54,8 +54,8 @@ function logView() {
   async function follow(id, step) {
     abort?.abort();
     const mine = abort = new AbortController();
-    query = `v1/runs/${encodeURIComponent(id)}/logs?follow=true${step ? `&step=${encodeURIComponent(step)}` : ""}`;
-    [pending, held, lines] = ["", [], 0];
+    const query = `v1/runs/${encodeURIComponent(id)}/logs?follow=true${step ? `&step=${encodeURIComponent(step)}` : ""}`;
+    [pending, held, lines, over] = ["", [], 0, false];
     text.replaceChildren();
     try {
       const response = await send("GET", query, { accept: "text/plain", signal: mine.signal });
@@ -70,9 +70,10 @@ function logView() {
     } catch (error) {
       if (!mine.signal.aborted) text.textContent = error.status === 404 ? "Nothing was written." : error.message;
     }
+    if (!mine.signal.aborted) over = true;
   }
   text.addEventListener("wheel", (event) => { if (event.deltaY < 0) stick.checked = false; }, { passive: true });
-  return { text, follow, control: h("label", { class: "inline" }, stick, "Follow"), end: () => abort?.abort() };
+  return { text, follow, over: () => over, control: h("label", { class: "inline" }, stick, "Follow"), end: () => abort?.abort() };
 }
 
 // ── Steps over time ──
@@ -160,10 +161,11 @@ export function renderRun(root, id) {
   const failed = h("div"), decisions = h("div", { class: "stack" }), facts = h("div", { class: "grid" }), detail = h("div", {}, h("p", { class: "empty" }, "Choose a step in the graph or in the table."));
   const logs = logView(), logOf = h("span", { class: "soft" }, "of all steps"), allLogs = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => log("") }, "All steps");
   const detailTitle = h("h2", null, "Step");
-  let run = null, byId = new Map(), picked = "", ended = false;
+  let run = null, byId = new Map(), picked = "", logStep = "", ended = false;
   const falls = waterfall(pick), dag = graph({ onpick: pick });
 
   function log(step) {
+    logStep = step;
     logOf.textContent = step ? `of ${step}` : "of all steps";
     allLogs.hidden = !step;
     logs.follow(id, step);
@@ -208,11 +210,12 @@ export function renderRun(root, id) {
     try {
       const answer = await get(`v1/runs/${encodeURIComponent(id)}`);
       if (ended) return;
-      const first = !run;
+      const first = !run, goesOn = run && run.state !== answer.state && answer.state !== "waiting";
       run = answer;
       byId = new Map(run.steps.map((step) => [step.id, step]));
       draw();
-      if (first) log("");
+      // The log of a run that stood still has ended; what was written since is in a new one.
+      if (first || (goesOn && logs.over())) log(logStep);
     } catch (error) { if (!ended) show(failed, problem(error, load)); }
   }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The dashboard in a browser: node tests/web/browser.mjs FLYBALL MODULES SCREENSHOTS. Prints TAP; the last line is the total.
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { double } from "./double.mjs";
-import { check, end, looks, open, picture, same, serve, write } from "./harness.mjs";
+import { check, end, flyball, folder, looks, open, picture, same, serve, write } from "./harness.mjs";
 
 const SHOP = `facts:
   order:    {id: string, customer: string, amount: double}
@@ -15,6 +16,28 @@ rules:
     then:
       - emit: hold
         with: {order: "\${{ o.id }}"}
+`;
+const DEPLOY = `name: deploy
+description: Builds, tests and rolls out
+inputs: {env: {type: string, default: staging}}
+steps:
+  - {id: fetch, run: [sh, -c, "for i in 1 2 3; do echo fetch $i; sleep 0.1; done"]}
+  - {id: lint, needs: [fetch], run: [sh, -c, "echo linting"]}
+  - {id: build, needs: [fetch], run: [sh, -c, "for i in 1 2 3 4 5 6; do echo compile $i; sleep 0.2; done"]}
+  - {id: unit, needs: [build], run: [sh, -c, "echo 12 tests"]}
+  - {id: gate, needs: [unit, lint], approve: "roll out to \${{ inputs.env }}?"}
+  - {id: roll, needs: [gate], run: [sh, -c, "echo rolling"]}
+outputs: {env: "\${{ inputs.env }}"}
+`;
+const FAIL = `name: fails
+steps:
+  - {id: good, run: ["true"]}
+  - {id: bad, needs: [good], run: [sh, -c, "echo it is broken >&2; exit 3"]}
+  - {id: after, needs: [bad], run: ["true"]}
+`;
+const SLEEP = `name: sleeps
+steps:
+  - {id: long, run: [sleep, "600"]}
 `;
 const JSONS = { "Content-Type": "application/json" };
 const FACTS = [{ type: "order", id: "o1", customer: "c1", amount: 25000 }, { type: "customer", id: "c1", tier: "bronze" }];
@@ -199,6 +222,93 @@ async function rulesets(server) {
   await page.context().close();
 }
 
+/** A server that keeps runs, with three missions and a history. */
+async function workshop() {
+  const history = `${folder}/history.db`;
+  for (let i = 0; i < 24; i++) {
+    const file = write("results.json", JSON.stringify({ type: "flyball.result.v1", bench: "rules", workload: "join", metric: "time", unit: "s", better: "less", samples: [1, 2, 3, 4, 5].map((n) => (i < 14 ? 0.5 : 0.65) + ((i * 7 + n * 3) % 5) / 1000) }) + "\n");
+    execFileSync(flyball, ["history", "import", "--history", history, "--commit", `${(i + 1).toString(16).padStart(2, "0")}`.repeat(20), "--branch", "main", "--machine", "m", "--time", `2026-01-${String(i + 1).padStart(2, "0")}T00:00:00Z`, file], { stdio: "ignore" });
+  }
+  return serve(["--state", `${folder}/state`, "--history", history, "-m", write("deploy.yaml", DEPLOY), "-m", write("fails.yaml", FAIL), "-m", write("sleeps.yaml", SLEEP)]);
+}
+
+async function runs() {
+  const server = await workshop(), page = await open(`${server.url}/#/runs`);
+  await page.getByText("No mission has run yet.").waitFor();
+  // By the keyboard alone.
+  await page.getByRole("button", { name: "Start deploy" }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByLabel(/^env/).waitFor();
+  await looks(page, "run-start");
+  await page.keyboard.type("production");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/runs\/2/);
+  await page.getByRole("row", { name: /build.*running/ }).waitFor();
+  await picture(page, "run-live");
+  check("a step is seen at work", true);
+  await page.locator("pre.log").getByText("compile 6").waitFor();
+  check("its log is followed", true);
+  await page.getByText("waits: roll out to production?").first().waitFor();
+  await looks(page, "run-waiting");
+  await page.getByLabel("Why").first().fill("it is good");
+  await page.getByRole("button", { name: "Approve" }).first().click();
+  await page.getByRole("row", { name: /^roll run ok/ }).waitFor();
+  await page.locator(".head .state.good").waitFor();
+  await page.locator("pre.log").getByText("rolling").waitFor();
+  check("approved, the run ends well", /6 of 6 steps/.test(await page.locator(".head").innerText()), await page.locator(".head").innerText());
+  await page.locator(".falls").getByRole("button", { name: "build", exact: true }).click();
+  await page.getByRole("heading", { name: "build", level: 2 }).waitFor();
+  check("what a step wrote", /compile 6/.test(await page.locator("pre.log.short").innerText()));
+  await looks(page, "run");
+  await page.emulateMedia({ media: "print" });
+  await picture(page, "run-print");
+  await page.emulateMedia({ media: "screen" });
+  // One that fails, and once more from there.
+  await page.goto(`${server.url}/#/runs`);
+  await page.getByRole("button", { name: "Start fails" }).click();
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await page.waitForURL(/runs\/2/);
+  await page.getByRole("row", { name: /^bad run failed/ }).waitFor();
+  await page.locator(".falls").getByRole("button", { name: "bad", exact: true }).click();
+  await page.getByText("it is broken").first().waitFor();
+  check("why a step failed", await page.locator("section.third .problem").isVisible());
+  await looks(page, "run-failed");
+  await page.getByRole("button", { name: "Run again from here" }).click();
+  await page.getByRole("button", { name: "Run again", exact: true }).click();
+  await page.getByText("The run goes on from there.").waitFor();
+  check("a step is run again", true);
+  // One that is cancelled.
+  await page.goto(`${server.url}/#/runs`);
+  await page.getByRole("button", { name: "Start sleeps" }).click();
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await page.getByRole("row", { name: /^long run running/ }).waitFor();
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await page.getByRole("button", { name: "Cancel it" }).click();
+  await page.locator(".head").getByText("cancelled").waitFor();
+  check("a run is cancelled", true);
+  await page.goto(`${server.url}/#/runs`);
+  await page.getByRole("row", { name: /sleeps/ }).first().waitFor();
+  await looks(page, "runs");
+  await page.getByLabel("Mission", { exact: true }).selectOption("fails");
+  await page.getByRole("link", { name: /^2026|^20/ }).nth(1).waitFor({ state: "detached" }).catch(() => {});
+  const missions = await page.getByRole("region", { name: "Runs" }).locator("tbody tr td:nth-child(2)").allInnerTexts();
+  check("runs of a mission", missions.length === 1 && missions[0] === "fails", missions);
+  await page.goto(`${server.url}/#/runs/none`);
+  await page.locator(".problem").waitFor();
+  check("a run that is not there", /no such run/.test(await page.locator(".problem").innerText()));
+  await page.goto(`${server.url}/#/audit`);
+  await page.getByText("Chained").waitFor();
+  check("the audit has it all", (await page.getByRole("cell", { name: "run.cancel" }).count()) === 1 && (await page.getByRole("cell", { name: "run.start" }).count()) === 3);
+  await looks(page, "audit");
+  await page.goto(`${server.url}/#/metrics`);
+  await page.getByRole("heading", { name: "rules / join / time" }).waitFor();
+  check("a change of what was measured is found", /\+\d+\.\d %/.test(await page.getByRole("region", { name: "Changes" }).innerText()), await page.getByRole("region", { name: "Changes" }).innerText());
+  await page.waitForTimeout(2500);
+  await looks(page, "history");
+  await page.context().close();
+  await server.stop();
+}
+
 async function metrics(server) {
   const page = await open(`${server.url}/#/metrics`);
   await page.getByText("flyball_http_requests", { exact: true }).waitFor();
@@ -307,7 +417,7 @@ async function gone() {
 try {
   const server = await serve(["-r", `shop=${write("shop.yaml", SHOP)}`]);
   const chosen = process.argv.slice(5);
-  for (const part of [frame, overview, playground, rulesets, metrics, flood, thousand, tokens, gone].filter((one) => !chosen.length || chosen.includes(one.name))) {
+  for (const part of [frame, overview, playground, rulesets, runs, metrics, flood, thousand, tokens, gone].filter((one) => !chosen.length || chosen.includes(one.name))) {
     try { await part(server); } catch (error) { check(part.name, false, error.stack); }
   }
 } finally {

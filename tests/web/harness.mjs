@@ -6,7 +6,8 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
-const [flyball, modules, shots] = process.argv.slice(2).map((name) => path.resolve(name));
+const [program, modules, shots] = process.argv.slice(2, 5).map((name) => path.resolve(name));
+export const flyball = program;
 const require = createRequire(path.join(modules, "x.js"));
 const { chromium } = require("playwright-core");
 const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
