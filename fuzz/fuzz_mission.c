@@ -23,14 +23,22 @@ static void S_run(const fb_mission *mission) {
   fb_script_world *world;
   fb_mission_run *run;
   fb_buf plan;
+  fb_mission_run_options options = {.secrets = FB_SECRETS_IMITATED, .cache_dir = "cache"};
+  fb_arena arena;
   S_check(fb_script_world_new(NULL, S_reply, NULL, &world) == FB_OK);
   fb_buf_init(&plan, NULL, 1 << 20);
-  if (fb_mission_run_new(mission, fb_script_world_face(world), NULL, NULL, &run, NULL) == FB_OK) {
+  fb_arena_init(&arena, NULL, 0);
+  if (fb_mission_run_new(mission, fb_script_world_face(world), &options, NULL, &run, NULL) ==
+      FB_OK) {
+    fb_run_group group;
     fb_mission_run_plan(run, &plan);
+    S_check(!plan.ptr || !memmem(plan.ptr, plan.len, "imitated-", 9)); /* no secret is shown */
+    fb_mission_run_group(run, &arena, &group, NULL);
     S_check(fb_mission_run_wait(run) != FB_MISSION_GOING);
     S_check(fb_script_world_counts(world).running == 0);
     fb_mission_run_free(run);
   }
+  fb_arena_release(&arena);
   fb_buf_release(&plan);
   fb_script_world_free(world);
 }
@@ -38,15 +46,18 @@ static void S_run(const fb_mission *mission) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fb_doc *doc = NULL;
   fb_mission *mission = NULL;
-  fb_errors errors;
+  fb_errors errors, warnings;
+  fb_mission_options options = {.warnings = &warnings};
   fb_errors_init(&errors, NULL, 0);
+  fb_errors_init(&warnings, NULL, 0);
   fb_status status =
       fb_doc_read_yaml((fb_slice){(const char *)data, size}, "m.yaml", NULL, &doc, &errors);
-  if (!status) status = fb_mission_load(doc, NULL, NULL, &mission, &errors);
+  if (!status) status = fb_mission_load(doc, &options, NULL, &mission, &errors);
   S_check((status == FB_OK) == (fb_errors_total(&errors) == 0));
   if (!status) S_run(mission);
   fb_mission_free(mission);
   fb_doc_free(doc);
   fb_errors_release(&errors);
+  fb_errors_release(&warnings);
   return 0;
 }

@@ -300,6 +300,7 @@ typedef struct fb_step_info {
   fb_semantics semantics;
   bool has_check; /* a command tells whether it had its effect */
   bool for_each;
+  bool cache;    /* its result is kept beyond the run */
   uint32_t line; /* in the document */
 } fb_step_info;
 
@@ -405,6 +406,10 @@ typedef struct fb_mission_run_options {
   int64_t grace;             /* ns between SIGTERM and SIGKILL; 0: 5 s */
   fb_cel_zone *zone;         /* as in fb_cel_context */
   void *zone_context;
+  /* The folder in which results of steps with `cache` are kept; NULL: nowhere. `cache_fresh`: those that are there are not
+   * taken, only replaced. */
+  const char *cache_dir;
+  bool cache_fresh;
   uint64_t hash_seed; /* of tables that hold what programs say; drawn by the caller */
   /* Where the run is recorded; NULL: nowhere. One that has events is gone on with: steps whose end it knows are
    * not run again. */
@@ -466,6 +471,21 @@ FB_API int64_t fb_mission_run_duration(const fb_mission_run *run); /* ns */
 FB_API fb_value fb_mission_run_outputs(const fb_mission_run *run);
 /* The failure that is not a step's (an output without value, limits.timeout); NULL when there is none. */
 FB_API const fb_error *fb_mission_run_error(const fb_mission_run *run);
+typedef enum fb_group_policy {
+  FB_GROUP_WAIT,       /* until there is a place */
+  FB_GROUP_CANCEL_OLD, /* the run that has been in it the longest is ended */
+  FB_GROUP_REFUSE
+} fb_group_policy;
+
+/* How many runs of its name there may be at once. Whoever starts runs keeps to it. */
+typedef struct fb_run_group {
+  const char *name; /* NULL: the mission says nothing. In the arena */
+  uint32_t limit;
+  fb_group_policy policy;
+} fb_run_group;
+
+FB_API fb_status fb_mission_run_group(fb_mission_run *run, fb_arena *arena, fb_run_group *ret_group,
+                                      fb_error *err);
 /* Before the start: what would run, level by level, with what is known. Touches nothing. */
 FB_API void fb_mission_run_plan(fb_mission_run *run, fb_buf *out);
 /* The same as a value: {name, inputs, levels: [[{id, needs, does, if, for_each}]]}. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/run_job.h"
+#include "cli/run_group.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -110,6 +110,7 @@ static int S_all(fb_run_job *job) {
   if (!code) code = S_inputs(job);
   if (!code && record) code = S_record(job, fb_runs_folder(job->cli, &job->arena));
   if (!code) code = fb_run_job_new(job);
+  if (!code && !dry) code = fb_run_group_enter(job);
   if (!code) return dry ? S_dry_run(job) : fb_run_job_execute(job);
   /* It never was a run. */
   fb_journal_log_close(job->journal);
@@ -158,6 +159,8 @@ static const fb_option S_options[] = {
      .value = "AGE",
      .help = "Remove runs that have ended and are older (2160h; 0s: none)",
      .env = "FLYBALL_KEEP_AGE"},
+    FB_RUN_OPTION_FRESH,
+    FB_RUN_OPTION_FACTS,
     FB_RUN_OPTION_SIGN,
     FB_OPTION_METRICS,
     {0}};

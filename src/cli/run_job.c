@@ -2,6 +2,8 @@
 #include "cli/run_job.h"
 
 #include "cli/audit_sign.h"
+#include "cli/run_cache.h"
+#include "cli/run_group.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -19,8 +21,18 @@ bool fb_run_job_init(fb_run_job *job, fb_cli *cli) {
   return false;
 }
 
+static int S_close_facts(fb_run_job *job, int code) {
+  fb_error err;
+  if (!job->facts) return code;
+  bool failed = ferror(job->facts) != 0;
+  if (fclose(job->facts) == 0 && !failed) return code;
+  fb_fail(&err, FB_E_IO, "cannot write all facts: %s", strerror(errno));
+  int own = fb_cli_error(job->cli, &err);
+  return code ? code : own;
+}
+
 int fb_run_job_end(fb_run_job *job, int code) {
-  code = fb_cli_metrics_end(job->cli, job->metrics, code);
+  code = S_close_facts(job, fb_cli_metrics_end(job->cli, job->metrics, code));
   fb_mission_metrics_free(job->counts);
   fb_mission_run_free(job->run);
   fb_mission_free(job->mission);
@@ -30,6 +42,7 @@ int fb_run_job_end(fb_run_job *job, int code) {
   fb_past_free(job->past);
   fb_journal_log_close(job->journal);
   fb_lease_release(job->lease);
+  fb_lease_release(job->group);
   fb_buf_release(&job->text);
   fb_arena_release(&job->arena);
   return code;
@@ -107,8 +120,19 @@ static fb_map *S_about(fb_run_job *job) {
   return good ? map : NULL;
 }
 
+static void S_write_fact(fb_run_job *job, const fb_value *fact) {
+  fb_buf line;
+  fb_buf_init(&line, NULL, 0);
+  fb_json_write(&line, *fact, FB_JSON_COMPACT);
+  fb_buf_char(&line, '\n');
+  if (!line.failed) fwrite(line.ptr, 1, line.len, job->facts);
+  fflush(job->facts);
+  fb_buf_release(&line);
+}
+
 static void S_event(void *context, const fb_mission_event *event) {
   fb_run_job *job = context;
+  if (job->facts && event->kind == FB_MISSION_EVENT_FACT) S_write_fact(job, event->fact);
   fb_mission_metrics_event(job->counts, job->run, event);
   fb_run_view_event(&job->view, event);
 }
@@ -134,10 +158,39 @@ static const char *S_boot(fb_run_job *job) {
                     : NULL;
 }
 
+/* Only a mission that has such steps needs a folder for their results. */
+static int S_open_cache(fb_run_job *job, const char **ret_folder) {
+  enum { MOST_DAYS = 90 };
+  bool any = false;
+  *ret_folder = NULL;
+  for (uint32_t i = 0; i < fb_mission_steps(job->mission) && !any && !job->dry; i++) {
+    fb_step_info info;
+    fb_mission_step(job->mission, i, &info);
+    any = info.cache;
+  }
+  if (!any) return FB_EXIT_OK;
+  *ret_folder = fb_run_cache_folder(job->cli, &job->arena);
+  if (*ret_folder) fb_run_cache_prune(*ret_folder, MOST_DAYS * INT64_C(86400));
+  return *ret_folder ? FB_EXIT_OK : FB_EXIT_OUTSIDE;
+}
+
+static int S_open_facts(fb_run_job *job) {
+  const char *path = fb_cli_has(job->cli, "facts") ? fb_cli_text(job->cli, "facts", NULL) : NULL;
+  fb_error err;
+  if (!path || job->dry) return FB_EXIT_OK;
+  job->facts = fopen(path, "we");
+  if (job->facts) return FB_EXIT_OK;
+  fb_fail(&err, FB_E_IO, "cannot write %s: %s", path, strerror(errno));
+  return fb_cli_error(job->cli, &err);
+}
+
 int fb_run_job_new(fb_run_job *job) {
   fb_errors errors;
-  int counted = job->dry ? FB_EXIT_OK : S_begin_metrics(job);
-  if (counted) return counted;
+  const char *cache;
+  int begun = job->dry ? FB_EXIT_OK : S_begin_metrics(job);
+  if (!begun) begun = S_open_cache(job, &cache);
+  if (!begun) begun = S_open_facts(job);
+  if (begun) return begun;
   long processors = sysconf(_SC_NPROCESSORS_ONLN);
   fb_mission_run_options options = {.secrets = job->dry ? FB_SECRETS_HIDE : FB_SECRETS_READ,
                                     .id = job->place.id,
@@ -149,6 +202,8 @@ int fb_run_job_new(fb_run_job *job) {
                                     .zone = fb_zone_system,
                                     .zone_context = job->zones,
                                     .hash_seed = fb_random_seed_system(),
+                                    .cache_dir = cache,
+                                    .cache_fresh = fb_cli_has(job->cli, "fresh"),
                                     .journal = job->journal,
                                     .boot = S_boot(job),
                                     .on_event = S_event,
@@ -337,6 +392,7 @@ int fb_run_job_go_on(fb_run_job *job) {
   if (!code) code = fb_run_job_load(job);
   if (!code && !S_old_inputs(job)) code = fb_cli_fail(job->cli, FB_E_NOMEM, "out of memory");
   if (!code) code = fb_run_job_new(job);
+  if (!code) code = fb_run_group_enter(job);
   if (code) return code;
   S_tell_changes(job);
   S_tell_doubts(job);

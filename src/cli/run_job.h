@@ -23,13 +23,15 @@ typedef struct fb_run_job {
   fb_zones *zones;
   fb_map *inputs;
   fb_lease *lease;
+  fb_lease *group; /* its place in the mission's group */
   fb_journal *journal;
   fb_past *past; /* of a run that goes on */
   fb_run_view view;
   fb_metrics *metrics; /* of --metrics; NULL: not asked for */
   fb_mission_metrics *counts;
-  bool dry;   /* nothing will be run */
-  int caught; /* signal; 0: none */
+  bool dry;    /* nothing will be run */
+  FILE *facts; /* of --facts; NULL: not asked for */
+  int caught;  /* signal; 0: none */
 } fb_run_job;
 
 /* False: no memory (an error was printed). */
@@ -56,6 +58,17 @@ int fb_run_job_go_on(fb_run_job *job);
   }
 #define FB_RUN_OPTION_QUIET \
   { .letter = 'q', .name = "quiet", .help = "Show failures only" }
+#define FB_RUN_OPTION_FRESH                                          \
+  {                                                                  \
+    .name = "fresh", .help =                                         \
+                         "Take no result of a step from the cache; " \
+                         "what steps give replaces what is there"    \
+  }
+#define FB_RUN_OPTION_FACTS                                                \
+  {                                                                        \
+    .name = "facts", .kind = FB_OPTION_FILE, .value = "FILE",              \
+    .help = "Write the facts that steps emit to FILE, a line of JSON each" \
+  }
 #define FB_RUN_OPTION_MISSION                                                            \
   {                                                                                      \
     .letter = 'm', .name = "mission", .kind = FB_OPTION_FILE, .value = "FILE",           \

@@ -31,7 +31,9 @@ fb_status fb_guards_new(fb_mission_run *run, fb_error *err) {
       fb_arena_zero(&run->arena, (mission->named_limit_count + 1) * sizeof *guards->bulkheads);
   guards->rates =
       fb_arena_zero(&run->arena, (mission->named_limit_count + 1) * sizeof *guards->rates);
-  if (!guards->breakers || !guards->bulkheads || !guards->rates)
+  guards->budgets =
+      fb_arena_zero(&run->arena, (mission->budget_count + 1) * sizeof *guards->budgets);
+  if (!guards->breakers || !guards->bulkheads || !guards->rates || !guards->budgets)
     return fb_fail(err, FB_E_NOMEM, "out of memory");
   fb_status status = FB_OK;
   for (uint32_t i = 0; i < mission->breaker_count && !status; i++) {
@@ -39,6 +41,9 @@ fb_status fb_guards_new(fb_mission_run *run, fb_error *err) {
     config.seed = fb_random_u64(&guards->random);
     status = fb_breaker_new(&config, run->allocator, &guards->breakers[i], err);
   }
+  for (uint32_t i = 0; i < mission->budget_count && !status; i++)
+    status = fb_retry_budget_init(&guards->budgets[i], mission->budgets[i].tokens,
+                                  mission->budgets[i].ratio, err);
   for (uint32_t i = 0; i < mission->named_limit_count && !status; i++)
     status = S_new_limit(run, i, err);
   return status;
@@ -220,7 +225,13 @@ static fb_try *S_new(fb_active *active) {
   *guarded = (fb_try){.run = run, .step = active->step, .item = active->item};
   guarded->attempts = active->attempt;
   if (guard->retry) {
-    fb_retry_begin(&guarded->retry, &guard->retry->policy, &guards->random, now);
+    const fb_retry_policy *policy = &guard->retry->policy;
+    if (guard->budget) {
+      guarded->policy = *policy;
+      guarded->policy.budget = &guards->budgets[guard->budget - 1];
+      policy = &guarded->policy;
+    }
+    fb_retry_begin(&guarded->retry, policy, &guards->random, now);
     guarded->retry.attempts = active->attempt;
   }
   if (guard->until && guard->until->timeout) guarded->deadline = now + guard->until->timeout;
@@ -261,11 +272,19 @@ static void S_tell(fb_try *guarded, uint32_t attempt, int64_t wait, const fb_act
   fb_run_emit(run, &event);
 }
 
+static void S_no_budget(const fb_try *guarded, fb_active *active) {
+  fb_slice name = guarded->run->mission->budgets[S_guard(guarded)->budget - 1].name;
+  fb_error_hint(&active->error, "it is not tried again: the budget `%.*s` is spent", (int)name.len,
+                name.ptr);
+}
+
 /* True: there will be another attempt, which a timer begins. */
 static bool S_retry(fb_try *guarded, fb_active *active, fb_attempt attempt, uint32_t number) {
   int64_t now = fb_run_now(guarded->run), wait = 0;
   if (!S_guard(guarded)->retry || guarded->run->ending != FB_MISSION_GOING) return false;
-  if (fb_retry_next(&guarded->retry, attempt, now, &wait) != FB_RETRY_AGAIN) return false;
+  fb_retry_verdict verdict = fb_retry_next(&guarded->retry, attempt, now, &wait);
+  if (verdict == FB_RETRY_STOP_BUDGET) S_no_budget(guarded, active);
+  if (verdict != FB_RETRY_AGAIN) return false;
   if (!S_wait_until(guarded, now + wait)) return false;
   S_tell(guarded, number, wait, active);
   return true;
@@ -439,6 +458,9 @@ bool fb_try_ended(fb_active *active, fb_outcome *result) {
   } else if (result->status == FB_STEP_FAILED || result->status == FB_STEP_TIMEOUT) {
     fb_attempt attempt = {.code = fb_failure_of(active, result), .after = active->call.retry_after};
     again = S_retry(guarded, active, attempt, guarded->attempts);
+  } else if (result->status == FB_STEP_OK && S_guard(guarded)->retry) {
+    int64_t wait; /* there is none: it fills the budget */
+    fb_retry_next(&guarded->retry, (fb_attempt){.ok = true}, now, &wait);
   }
   if (!again) {
     active->guarded = NULL;

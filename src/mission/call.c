@@ -347,6 +347,7 @@ static void S_no_memory(fb_mission_run *run, uint32_t step, uint32_t item) {
 /* Everything is decided: prepares and launches. */
 static void S_go(fb_active *active) {
   fb_status status = S_prepare(active);
+  if (!status) status = fb_cache_key(active);
   if (status == FB_E_STEP_WAITS) {
     fb_error why = active->error;
     fb_run_hold(active, &why);
@@ -404,6 +405,20 @@ void fb_run_call(fb_mission_run *run, uint32_t step_number, uint32_t item) {
     fb_run_call_go(active);
 }
 
+/* True: it has ended, with a result that was kept, or because that could not be looked for. */
+static bool S_take_cached(fb_active *active) {
+  if (!active->run->mission->steps[active->step].cache || !active->run->options.cache_dir)
+    return false;
+  fb_status status = S_prepare(active);
+  if (!status) status = fb_cache_key(active);
+  if (!status && !fb_cache_take(active)) return false;
+  if (status)
+    fb_run_not_started(active, status);
+  else
+    fb_run_end_call(active);
+  return true;
+}
+
 void fb_run_call_go(fb_active *active) {
   fb_mission_run *run = active->run;
   bool skip;
@@ -419,6 +434,7 @@ void fb_run_call_go(fb_active *active) {
     fb_run_not_started(active, active->status);
     return;
   }
+  if (S_take_cached(active)) return;
   if (run->mission->steps[step_number].guard) {
     fb_pass pass = fb_try_enter(active);
     if (pass == FB_PASS_WAIT) fb_run_drop_call(active);

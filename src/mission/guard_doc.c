@@ -205,6 +205,7 @@ enum {
   R_ON,
   R_DEADLINE,
   R_AFTER_MAX,
+  R_BUDGET,
   R_COUNT
 };
 
@@ -221,7 +222,8 @@ void fb_guard_read_retry(fb_guard_reader *reader, const fb_node *node, bool http
                                       [R_JITTER] = {"jitter", FB_KIND_BIT(FB_STRING), false},
                                       [R_ON] = {"on", 0, false},
                                       [R_DEADLINE] = {"deadline", 0, false},
-                                      [R_AFTER_MAX] = {"after_max", 0, false}};
+                                      [R_AFTER_MAX] = {"after_max", 0, false},
+                                      [R_BUDGET] = {"budget", FB_KIND_BIT(FB_STRING), false}};
   const fb_node *nodes[R_COUNT] = {0};
   size_t before = fb_errors_total(reader->errors);
   fb_error err = {0};
@@ -243,7 +245,30 @@ void fb_guard_read_retry(fb_guard_reader *reader, const fb_node *node, bool http
   policy->total = fb_guard_read_duration(reader, nodes[R_DEADLINE]);
   policy->after_max = fb_guard_read_duration(reader, nodes[R_AFTER_MAX]);
   if (nodes[R_ON]) S_read_on_list(reader, nodes[R_ON], ret_retry);
+  ret_retry->budget = nodes[R_BUDGET];
   S_checked(reader, node, before, fb_retry_policy_check(policy, &err), &err);
+}
+
+void fb_guard_read_budget(fb_guard_reader *reader, const fb_node *node, uint32_t *ret_retries,
+                          double *ret_ratio) {
+  static const fb_key_spec specs[] = {
+      {"retries", FB_KIND_BIT(FB_INT), false},
+      {"ratio", FB_KIND_BIT(FB_INT) | FB_KIND_BIT(FB_DOUBLE) | FB_KIND_BIT(FB_STRING), false}};
+  const fb_node *nodes[2] = {0};
+  *ret_retries = 10;
+  *ret_ratio = 0.1;
+  fb_doc_keys(reader->doc, node, "a budget", specs, 2, nodes, reader->errors);
+  if (node->kind != FB_MAP) return;
+  *ret_retries = S_count(reader, nodes[0], 1, 1000000000, *ret_retries);
+  size_t before = fb_errors_total(reader->errors);
+  if (nodes[1]) *ret_ratio = S_share(reader, nodes[1]);
+  if (fb_errors_total(reader->errors) > before) {
+    *ret_ratio = 0.1;
+  } else if (*ret_ratio < 0.001) {
+    S_fail(reader, nodes[1], "10% is one retry for ten calls that go well",
+           "a budget gives back at least 0.1 %");
+    *ret_ratio = 0.1;
+  }
 }
 
 /* ── Breaker ─────────────────────────────────────────────────────────────────────────────────── */

@@ -37,6 +37,7 @@ typedef struct fb_retry_doc {
   uint32_t kinds; /* bits of fb_failure */
   fb_code_range *ranges;
   uint32_t range_count;
+  const fb_node *budget; /* its name; NULL: none */
 } fb_retry_doc;
 
 typedef struct fb_limit_doc {
@@ -59,6 +60,9 @@ void fb_guard_read_retry(fb_guard_reader *reader, const fb_node *node, bool http
                          fb_retry_doc *ret_retry);
 void fb_guard_read_breaker(fb_guard_reader *reader, const fb_node *node,
                            fb_breaker_config *ret_config);
+/* {retries, ratio}: so many at first, and so much of one for each call that goes well. */
+void fb_guard_read_budget(fb_guard_reader *reader, const fb_node *node, uint32_t *ret_retries,
+                          double *ret_ratio);
 void fb_guard_read_limit(fb_guard_reader *reader, const fb_node *node, fb_limit_doc *ret_limit);
 /* Codes and ranges of codes, one or a list: HTTP statuses. */
 void fb_guard_read_codes(fb_guard_reader *reader, const fb_node *node, fb_code_range **ret_ranges,

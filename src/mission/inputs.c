@@ -22,6 +22,10 @@ const fb_cel_type *fb_input_cel_type(const fb_input *input) {
   return fb_cel_simple(kinds[input->type]);
 }
 
+const char *fb_input_type_name(const fb_input *input) {
+  return S_types[input->type];
+}
+
 bool fb_input_find(const fb_mission *mission, fb_slice name, uint32_t *ret_number) {
   for (uint32_t i = 0; i < mission->input_count; i++)
     if (fb_slice_equal(mission->inputs[i].name, name)) {

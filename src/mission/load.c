@@ -18,6 +18,7 @@ static void S_step_id(fb_mission_loader *loader, const fb_node *node, uint32_t n
   const fb_node *id = fb_node_get(node, "id");
   bool added;
   step->id_node = id ? id : node;
+  step->node = node;
   step->id = FB_SLICE("");
   if (!fb_node_is(id, FB_STRING)) return;
   step->id = fb_node_text(id);
@@ -180,6 +181,8 @@ enum {
   R_SECRETS,
   R_LIMITS,
   R_BREAKERS,
+  R_BUDGETS,
+  R_CONCURRENCY,
   R_ENV,
   R_FILES,
   R_STEPS,
@@ -230,6 +233,8 @@ static void S_root(fb_mission_loader *loader, const fb_node *root) {
       [R_SECRETS] = {"secrets", FB_KIND_BIT(FB_MAP), false},
       [R_LIMITS] = {"limits", FB_KIND_BIT(FB_MAP), false},
       [R_BREAKERS] = {"breakers", FB_KIND_BIT(FB_MAP), false},
+      [R_BUDGETS] = {"budgets", FB_KIND_BIT(FB_MAP), false},
+      [R_CONCURRENCY] = {"concurrency", FB_KIND_BIT(FB_MAP) | FB_KIND_BIT(FB_STRING), false},
       [R_ENV] = {"env", FB_KIND_BIT(FB_MAP), false},
       [R_FILES] = {"files", FB_KIND_BIT(FB_MAP), false},
       [R_STEPS] = {"steps", FB_KIND_BIT(FB_LIST), true},
@@ -245,12 +250,14 @@ static void S_root(fb_mission_loader *loader, const fb_node *root) {
   if (nodes[R_DESCRIPTION]) mission->description = fb_node_text(nodes[R_DESCRIPTION]);
   S_limits(loader, nodes[R_LIMITS]);
   fb_load_breakers(loader, nodes[R_BREAKERS]);
+  fb_load_budgets(loader, nodes[R_BUDGETS]);
   fb_load_secrets(loader, nodes[R_SECRETS]);
   if (!fb_inputs_load(loader, nodes[R_INPUTS]) || !nodes[R_STEPS]) return;
   if (!S_names(loader, nodes[R_STEPS], nodes[R_FINALLY])) return;
   loader->steps_barred = true;
   fb_load_env(loader, nodes[R_ENV], &mission->env);
   S_files(loader, nodes[R_FILES]);
+  fb_load_concurrency(loader, nodes[R_CONCURRENCY]);
   loader->steps_barred = false;
   for (uint32_t i = 0; i < mission->main_count && !loader->out_of_memory; i++)
     fb_load_step(loader, &nodes[R_STEPS]->as.items[i], i);
@@ -258,6 +265,7 @@ static void S_root(fb_mission_loader *loader, const fb_node *root) {
     fb_load_step(loader, &nodes[R_FINALLY]->as.items[i - mission->finally_first], i);
   fb_load_fallbacks(loader);
   S_outputs(loader, nodes[R_OUTPUTS]);
+  fb_never_check(loader);
   if (!loader->out_of_memory && !fb_graph_build(mission, loader->errors) &&
       fb_errors_total(loader->errors) == 0)
     loader->out_of_memory = true;
@@ -374,6 +382,7 @@ void fb_mission_step(const fb_mission *mission, uint32_t number, fb_step_info *r
                              .semantics = (fb_semantics)step->semantics,
                              .has_check = step->check != NULL,
                              .for_each = step->for_each != NULL,
+                             .cache = step->cache != NULL,
                              .line = step->id_node->line};
 }
 

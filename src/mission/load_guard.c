@@ -27,6 +27,22 @@ void fb_load_breakers(fb_mission_loader *loader, const fb_node *node) {
   }
 }
 
+void fb_load_budgets(fb_mission_loader *loader, const fb_node *node) {
+  fb_mission *mission = loader->mission;
+  if (!node || node->count == 0) return;
+  fb_guard_reader reader = S_reader(loader);
+  mission->budgets = fb_arena_zero(&mission->arena, node->count * sizeof *mission->budgets);
+  if (!mission->budgets) {
+    loader->out_of_memory = true;
+    return;
+  }
+  for (uint32_t i = 0; i < node->count; i++) {
+    fb_named_budget *budget = &mission->budgets[mission->budget_count++];
+    budget->name = fb_node_text(&node->as.pairs[i].key);
+    fb_guard_read_budget(&reader, &node->as.pairs[i].value, &budget->tokens, &budget->ratio);
+  }
+}
+
 bool fb_load_is_named_limit(const fb_pair *pair) {
   static const char *const own[] = {"parallel", "timeout", "fail_fast", "output"};
   if (pair->value.kind != FB_MAP || pair->key.kind != FB_STRING) return false;
@@ -144,6 +160,10 @@ void fb_load_guard(fb_mission_loader *loader, const fb_node *const nodes[FB_GUAR
                  "until: {condition: result.ok, interval: 1s, timeout: 1m}",
                  "`until` repeats the step already: leave out `retry`");
   if (nodes[FB_GUARD_RETRY]) guard->retry = S_retry(loader, nodes[FB_GUARD_RETRY], step);
+  if (guard->retry && guard->retry->budget)
+    guard->budget =
+        S_find(loader, guard->retry->budget, "budget", mission->budgets, sizeof *mission->budgets,
+               mission->budget_count, "budgets: {NAME: {retries: 10, ratio: 10%}}");
   if (nodes[FB_GUARD_BREAKER])
     guard->breaker =
         S_find(loader, nodes[FB_GUARD_BREAKER], "breaker", mission->breakers,

@@ -30,6 +30,7 @@ enum {
   K_UNDO,
   K_SEMANTICS,
   K_CHECK,
+  K_CACHE,
   K_COUNT
 };
 static const fb_key_spec S_step_keys[K_COUNT] = {
@@ -56,7 +57,9 @@ static const fb_key_spec S_step_keys[K_COUNT] = {
     [K_UNTIL] = {"until", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_MAP), false},
     [K_UNDO] = {"undo", FB_KIND_BIT(FB_MAP), false},
     [K_SEMANTICS] = {"semantics", FB_KIND_BIT(FB_STRING), false},
-    [K_CHECK] = {"check", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_LIST), false}};
+    [K_CHECK] = {"check", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_LIST), false},
+    [K_CACHE] = {"cache", FB_KIND_BIT(FB_STRING) | FB_KIND_BIT(FB_MAP) | FB_KIND_BIT(FB_BOOL),
+                 false}};
 
 static const fb_tool *S_action(fb_mission_loader *loader, const fb_node *node,
                                const fb_node *const *actions, const fb_node **ret_action) {
@@ -233,13 +236,14 @@ static void S_load_action(fb_mission_loader *loader, const fb_node *const *nodes
                 "it belongs to `mission`", "`with` does nothing in a `%s` step", step->tool->key);
   if (step->tool && step->tool->load(loader, step->action, &step->tool_plan) == FB_E_NOMEM)
     loader->out_of_memory = true;
+  fb_load_cache(loader, nodes[K_CACHE], step);
 }
 
 /* The values of a step's keys, and of the actions (from K_COUNT on). */
 static void S_keys(fb_mission_loader *loader, const fb_node *node, fb_step *step,
                    const fb_node **nodes) {
-  static const int not_of_undo[] = {K_ID,       K_NEEDS,  K_FOR_EACH, K_AS,  K_PARALLEL,
-                                    K_ON_ERROR, K_MATRIX, K_PRIORITY, K_UNDO};
+  static const int not_of_undo[] = {K_ID,       K_NEEDS,  K_FOR_EACH, K_AS,   K_PARALLEL,
+                                    K_ON_ERROR, K_MATRIX, K_PRIORITY, K_UNDO, K_CACHE};
   fb_key_spec specs[K_COUNT + FB_MOST_TOOLS], *last = specs;
   int keys[K_COUNT];
   const fb_node *found[K_COUNT + FB_MOST_TOOLS] = {0};

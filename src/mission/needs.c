@@ -53,7 +53,8 @@ static bool S_is_later(const fb_mission_loader *loader, uint32_t step) {
 void fb_loader_note_reads(fb_mission_loader *loader, const fb_source_text *source) {
   const fb_mission *mission = loader->mission;
   uint32_t first = fb_slot_of_step(mission, 0), end = first + mission->step_count;
-  bool named = loader->words[0] & (1 << FB_SLOT_INPUTS | 1 << FB_SLOT_STEPS | 1 << FB_SLOT_SECRETS);
+  bool named = loader->words[0] & (1 << FB_SLOT_INPUTS | 1 << FB_SLOT_STEPS | 1 << FB_SLOT_SECRETS |
+                                   1 << FB_SLOT_RUN_STATUS);
   bool barred = false, later = false;
   for (uint32_t w = first / 64; w <= end / 64 && w < loader->word_count; w++) {
     for (uint64_t bits = loader->words[w]; bits; bits &= bits - 1) {

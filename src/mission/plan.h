@@ -89,7 +89,30 @@ typedef struct fb_step_guard {
   fb_until *until;     /* nullable */
   uint32_t breaker;    /* number + 1; 0: none */
   uint32_t limit;      /* number + 1; 0: none */
+  uint32_t budget;     /* of its retries: number + 1; 0: none */
 } fb_step_guard;
+
+/* `cache`: its result is kept beyond the run. */
+typedef struct fb_step_cache {
+  fb_text *key; /* NULL: what the step is given */
+  fb_text **files;
+  uint32_t file_count;
+  int64_t ttl; /* ns; 0: for ever */
+} fb_step_cache;
+
+/* `concurrency`: how many runs at once. */
+typedef struct fb_mission_concurrency {
+  fb_text *group; /* NULL: any number */
+  uint32_t limit;
+  uint8_t policy; /* fb_group_policy */
+} fb_mission_concurrency;
+
+/* Retries that steps share. */
+typedef struct fb_named_budget {
+  fb_slice name;
+  uint32_t tokens;
+  double ratio;
+} fb_named_budget;
 
 typedef struct fb_named_breaker {
   fb_slice name;
@@ -122,6 +145,8 @@ typedef struct fb_step {
   uint32_t undoes;        /* … and the other way */
   uint32_t fallback;      /* number + 1 of the step that is run when this one fails; 0: none */
   uint32_t fallback_of;   /* … and the other way */
+  bool never;             /* it cannot ever run */
+  fb_step_cache *cache;   /* nullable */
   fb_step_guard *guard;   /* NULL: its calls are made as they come */
   uint8_t semantics;      /* fb_semantics */
   const fb_tool *check;   /* tells whether it had its effect; NULL: nothing does */
@@ -170,6 +195,9 @@ struct fb_mission {
   fb_named_breaker *breakers;
   fb_named_limit *named_limits;
   uint32_t breaker_count, named_limit_count;
+  fb_named_budget *budgets;
+  uint32_t budget_count;
+  fb_mission_concurrency concurrency;
   fb_env_list env;
   fb_text **roots; /* NULL: not said */
   uint32_t root_count;
@@ -261,6 +289,7 @@ void fb_load_step(fb_mission_loader *loader, const fb_node *node, uint32_t numbe
 
 /* load_guard.c: what stands around calls. */
 void fb_load_breakers(fb_mission_loader *loader, const fb_node *node);
+void fb_load_budgets(fb_mission_loader *loader, const fb_node *node);
 /* The maps in `limits`. */
 bool fb_load_is_named_limit(const fb_pair *pair);
 void fb_load_named_limits(fb_mission_loader *loader, const fb_node *node);
@@ -281,6 +310,24 @@ void fb_load_fallbacks(fb_mission_loader *loader);
 bool fb_rustchain_is(const fb_node *root);
 /* The same as a mission of ours, in the mission's arena; NULL: no memory. */
 const fb_node *fb_rustchain_translate(fb_mission_loader *loader, const fb_node *root);
+
+/* cache.c */
+void fb_load_cache(fb_mission_loader *loader, const fb_node *node, fb_step *step);
+
+/* group.c */
+void fb_load_concurrency(fb_mission_loader *loader, const fb_node *node);
+
+/* never.c: what cannot be. */
+struct fb_ast;
+typedef struct fb_finding {
+  fb_error error;
+  bool warning;
+  uint32_t offset, length; /* in the expression */
+} fb_finding;
+/* Whether the expression itself (not its parts) is one that cannot be meant. */
+bool fb_never_find(const fb_mission *mission, const struct fb_ast *ast, fb_finding *finding);
+/* Warns of steps that never run; after all are loaded. */
+void fb_never_check(fb_mission_loader *loader);
 
 /* secrets.c */
 void fb_load_secrets(fb_mission_loader *loader, const fb_node *node);
@@ -335,6 +382,8 @@ bool fb_graph_build(fb_mission *mission, fb_errors *errors);
 /* inputs.c */
 bool fb_inputs_load(fb_mission_loader *loader, const fb_node *node);
 const fb_cel_type *fb_input_cel_type(const fb_input *input);
+/* "string", "int", … */
+const char *fb_input_type_name(const fb_input *input);
 bool fb_input_find(const fb_mission *mission, fb_slice name, uint32_t *ret_number);
 /* The value as the declared type has it, where nothing is lost; FB_E_MISSION_INPUT. */
 fb_status fb_input_convert(const fb_input *input, fb_value value, fb_value *ret_value,

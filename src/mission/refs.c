@@ -102,8 +102,20 @@ static void S_bare_secrets(const S_check *check, const fb_ast *ast) {
   S_report(check, &err, ast->offset, ast->length);
 }
 
+static void S_never(const S_check *check, const fb_ast *ast) {
+  fb_finding finding;
+  if (!fb_never_find(check->loader->mission, ast, &finding)) return;
+  S_check place = *check;
+  fb_mission_loader loader = *check->loader;
+  if (finding.warning && !loader.warnings) return;
+  if (finding.warning) loader.errors = loader.warnings;
+  place.loader = &loader;
+  S_report(&place, &finding.error, finding.offset, finding.length);
+}
+
 /* The parser bounds the depth. */
 static void S_walk(const S_check *check, const fb_ast *ast) {
+  S_never(check, ast);
   if (S_is_slot(ast, FB_SLOT_STEPS)) S_bare_steps(check, ast);
   if (S_is_slot(ast, FB_SLOT_SECRETS)) S_bare_secrets(check, ast);
   if (ast->kind == FB_AST_SELECT) S_select(check, ast);

@@ -71,6 +71,7 @@ struct fb_try {
   int64_t began, entered;
   int64_t deadline; /* of `until`; 0: none */
   fb_retry retry;
+  fb_retry_policy policy; /* with the budget of the run, if the step has one */
 };
 
 /* The limits and breakers of a run. */
@@ -78,6 +79,7 @@ typedef struct fb_run_guards {
   fb_breaker **breakers;
   fb_bulkhead **bulkheads; /* NULL: of no concurrency */
   fb_rate *rates;
+  fb_retry_budget *budgets;
   fb_random random;
   fb_pool pool; /* of fb_try */
   fb_try *tries;
@@ -96,6 +98,9 @@ struct fb_active {
   bool timed_out, cancelled, killed;
   bool not_begun; /* ended while it waited for the journal */
   bool otherwise; /* it ended without a call: by its check, or by a person */
+  bool cached;    /* its result is one that was kept */
+  bool has_cache_key;
+  uint8_t cache_key[FB_DIGEST_SIZE];
   bool has_digest;
   uint8_t digest[FB_DIGEST_SIZE]; /* of what it gave */
   bool replayed;                  /* its end comes from the journal */
@@ -308,6 +313,13 @@ fb_status fb_run_secrets(fb_mission_run *run, fb_error *err);
 void fb_run_secrets_free(fb_mission_run *run);
 /* Hides secrets in what the call gave. Any thread. */
 void fb_run_hide_result(fb_active *active);
+
+/* cache.c */
+/* The digest of all that the call's result depends on; once, and only if it is to be kept. The call is prepared. */
+fb_status fb_cache_key(fb_active *active);
+/* True: a result that was kept is now that of the call. */
+bool fb_cache_take(fb_active *active);
+void fb_cache_keep(fb_active *active, const fb_outcome *result);
 
 /* env.c: the environment of the run, and of one call. */
 fb_status fb_run_env(fb_mission_run *run, fb_error *err);

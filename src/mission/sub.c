@@ -25,6 +25,8 @@ fb_status fb_sub_run_new(fb_call *call, const fb_mission *mission, const fb_map 
                                     .zone = above->zone,
                                     .zone_context = above->zone_context,
                                     .hash_seed = above->hash_seed,
+                                    .cache_dir = above->cache_dir,
+                                    .cache_fresh = above->cache_fresh,
                                     .journal = above->journal,
                                     .parent = run,
                                     .scope = S_scope(run, call),

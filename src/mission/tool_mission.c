@@ -79,7 +79,38 @@ static void S_load_file(fb_mission_loader *loader, const fb_node *node, S_plan *
   if (status == FB_E_NOMEM) loader->out_of_memory = true;
 }
 
-/* Names and constants are checked now. */
+/* What an expression gives, as far as its type is known, must be something that the input can be. */
+static bool S_type_fits(fb_input_type type, fb_cel_kind kind) {
+  switch (type) {
+    case FB_INPUT_STRING: return kind == FB_CEL_STRING;
+    case FB_INPUT_BOOL: return kind == FB_CEL_BOOL;
+    case FB_INPUT_LIST: return kind == FB_CEL_LIST;
+    case FB_INPUT_MAP: return kind == FB_CEL_MAP;
+    case FB_INPUT_INT:
+    case FB_INPUT_UINT: return kind == FB_CEL_INT || kind == FB_CEL_UINT;
+    case FB_INPUT_DOUBLE: return kind == FB_CEL_DOUBLE || kind == FB_CEL_INT;
+    case FB_INPUT_TIMESTAMP: return kind == FB_CEL_TIMESTAMP || kind == FB_CEL_STRING;
+    case FB_INPUT_DURATION: return kind == FB_CEL_DURATION || kind == FB_CEL_STRING;
+    default: return true;
+  }
+}
+
+static void S_check_type(fb_mission_loader *loader, const fb_node *node, const fb_input *input,
+                         const fb_text *value) {
+  const fb_cel_type *type = node->kind == FB_STRING ? fb_template_type(value->template_) : NULL;
+  if (!type || type->kind == FB_CEL_DYN || type->kind == FB_CEL_ERROR ||
+      S_type_fits(input->type, type->kind))
+    return;
+  fb_buf name;
+  fb_buf_init(&name, loader->allocator, 200);
+  fb_cel_type_write(type, &name);
+  fb_doc_fail(loader->doc, node, loader->errors, FB_E_CEL_TYPE, "",
+              "the input `%.*s` is to be %s, and this gives %s", (int)input->name.len,
+              input->name.ptr, fb_input_type_name(input), name.ptr ? name.ptr : "something else");
+  fb_buf_release(&name);
+}
+
+/* Names, constants and types are checked now. */
 static void S_check_input(fb_mission_loader *loader, const fb_pair *pair, const S_plan *plan,
                           const fb_text *value) {
   uint32_t number;
@@ -93,6 +124,8 @@ static void S_check_input(fb_mission_loader *loader, const fb_pair *pair, const 
   } else if (value && fb_text_constant(value, &constant) &&
              fb_input_convert(&plan->mission->inputs[number], constant, &converted, &err)) {
     fb_doc_fail(loader->doc, &pair->value, loader->errors, err.code, err.hint, "%s", err.text);
+  } else if (value && value->template_) {
+    S_check_type(loader, &pair->value, &plan->mission->inputs[number], value);
   }
 }
 

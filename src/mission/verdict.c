@@ -65,6 +65,7 @@ void fb_run_call_done(fb_active *active) {
   active->again = active->guarded && fb_try_ended(active, &result);
   if (run->recorder && !active->replayed) fb_record_result(active, &result);
   if (active->again) return;
+  if (active->has_cache_key) fb_cache_keep(active, &result);
   if (result.status == FB_STEP_OK && !active->replayed) S_emit_facts(active);
   if (state->items) {
     state->items->running--;

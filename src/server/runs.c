@@ -2,9 +2,14 @@
  * The threads that work on runs. */
 #include "server/runs.h"
 
+#include "loop/groups.h"
+
+#include <errno.h>
 #include <flyball/loop.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MOST_REQUEST = 80 << 20, MOST_KEPT_TEXT = 1 << 20, MOST_QUEUED = 10000, TICK = 50000000 };
@@ -70,6 +75,7 @@ typedef struct S_work {
   fb_run_request request;
   fb_run_parts parts;
   fb_lease *lease;
+  fb_lease *group; /* its place in the mission's group */
   fb_journal *journal, *counted;
   fb_past *past;
   fb_zones *zones;
@@ -238,6 +244,14 @@ static fb_status S_reopen(S_work *work, fb_error *err) {
   return status;
 }
 
+/* The same as that of the command line: beside the folder of runs. NULL: there is none. */
+static const char *S_cache(S_work *work) {
+  const char *runs = work->runner->folder, *slash = strrchr(runs, '/');
+  const char *path =
+      fb_arena_printf(&work->arena, "%.*scache", slash ? (int)(slash + 1 - runs) : 0, runs);
+  return path && (mkdir(path, 0700) == 0 || errno == EEXIST) ? path : NULL;
+}
+
 static fb_status S_make(S_work *work, fb_errors *errors) {
   fb_run_request *request = &work->request;
   fb_error err;
@@ -259,6 +273,7 @@ static fb_status S_make(S_work *work, fb_errors *errors) {
                                     .dir = work->place.folder,
                                     .env = (const char *const *)environ,
                                     .inputs = inputs,
+                                    .cache_dir = S_cache(work),
                                     .parallel_default = processors > 0 ? (uint32_t)processors : 2,
                                     .zone = fb_zone_system,
                                     .zone_context = work->zones,
@@ -299,6 +314,27 @@ static void S_show_steps(S_work *work) {
   pthread_mutex_unlock(&work->runner->lock);
 }
 
+/* Waits on this thread for a place in the mission's group; FB_E_MISSION_CANCELLED: somebody did not want to. Runs of a server are not
+ * ended for others, as that would end the server. */
+static fb_status S_enter_group(S_work *work, fb_error *err) {
+  fb_run_group group;
+  fb_berth berth;
+  fb_status status = fb_mission_run_group(work->run, &work->arena, &group, err);
+  if (status || !group.name) return status;
+  status = fb_berth_open(work->runner->folder, &group, &work->arena, &berth, err);
+  if (!status) status = fb_berth_take(&berth, work->place.id, 0, &work->group, err);
+  if (status == FB_E_LEASE && group.policy == FB_GROUP_REFUSE) return fb_berth_refuse(&berth, err);
+  while (status == FB_E_LEASE && work->working->wish == FB_WISH_NONE) {
+    char who[80];
+    if (group.policy == FB_GROUP_CANCEL_OLD) fb_berth_end_oldest(&berth, who);
+    nanosleep(&(struct timespec){0, FB_GROUP_PAUSE}, NULL);
+    status = fb_berth_take(&berth, work->place.id, 0, &work->group, err);
+  }
+  if (status != FB_E_LEASE) return status;
+  return fb_fail(err, FB_E_MISSION_CANCELLED, "cancelled while it waited for a place in `%s`",
+                 group.name);
+}
+
 static void S_go(S_work *work) {
   char *stopped = fb_arena_printf(&work->arena, "%s/stopped", work->place.folder);
   if (stopped) unlink(stopped);
@@ -323,6 +359,7 @@ static void S_close(S_work *work) {
   fb_journal_metrics_free(work->counted);
   fb_journal_log_close(work->journal);
   fb_lease_release(work->lease);
+  fb_lease_release(work->group);
   fb_run_request_release(&work->request);
   fb_arena_release(&work->arena);
 }
@@ -338,8 +375,11 @@ static void S_work_on(fb_working *working) {
   fb_status status = place ? S_reopen(&work, &err) : FB_E_NOMEM;
   if (status == FB_OK) {
     status = S_make(&work, &errors);
-    if (status != FB_OK) {
+    if (status != FB_OK)
       err = errors.count ? errors.items[0] : (fb_error){.code = status, .text = "out of memory"};
+    else
+      status = S_enter_group(&work, &err);
+    if (status != FB_OK) {
       S_note_failure(&work, &err);
       S_publish_run(&work, "failed");
     }

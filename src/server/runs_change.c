@@ -57,7 +57,8 @@ static bool S_check(fb_request *request, const fb_edition *version, const fb_map
   fb_errors_init(&errors, NULL, 0);
   fb_status status = fb_run_parts_load((fb_slice){version->text, version->length}, version->file,
                                        version->folder, NULL, &parts, &errors);
-  fb_mission_run_options options = {.inputs = inputs, .hash_seed = request->server->seed};
+  fb_mission_run_options options = {
+      .secrets = FB_SECRETS_HIDE, .inputs = inputs, .hash_seed = request->server->seed};
   if (status == FB_OK)
     status = fb_mission_run_new(parts.mission, parts.world, &options, NULL, &run, &errors);
   fb_mission_run_free(run);
