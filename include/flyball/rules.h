@@ -216,6 +216,9 @@ typedef struct fb_session_options {
   size_t calculator_count;
   bool
       explain; /* keep the log of firings (24 bytes each, and 24 a fact) that fb_session_why needs for chains */
+  uint64_t
+      max_explained; /* of the last so many firings, at most twice as many; an explanation that would go on to
+                           * older ones says so: `forgotten`, up to which firing. 0: of all */
   /* Where facts go that were not used lately, so that more may be held than fit in memory; what rules do is the same. NULL: all
    * stay in memory. The store must outlive the session. Columns of lists, maps, bytes, times and mixed kinds stay, as do
    * texts, indexes and the agenda. A store that fails leaves a session to be reset. */

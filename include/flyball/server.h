@@ -46,7 +46,11 @@ typedef struct fb_server_options {
   uint32_t max_watchers; /* of GET /v1/events: 256 */
   uint32_t max_sessions; /* 1,000 */
   int64_t session_idle;  /* nanoseconds without a request after which a session is forgotten: 1 h */
-  uint32_t max_busy;     /* requests at work at once; more get 503: 256 */
+  uint64_t max_explained; /* last firings of a session that explanations reach back to: 100,000 */
+  int64_t snapshot; /* nanoseconds between snapshots of sessions that changed, with `state`: 30 s */
+  uint32_t max_busy; /* requests at work at once; more get 503: 256 */
+  uint32_t
+      max_client; /* requests at work at once of one client (token, else address); more get 429: no limit */
   uint32_t rate;  /* requests a second and client (token, else address); more get 429: no limit */
   uint32_t burst; /* 2 × rate */
   const char *

@@ -362,7 +362,8 @@ struct fb_session {
   uint64_t tick, serial, firing;
   uint64_t *log; /* of firings, see why.c */
   size_t log_count, log_cap;
-  size_t *log_starts; /* by firing - 1 */
+  uint64_t log_first; /* firings before it in the log that were let go: options.max_explained */
+  size_t *log_starts; /* by firing - 1 - log_first */
   size_t log_start_cap;
   fb_rule_stats *rule_stats;
   fb_session_stats stats;

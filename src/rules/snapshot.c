@@ -367,11 +367,14 @@ static void S_put_mends(fb_buf *out, fb_session *session) {
 }
 
 static void S_put_log(fb_buf *out, const fb_session *session) {
-  S_put(out, session->options.explain);
+  /* 2: not of all firings. */
+  S_put(out, session->options.explain && session->log_first ? 2 : session->options.explain);
   if (!session->options.explain) return;
+  if (session->log_first) S_put(out, session->log_first);
   S_put(out, session->log_count);
   for (size_t i = 0; i < session->log_count; i++) S_put(out, session->log[i]);
-  for (uint64_t i = 0; i < session->firing; i++) S_put(out, session->log_starts[i]);
+  for (uint64_t i = 0; i < session->firing - session->log_first; i++)
+    S_put(out, session->log_starts[i]);
 }
 
 fb_status fb_session_save(fb_session *session, fb_buf *out, fb_error *err) {
@@ -1012,11 +1015,14 @@ static bool S_log_holds(const fb_session *session, size_t from, size_t to) {
 
 static void S_get_log(S_reader *r) {
   fb_session *session = r->session;
-  bool logged = S_get_below(r, 2);
+  uint32_t logged = S_get_below(r, 3);
   if (!logged && session->options.explain && r->firings) S_spoil(r, FB_E_RULE_SESSION);
   if (!logged || r->status != FB_OK) return;
-  uint64_t words = S_get_count(r);
-  if (r->firings > (uint64_t)(r->end - r->at)) S_spoil(r, FB_E_RULE_SNAPSHOT);
+  if (logged == 2) session->log_first = S_get(r);
+  if (session->log_first > r->firings) S_spoil(r, FB_E_RULE_SNAPSHOT);
+  if (r->status != FB_OK) return;
+  uint64_t words = S_get_count(r), kept = r->firings - session->log_first;
+  if (kept > (uint64_t)(r->end - r->at)) S_spoil(r, FB_E_RULE_SNAPSHOT);
   for (uint64_t i = 0; i < words && r->status == FB_OK; i++) {
     if (!fb_grow(&session->allocator, (void **)&session->log, &session->log_cap, session->log_count,
                  sizeof *session->log))
@@ -1024,16 +1030,16 @@ static void S_get_log(S_reader *r) {
     else
       session->log[session->log_count++] = S_get(r);
   }
-  for (uint64_t i = 0; i < r->firings && r->status == FB_OK; i++) {
+  for (uint64_t i = 0; i < kept && r->status == FB_OK; i++) {
     if (!fb_grow(&session->allocator, (void **)&session->log_starts, &session->log_start_cap, i,
                  sizeof *session->log_starts))
       S_spoil(r, FB_E_NOMEM);
     else
       session->log_starts[i] = (size_t)S_get(r);
   }
-  for (uint64_t i = 0; i < r->firings && r->status == FB_OK; i++)
+  for (uint64_t i = 0; i < kept && r->status == FB_OK; i++)
     if (!S_log_holds(session, session->log_starts[i],
-                     i + 1 < r->firings ? session->log_starts[i + 1] : session->log_count))
+                     i + 1 < kept ? session->log_starts[i + 1] : session->log_count))
       S_spoil(r, FB_E_RULE_SNAPSHOT);
 }
 

@@ -664,13 +664,15 @@ static fb_status S_statistics(S_swap *s) {
   if (!from->log_count) return FB_OK;
   to->log = fb_resize(&to->allocator, NULL, 0, from->log_count * sizeof *to->log);
   if (to->log) to->log_cap = from->log_count;
-  to->log_starts = fb_resize(&to->allocator, NULL, 0, from->firing * sizeof *to->log_starts);
-  if (to->log_starts) to->log_start_cap = from->firing;
+  size_t kept = (size_t)(from->firing - from->log_first);
+  to->log_starts = fb_resize(&to->allocator, NULL, 0, kept * sizeof *to->log_starts);
+  if (to->log_starts) to->log_start_cap = kept;
   if (!to->log || !to->log_starts) return S_no_memory(s);
   memcpy(to->log, from->log, from->log_count * sizeof *to->log);
-  memcpy(to->log_starts, from->log_starts, from->firing * sizeof *to->log_starts);
+  memcpy(to->log_starts, from->log_starts, kept * sizeof *to->log_starts);
   to->log_count = from->log_count;
-  for (uint64_t i = 0; i < to->firing; i++) {
+  to->log_first = from->log_first;
+  for (size_t i = 0; i < kept; i++) {
     uint64_t *rule = &to->log[to->log_starts[i]];
     if (*rule < from->set->rule_count) *rule = s->rules[*rule];
   }

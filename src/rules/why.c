@@ -2,7 +2,8 @@
  *
  * Explanation. The log has, for each firing, words: rule, number of facts, for each fact its id and the
  * firings that made and last changed it; then for each effect: 1, id (made) or 2, id, firing that had
- * changed it before (changed). log_starts tells where a firing begins.
+ * changed it before (changed). log_starts tells where a firing begins. Of more than options.max_explained firings the oldest
+ * are let go, many at once.
  */
 #include "rules/aggregate.h"
 #include "rules/session.h"
@@ -22,14 +23,32 @@ static bool S_is_told(const fb_rule *rule, uint32_t slot) {
   return fb_slot_is_fact(rule, slot) && !rule->conditions[rule->positives[slot]].aggregate;
 }
 
+/* Firings in the log. */
+static uint64_t S_kept(const fb_session *session, uint64_t firings) {
+  return firings - session->log_first;
+}
+
+/* Half of them at a time, so that what stays is moved once a firing. */
+static void S_let_go(fb_session *session) {
+  uint64_t max = session->options.max_explained, kept = S_kept(session, session->firing - 1);
+  if (!max || kept < 2 * max) return;
+  uint64_t gone = kept - max;
+  size_t from = session->log_starts[gone];
+  memmove(session->log, session->log + from, (session->log_count - from) * sizeof *session->log);
+  for (uint64_t i = 0; i < max; i++) session->log_starts[i] = session->log_starts[i + gone] - from;
+  session->log_count -= from;
+  session->log_first += gone;
+}
+
 fb_status fb_why_begin(fb_session *session, const fb_rule *rule, const uint32_t *places) {
   uint32_t count = 0;
   for (uint32_t i = 0; i < rule->positive_count; i++) count += S_is_told(rule, i);
+  S_let_go(session);
   if (!fb_grow(&session->allocator, (void **)&session->log_starts, &session->log_start_cap,
-               session->firing - 1, sizeof *session->log_starts) ||
+               S_kept(session, session->firing - 1), sizeof *session->log_starts) ||
       !S_room(session, 2 + 3 * (size_t)count))
     return FB_E_NOMEM;
-  session->log_starts[session->firing - 1] = session->log_count;
+  session->log_starts[S_kept(session, session->firing - 1)] = session->log_count;
   uint64_t *words = session->log + session->log_count;
   *words++ = rule->number;
   *words++ = count;
@@ -67,6 +86,7 @@ typedef struct S_teller {
   uint64_t *seen;  /* bits by firing */
   uint64_t *queue; /* firings found, in the order found */
   size_t count;
+  bool older; /* something rests on firings that were let go */
   bool nomem;
 } S_teller;
 
@@ -81,20 +101,28 @@ static void S_add(S_teller *teller, fb_list *list, fb_value value) {
 
 static void S_enqueue(S_teller *teller, uint64_t firing, uint64_t before) {
   if (!firing || firing >= before || teller->count >= S_CHAIN_MAX) return;
+  if (firing <= teller->session->log_first) {
+    teller->older = true;
+    return;
+  }
   uint64_t bit = UINT64_C(1) << firing % 64;
   if (teller->seen[firing / 64] & bit) return;
   teller->seen[firing / 64] |= bit;
   teller->queue[teller->count++] = firing;
 }
 
-static size_t S_end(const fb_session *session, uint64_t firing) {
-  return firing < session->firing ? session->log_starts[firing] : session->log_count;
+static const uint64_t *S_words(const fb_session *session, uint64_t firing) {
+  return session->log + session->log_starts[S_kept(session, firing - 1)];
+}
+
+static const uint64_t *S_end(const fb_session *session, uint64_t firing) {
+  return firing < session->firing ? S_words(session, firing + 1)
+                                  : session->log + session->log_count;
 }
 
 static void S_enqueue_sources(S_teller *teller, uint64_t firing) {
   const fb_session *session = teller->session;
-  const uint64_t *words = session->log + session->log_starts[firing - 1];
-  const uint64_t *end = session->log + S_end(session, firing);
+  const uint64_t *words = S_words(session, firing), *end = S_end(session, firing);
   uint64_t facts = words[1];
   words += 2;
   for (uint64_t i = 0; i < facts; i++, words += 3) {
@@ -107,8 +135,7 @@ static void S_enqueue_sources(S_teller *teller, uint64_t firing) {
 
 static fb_value S_tell_firing(S_teller *teller, uint64_t firing) {
   const fb_session *session = teller->session;
-  const uint64_t *words = session->log + session->log_starts[firing - 1];
-  const uint64_t *end = session->log + S_end(session, firing);
+  const uint64_t *words = S_words(session, firing), *end = S_end(session, firing);
   const fb_rule_info *info = /* NULL: the rulebook was swapped since, and lacks it */
       words[0] == FB_RULE_NONE ? NULL : &session->set->rules[words[0]].info;
   fb_map *map = fb_map_new(teller->arena, 8);
@@ -144,7 +171,7 @@ static fb_value S_tell_chain(S_teller *teller) {
   }
   S_enqueue_sources(teller, session->firing);
   for (size_t i = 0; i < teller->count; i++) S_enqueue_sources(teller, teller->queue[i]);
-  for (uint64_t firing = 1; firing < session->firing; firing++)
+  for (uint64_t firing = session->log_first + 1; firing < session->firing; firing++)
     if (teller->seen[firing / 64] >> firing % 64 & 1)
       S_add(teller, chain, S_tell_firing(teller, firing));
   return fb_list_value(chain);
@@ -237,6 +264,7 @@ fb_status fb_session_why(fb_session *session, const fb_decision *decision, fb_ar
   S_put(&teller, map, "firing", fb_int((int64_t)session->firing));
   S_put(&teller, map, "bindings", S_tell_bindings(&teller, rule));
   if (session->options.explain) S_put(&teller, map, "chain", S_tell_chain(&teller));
+  if (teller.older) S_put(&teller, map, "forgotten", fb_int((int64_t)session->log_first));
   if (teller.nomem) return FB_E_NOMEM;
   *ret_why = fb_map_value(map);
   return FB_OK;

@@ -113,6 +113,23 @@ static void S_publish(fb_figures *figures) {
   fb_buf_release(&out);
 }
 
+static void S_save_job(fb_job *job) {
+  fb_server *server = (fb_server *)((char *)job - offsetof(fb_server, saver));
+  fb_held_save(server->held);
+  server->saves = false;
+}
+
+/* On a worker: watchers are not to wait for it. */
+static void S_save(fb_server *server) {
+  int64_t now = fb_server_now(server);
+  if (!server->options.state || now - server->saved < server->options.snapshot ||
+      atomic_exchange(&server->saves, true))
+    return;
+  server->saved = now;
+  server->saver.run = S_save_job;
+  fb_jobs_add(server->jobs, &server->saver);
+}
+
 void fb_server_tick(fb_server *server) {
   fb_figures *figures = server->figures;
   pthread_mutex_lock(&figures->lock);
@@ -123,6 +140,7 @@ void fb_server_tick(fb_server *server) {
   if (fb_server_watched(server)) S_publish(figures);
   pthread_mutex_unlock(&figures->lock);
   fb_audit_sync(server->audit);
+  S_save(server);
 }
 
 fb_answered fb_figures_stats(fb_request *request) {

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct fb_holder {
   char id[33];
@@ -15,6 +16,7 @@ struct fb_holder {
   int64_t used;
   fb_edition *version;
   char ruleset[FB_SHELF_NAME];
+  bool changed;         /* since it was kept; under its lock */
   pthread_mutex_t lock; /* of the seat */
   fb_seat *seat;
 };
@@ -71,6 +73,19 @@ static fb_holder **S_at(fb_held *held, fb_slice id) {
   return at;
 }
 
+static const char *S_path(fb_held *held, fb_arena *arena, const char *id) {
+  return fb_state_path(held->server, arena, "sessions/%s", id);
+}
+
+static void S_unkeep(fb_held *held, const char *id) {
+  fb_arena arena;
+  if (!held->server->options.state) return;
+  fb_arena_init(&arena, NULL, 0);
+  const char *path = S_path(held, &arena, id);
+  if (path) unlink(path);
+  fb_arena_release(&arena);
+}
+
 /* Out of the table; freed by who uses it last. Under the table's lock. */
 static fb_holder *S_take_out(fb_held *held, fb_holder **at) {
   fb_holder *holder = *at;
@@ -84,10 +99,13 @@ static fb_holder *S_take_out(fb_held *held, fb_holder **at) {
 static void S_forget(fb_held *held, int64_t now) {
   for (size_t i = 0; i < BUCKETS; i++) {
     for (fb_holder **at = &held->buckets[i]; *at;) {
-      if ((*at)->users || now - (*at)->used < held->server->options.session_idle)
+      if ((*at)->users || now - (*at)->used < held->server->options.session_idle) {
         at = &(*at)->next;
-      else
-        S_free(S_take_out(held, at));
+        continue;
+      }
+      fb_holder *holder = S_take_out(held, at);
+      S_unkeep(held, holder->id);
+      S_free(holder);
     }
   }
 }
@@ -127,6 +145,7 @@ static fb_holder *S_new(fb_request *request, fb_edition *version, fb_slice rules
   holder->version = version;
   fb_edition_hold(version);
   holder->used = request->start;
+  holder->changed = true;
   memcpy(holder->ruleset, ruleset.ptr,
          ruleset.len < FB_SHELF_NAME ? ruleset.len : FB_SHELF_NAME - 1);
   snprintf(holder->id, sizeof holder->id, "%016llx%016llx",
@@ -190,7 +209,11 @@ fb_answered fb_held_make(fb_request *request) {
   fb_reply_header(request, MHD_HTTP_HEADER_LOCATION,
                   fb_arena_printf(&request->arena, "/v1/sessions/%s", holder->id));
   S_reply(request, 201, holder);
-  if (!S_add(request, holder)) S_free(holder);
+  const char *target = fb_arena_printf(&request->arena, "%s %s", holder->id, holder->ruleset);
+  if (S_add(request, holder))
+    fb_audit_of(request, "session.make", fb_slice_of(target ? target : ""));
+  else
+    S_free(holder);
   return FB_ANSWERED;
 }
 
@@ -229,10 +252,12 @@ fb_answered fb_held_delete(fb_request *request) {
   pthread_mutex_lock(&held->lock);
   fb_holder **at = S_at(held, request->parameters[0]);
   bool found = *at != NULL;
+  if (found) S_unkeep(held, (*at)->id);
   if (found) free_now = S_take_out(held, at);
   pthread_mutex_unlock(&held->lock);
   if (!found) return fb_reply_fail(request, 0, FB_E_SERVER_UNKNOWN, "there is no such session");
   if (free_now) S_free(free_now);
+  fb_audit_of(request, "session.delete", request->parameters[0]);
   return fb_reply_empty(request, 204);
 }
 
@@ -324,6 +349,7 @@ static bool S_begin(S_change *change, fb_request *request) {
   const char *explain = fb_request_query(request, "explain");
   *change = (S_change){.request = request, .holder = S_hold(request)};
   if (!change->holder) return false;
+  change->holder->changed = true;
   fb_verdict_init(&change->verdict, request, false);
   change->verdict.explain = explain && !strcmp(explain, "true");
   change->holder->seat->verdict = &change->verdict;
@@ -436,4 +462,158 @@ fb_answered fb_held_retract(fb_request *request) {
   if (!S_begin(&change, request)) return FB_ANSWERED;
   fb_status status = fb_session_retract(change.holder->seat->session, S_id(request), &err);
   return S_end(&change, status, &err);
+}
+
+/* ── Keeping them: STATE/sessions/ID is a line of JSON, the rulebook's text and a snapshot ── */
+
+static fb_status S_keep(fb_held *held, fb_holder *holder) {
+  fb_arena arena;
+  fb_buf head, body;
+  fb_error err;
+  const fb_edition *version = holder->version;
+  fb_arena_init(&arena, NULL, 0);
+  fb_buf_init(&head, NULL, 0);
+  fb_buf_init(&body, NULL, 0);
+  const char *path = S_path(held, &arena, holder->id);
+  fb_buf_char(&head, '{');
+  fb_json_member(&head, "ruleset", fb_slice_of(holder->ruleset));
+  fb_json_member(&head, "hash", fb_slice_of(version->hash));
+  fb_json_member(&head, "file", fb_slice_of(version->file));
+  fb_buf_printf(&head, ",\"version\":%u,\"text\":%zu}\n", version->number, version->length);
+  fb_buf_add(&body, version->text, version->length);
+  fb_status status = fb_session_save(holder->seat->session, &body, &err);
+  if (!path || head.failed || body.failed) status = FB_E_NOMEM;
+  if (status == FB_OK)
+    status = fb_state_write(path, fb_buf_slice(&head), fb_buf_slice(&body), &err);
+  fb_buf_release(&head);
+  fb_buf_release(&body);
+  fb_arena_release(&arena);
+  return status;
+}
+
+/* The holders that there are now, each held. */
+static fb_holder **S_all(fb_held *held, size_t *ret_count) {
+  size_t count = 0;
+  pthread_mutex_lock(&held->lock);
+  fb_holder **all = malloc((held->count ? held->count : 1) * sizeof *all);
+  for (size_t i = 0; all && i < BUCKETS; i++) {
+    for (fb_holder *holder = held->buckets[i]; holder; holder = holder->next) {
+      holder->users++;
+      all[count++] = holder;
+    }
+  }
+  pthread_mutex_unlock(&held->lock);
+  *ret_count = count;
+  return all;
+}
+
+uint32_t fb_held_save(fb_held *held) {
+  size_t count;
+  uint32_t failed = 0;
+  if (!held || !held->server->options.state) return 0;
+  fb_holder **all = S_all(held, &count);
+  for (size_t i = 0; all && i < count; i++) {
+    fb_holder *holder = all[i];
+    pthread_mutex_lock(&holder->lock);
+    fb_status status = holder->changed && !holder->gone ? S_keep(held, holder) : FB_OK;
+    holder->changed = status != FB_OK;
+    failed += status != FB_OK;
+    pthread_mutex_unlock(&holder->lock);
+    pthread_mutex_lock(&held->lock);
+    if (holder->gone) S_unkeep(held, holder->id); /* deleted meanwhile */
+    bool last = --holder->users == 0 && holder->gone;
+    pthread_mutex_unlock(&held->lock);
+    if (last) S_free(holder);
+  }
+  free(all);
+  if (failed && held->server->options.log)
+    fb_log_write(held->server->options.log, FB_LOG_ERROR, "sessions cannot be kept", NULL);
+  return failed;
+}
+
+/* The edition that the session worked with, or one made of the text that was kept. NULL: neither. */
+static fb_edition *S_edition(fb_server *server, const fb_map *head, fb_slice text) {
+  const fb_value *ruleset = fb_map_get_text(head, FB_SLICE("ruleset")),
+                 *hash = fb_map_get_text(head, FB_SLICE("hash")),
+                 *file = fb_map_get_text(head, FB_SLICE("file")),
+                 *number = fb_map_get_text(head, FB_SLICE("version"));
+  fb_edition *version;
+  fb_errors errors;
+  if (!ruleset || ruleset->kind != FB_STRING || !hash || hash->kind != FB_STRING || !file ||
+      file->kind != FB_STRING || !number || number->kind != FB_INT)
+    return NULL;
+  version = fb_shelf_get(server->rulesets, fb_value_text(*ruleset), (uint32_t)number->as.i);
+  if (version && !strcmp(version->hash, hash->as.text)) return version;
+  fb_edition_drop(version);
+  fb_errors_init(&errors, NULL, 0);
+  fb_status status =
+      fb_edition_new(text, file->as.text, NULL, FB_SHELF_RULESETS, &version, &errors);
+  fb_errors_release(&errors);
+  if (status != FB_OK) return NULL;
+  version->number = (uint32_t)number->as.i;
+  return version;
+}
+
+static fb_holder *S_restored(fb_held *held, const char *id, fb_slice bytes, fb_arena *arena) {
+  const char *line = bytes.len ? memchr(bytes.ptr, '\n', bytes.len) : NULL;
+  fb_value head;
+  if (!line || strlen(id) >= sizeof((fb_holder *)0)->id) return NULL;
+  size_t at = (size_t)(line - bytes.ptr) + 1;
+  if (fb_json_read((fb_slice){bytes.ptr, at}, id, NULL, arena, &head, NULL) != FB_OK ||
+      head.kind != FB_MAP)
+    return NULL;
+  const fb_value *size = fb_map_get_text(head.as.map, FB_SLICE("text"));
+  if (!size || size->kind != FB_INT || size->as.i < 0 || (uint64_t)size->as.i > bytes.len - at)
+    return NULL;
+  size_t length = (size_t)size->as.i;
+  fb_edition *version = S_edition(held->server, head.as.map, (fb_slice){bytes.ptr + at, length});
+  fb_holder *holder = version ? calloc(1, sizeof *holder) : NULL;
+  if (!holder) {
+    fb_edition_drop(version);
+    return NULL;
+  }
+  pthread_mutex_init(&holder->lock, NULL);
+  holder->version = version;
+  holder->used = fb_server_now(held->server);
+  snprintf(holder->id, sizeof holder->id, "%s", id);
+  snprintf(holder->ruleset, sizeof holder->ruleset, "%s",
+           fb_map_get_text(head.as.map, FB_SLICE("ruleset"))->as.text);
+  holder->seat = fb_seat_restore(held->server, version,
+                                 (fb_slice){bytes.ptr + at + length, bytes.len - at - length});
+  if (holder->seat) return holder;
+  S_free(holder);
+  return NULL;
+}
+
+static bool S_restore_one(fb_held *held, const char *id) {
+  fb_arena arena;
+  fb_buf bytes;
+  fb_holder *holder = NULL;
+  fb_arena_init(&arena, NULL, 0);
+  fb_buf_init(&bytes, NULL, 0);
+  const char *path = S_path(held, &arena, id);
+  if (path && fb_state_read(path, SIZE_MAX >> 1, &bytes) == FB_OK)
+    holder = S_restored(held, id, fb_buf_slice(&bytes), &arena);
+  if (holder) {
+    *S_at(held, fb_slice_of(holder->id)) = holder;
+    held->count++;
+  }
+  fb_buf_release(&bytes);
+  fb_arena_release(&arena);
+  return holder != NULL;
+}
+
+void fb_held_restore(fb_held *held) {
+  fb_server *server = held->server;
+  fb_arena arena;
+  size_t count = 0;
+  if (!server->options.state) return;
+  fb_arena_init(&arena, NULL, 0);
+  const char *folder = fb_state_path(server, &arena, "sessions");
+  const char *const *ids = folder ? fb_state_list(folder, &arena, &count) : NULL;
+  for (size_t i = 0; ids && i < count; i++)
+    if (!S_restore_one(held, ids[i]) && server->options.log)
+      fb_log_write(server->options.log, FB_LOG_ERROR, "a session cannot be restored", "session",
+                   ids[i], NULL);
+  fb_arena_release(&arena);
 }

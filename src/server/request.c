@@ -95,7 +95,9 @@ static struct MHD_Response *S_response(fb_reply *reply) {
 /* The work is done, whether or not the client has read what came of it. */
 static void S_leave(fb_request *request) {
   if (request->counted) atomic_fetch_sub(&request->server->busy, 1);
+  if (request->client) atomic_fetch_sub(request->client, 1);
   request->counted = false;
+  request->client = NULL;
 }
 
 static size_t S_route_number(const fb_request *request) {
@@ -181,7 +183,7 @@ static void S_who(fb_request *request) {
   request->who = (fb_slice){0};
   request->role =
       fb_tokens_role(&server->tokens, fb_request_header(request, "Authorization"), &request->who);
-  if (!request->who.len && (server->rates || server->options.log))
+  if (!request->who.len && (server->rates || server->options.max_client || server->options.log))
     request->who = S_address(request);
 }
 
@@ -210,6 +212,51 @@ static bool S_may(fb_request *request) {
   return false;
 }
 
+/* "127.0.0.1:8080", "[::1]", "localhost:80": names that nobody's name server can point elsewhere. */
+static bool S_is_own_name(const char *host) {
+  size_t length = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
+  char name[INET6_ADDRSTRLEN + 2];
+  uint8_t address[16];
+  if (length == 9 && !strncasecmp(host, "localhost", 9)) return true;
+  if (length >= sizeof name || length > strlen(host) || (host[length] && host[length] != ':'))
+    return false;
+  bool six = host[0] == '[' && length > 2;
+  memcpy(name, host + six, length - (six ? 2 : 0));
+  name[length - (six ? 2 : 0)] = 0;
+  return inet_pton(six ? AF_INET6 : AF_INET, name, address) == 1;
+}
+
+/* Without tokens, whoever reaches the server may do everything: pages of other sites must not, through a browser that does. */
+static bool S_is_foreign(fb_request *request) {
+  const char *origin = fb_request_header(request, "Origin");
+  const char *host = fb_request_header(request, MHD_HTTP_HEADER_HOST);
+  if (request->server->tokens.count || request->route->role == FB_ROLE_NONE) return false;
+  const char *from = origin ? strstr(origin, "://") : NULL;
+  bool other = origin && (!from || !host || strcasecmp(from + 3, host) != 0);
+  bool named = host && !request->server->socket_path[0] && !S_is_own_name(host);
+  if (!other && !named) return false;
+  fb_reply_fail(request, 0, FB_E_SERVER_ORIGIN, "not for %s",
+                other ? "pages of other sites" : "this name of the server");
+  return true;
+}
+
+/* How many requests of the client are at work. Clients that fall together count as one. */
+static _Atomic uint32_t *S_client(const fb_request *request) {
+  uint64_t hash = fb_hash_bytes(request->who.ptr, request->who.len, request->server->seed);
+  return &request->server->clients[hash % FB_CLIENTS];
+}
+
+static bool S_is_greedy(fb_request *request) {
+  fb_server *server = request->server;
+  if (!server->options.max_client) return false;
+  request->client = S_client(request);
+  if (atomic_fetch_add(request->client, 1) < server->options.max_client) return false;
+  S_retry_after(request, 0);
+  fb_reply_fail(request, 0, FB_E_SERVER_RATE, "more than %u requests at once",
+                server->options.max_client);
+  return true;
+}
+
 static bool S_has_room(fb_request *request) {
   fb_server *server = request->server;
   int64_t wait = 0;
@@ -221,6 +268,7 @@ static bool S_has_room(fb_request *request) {
                   server->options.rate);
     return false;
   }
+  if (S_is_greedy(request)) return false;
   request->counted = true;
   if (atomic_fetch_add(&server->busy, 1) >= server->options.max_busy || server->draining) {
     S_retry_after(request, 0);
@@ -248,7 +296,7 @@ static bool S_admit(fb_request *request, const char *url) {
     request->body.folder = request->server->options.folder;
   }
   S_who(request);
-  if (!S_may(request) || !S_has_room(request)) return false;
+  if (S_is_foreign(request) || !S_may(request) || !S_has_room(request)) return false;
   if (!S_is_too_long(request)) return true;
   fb_reply_fail(request, 0, FB_E_SERVER_BODY, "the body is longer than %llu bytes",
                 (unsigned long long)request->body.max);

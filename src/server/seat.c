@@ -127,7 +127,8 @@ static void S_error(void *context, fb_session *session, const fb_error *err) {
 
 /* ── Seats ── */
 
-static fb_seat *S_new(fb_server *server, const fb_edition *version, fb_seat_kind kind) {
+static fb_seat *S_new(fb_server *server, const fb_edition *version, fb_seat_kind kind,
+                      fb_slice snapshot) {
   bool stateless = kind == FB_SEAT_STATELESS;
   fb_seat *seat = calloc(1, sizeof *seat);
   if (!seat) return NULL;
@@ -142,8 +143,12 @@ static fb_seat *S_new(fb_server *server, const fb_edition *version, fb_seat_kind
       .zone_context = seat->zones,
       .stateless = stateless,
       .explain = kind == FB_SEAT_EXPLAINS,
+      .max_explained = server->options.max_explained,
       .output = {.decision = S_decision, .log = S_log, .error = S_error, .context = seat}};
-  if (status == FB_OK) status = fb_session_new(version->set, &options, NULL, &seat->session);
+  if (status == FB_OK)
+    status = snapshot.len ? fb_session_restore(version->set, &options, NULL, snapshot, false,
+                                               &seat->session, NULL)
+                          : fb_session_new(version->set, &options, NULL, &seat->session);
   if (status == FB_OK) return seat;
   fb_seat_free(seat);
   return NULL;
@@ -173,7 +178,11 @@ fb_seat *fb_seat_take(fb_server *server, fb_edition *version, fb_seat_kind kind)
     version->seat_counts[kind]--;
   }
   pthread_mutex_unlock(&version->lock);
-  return seat ? seat : S_new(server, version, kind);
+  return seat ? seat : S_new(server, version, kind, FB_SLICE(""));
+}
+
+fb_seat *fb_seat_restore(fb_server *server, fb_edition *version, fb_slice snapshot) {
+  return S_new(server, version, FB_SEAT_EXPLAINS, snapshot);
 }
 
 /* What requests leave behind in a session: texts, and fields and types that were learned. */

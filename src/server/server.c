@@ -42,6 +42,8 @@ static void S_defaults(fb_server_options *options) {
   S_DEFAULT(max_watchers, 256);
   S_DEFAULT(max_sessions, 1000);
   S_DEFAULT(session_idle, INT64_C(3600000000000));
+  S_DEFAULT(max_explained, 100000);
+  S_DEFAULT(snapshot, INT64_C(30000000000));
   S_DEFAULT(max_busy, 256);
   S_DEFAULT(burst, options->rate * 2);
   S_DEFAULT(folder, "/tmp");
@@ -319,6 +321,7 @@ static fb_status S_parts(fb_server *server, fb_error *err) {
   if (status != FB_OK) return status;
   fb_shelf_restore(server->rulesets, options->log);
   fb_shelf_restore(server->missions, options->log);
+  fb_held_restore(server->held);
   if (!server->options.rate) return FB_OK;
   fb_rate_keys_config config = {.tokens = server->options.rate,
                                 .per = INT64_C(1000000000),
@@ -403,10 +406,11 @@ void fb_server_free(fb_server *server) {
   if (!server) return;
   server->draining = true;
   fb_runner_stop(server->runner);
-  fb_jobs_free(server->jobs);
   fb_flows_stop(server->flows);
+  fb_jobs_free(server->jobs);
   if (server->daemon) MHD_stop_daemon(server->daemon);
   if (server->socket_path[0]) unlink(server->socket_path);
+  if (server->audit) fb_held_save(server->held); /* it got as far as having a state */
   fb_held_free(server->held);
   fb_recent_free(server->recent);
   fb_shelf_free(server->rulesets);

@@ -92,7 +92,7 @@ typedef struct fb_route {
   void (*later)(fb_request *request);
 } fb_route;
 
-enum { FB_ROUTE_PARAMETERS = 3, FB_REQUEST_ID = 64, FB_CLASSES = 6 };
+enum { FB_ROUTE_PARAMETERS = 3, FB_REQUEST_ID = 64, FB_CLASSES = 6, FB_CLIENTS = 4096 };
 
 typedef struct fb_reply {
   unsigned code;
@@ -124,8 +124,9 @@ struct fb_request {
   fb_slice who;               /* the token's name, else the address; in the arena */
   fb_role role;
   int64_t start;
-  bool counted; /* among those at work */
-  void *state;  /* of the route, from `answer` to `later` */
+  bool counted;             /* among those at work */
+  _Atomic uint32_t *client; /* among those of its client; NULL: not */
+  void *state;              /* of the route, from `answer` to `later` */
 };
 
 /* The token's name, else the address. */
@@ -380,6 +381,8 @@ void fb_verdict_write(fb_verdict *verdict, fb_buf *out);
 
 /* Of the version, reset; with the server's limits. NULL: no memory. */
 fb_seat *fb_seat_take(fb_server *server, fb_edition *version, fb_seat_kind kind);
+/* One that explains, as it was when the snapshot was taken. NULL: no memory, or it cannot be read. */
+fb_seat *fb_seat_restore(fb_server *server, fb_edition *version, fb_slice snapshot);
 /* Given back it waits for the next request, unless it has grown too much. */
 void fb_seat_give(fb_edition *version, fb_seat *seat);
 void fb_seat_free(fb_seat *seat);
@@ -396,6 +399,10 @@ typedef struct fb_held fb_held;
 fb_status fb_held_new(fb_server *server, fb_held **ret_held);
 void fb_held_free(fb_held *held);
 uint32_t fb_held_count(fb_held *held);
+/* Keeps those that changed since they were last kept. Not two at once. How many could not be kept. */
+uint32_t fb_held_save(fb_held *held);
+/* Those that were kept, once the rulesets are there. */
+void fb_held_restore(fb_held *held);
 
 /* ── Server ── */
 
@@ -418,6 +425,9 @@ struct fb_server {
   fb_figures *figures;
   fb_lease *lease; /* of the state's folder */
   int64_t started; /* mono */
+  fb_job saver;    /* of sessions */
+  _Atomic bool saves;
+  int64_t saved; /* when it last began; of the ticking thread */
   fb_recent *recent;
   fb_held *held;
   fb_rate_keys *rates; /* NULL: no limit */
@@ -431,6 +441,7 @@ struct fb_server {
   _Atomic uint32_t busy; /* requests at work */
   _Atomic uint32_t open; /* and those whose answers are on their way */
   _Atomic bool draining;
+  _Atomic uint32_t clients[FB_CLIENTS];
   uint64_t seed; /* of ids and hash tables */
   _Atomic uint64_t serial;
 };

@@ -488,10 +488,66 @@ def ending():
     server.end()
 
 
+def foreign(server):
+    """What a browser sends for a page of another site."""
+    cases = [({"Origin": "https://evil.example"}, 403), ({"Origin": "null"}, 403), ({"Host": "evil.example"}, 403), ({"Host": "evil.example:80", "Origin": "http://evil.example:80"}, 403),
+             ({"Origin": f"http://127.0.0.1:{server.port}"}, 200), ({"Host": "localhost"}, 200), ({"Host": "[::1]:80"}, 200), ({"Host": "1.2.3.4.evil.example"}, 403), ({"Host": "[::1].evil.example"}, 403)]
+    for headers, want in cases:
+        code, _, body = server.ask("GET", "/v1/rulesets", headers=headers)
+        check(f"{headers}: {want}", code == want and (code == 200 or body["code"] == "FB7031"), body)
+    same("whether it is alive may be asked under any name", server.ask("GET", "/healthz", headers={"Host": "pod.example"})[0], 200)
+
+
+def greedy():
+    server = Server("-r", "@count.yaml", "--max-client", "2", "--max-time", "3s", files={"count.yaml": COUNT})
+    body = {"ruleset": "count", "facts": [{"type": "counter", "n": 0, "end": 10**9}]}
+    codes = []
+    threads = [threading.Thread(target=lambda: codes.append(server.evaluate(body)[0])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    same("two at once of one client", sorted(codes), [422, 422, 429, 429])
+    same("and again when they are done", server.evaluate({"ruleset": "count", "facts": []})[0], 200)
+    server.end()
+
+
+def sleeping():
+    """Sessions outlive the server, also one that is killed, up to the last snapshot."""
+    folder = tempfile.mkdtemp()
+    options = ("--state", folder + "/state", "--snapshot", "1s")
+    server = Server("-r", "@shop.yaml", *options, files={"shop.yaml": SHOP})
+    held = [server.ask("POST", "/v1/sessions", {"ruleset": "shop"})[2]["id"] for _ in range(3)]
+    server.ask("POST", f"/v1/sessions/{held[0]}/facts", FACTS[0])
+    server.ask("DELETE", f"/v1/sessions/{held[2]}")
+    same("it ends", server.end(), 0)
+    server = Server(*options)
+    listed = {s["id"] for s in server.ask("GET", "/v1/sessions")[2]["sessions"]}
+    same("sessions are there again, without rules being given", listed, set(held[:2]))
+    body = server.ask("POST", f"/v1/sessions/{held[0]}/facts?explain=true", FACTS[1])[2]
+    check("and go on where they stood", [d["decision"] for d in body["decisions"]] == ["hold"] and body["facts"] == ["2"], body)
+    time.sleep(2.5)
+    server.ask("POST", f"/v1/sessions/{held[1]}/facts", FACTS[0])  # after the snapshot
+    same("killed", server.end(signal.SIGKILL), -9)
+    server = Server(*options)
+    same("what was kept is there", server.ask("GET", f"/v1/sessions/{held[0]}")[2]["facts"], 3)
+    check("at most a snapshot is lost", server.ask("GET", f"/v1/sessions/{held[1]}")[2]["facts"] in (0, 1))
+    server.ask("PUT", "/v1/rulesets/shop", FLAT.encode(), {"Content-Type": "application/yaml"})
+    server.ask("DELETE", "/v1/rulesets/shop")
+    server.end()
+    with open(f"{folder}/state/sessions/{'0' * 32}", "wb") as file:
+        file.write(b'{"ruleset":"shop","hash":"x","file":"f","version":1,"text":7}\nrules:\nFBSNAP garbage')
+    server = Server(*options)
+    same("without the ruleset too", server.ask("GET", f"/v1/sessions/{held[0]}")[2]["facts"], 3)
+    same("one that is damaged is left out", server.ask("GET", f"/v1/sessions/{'0' * 32}")[0], 404)
+    server.end()
+    check("which is told", "cannot be restored" in server.told, server.told)
+
+
 def hostile(server):
     """Nothing that comes over the wire may end it, or hold up others."""
     draw = random.Random(7)
-    good = b"POST /v1/evaluate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 30\r\n\r\n" + b'{"ruleset":"shop","facts":[]} '
+    good = b"POST /v1/evaluate HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 30\r\n\r\n" + b'{"ruleset":"shop","facts":[]} '
     kept = []
     for _ in range(300):
         data = bytearray(good)
@@ -517,7 +573,7 @@ def hostile(server):
     for link in kept:
         link.close()
     link = socket.create_connection((server.host, server.port), timeout=5)
-    link.sendall(b"POST /v1/evaluate?ruleset=flat HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 5000)
+    link.sendall(b"POST /v1/evaluate?ruleset=flat HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-ndjson\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 5000)
     link.close()
     same("a body that breaks off", server.ask("GET", "/healthz")[0], 200)
     code, _, _ = server.ask("GET", "/" + "a" * 20000)
@@ -528,10 +584,10 @@ def hostile(server):
 def main():
     server = Server("-r", "@shop.yaml", "-r", "flat=@flat.yaml", "-r", "@count.yaml", "--max-time", "8s",
                     files={"shop.yaml": SHOP, "flat.yaml": FLAT, "count.yaml": COUNT})
-    for part in (routes, health, evaluating, inline, refusing, late, streaming, rulesets, swapping, sessions, session_threads, clocks, hostile):
+    for part in (routes, health, evaluating, inline, refusing, late, streaming, rulesets, swapping, sessions, session_threads, clocks, foreign, hostile):
         part(server)
     same("it ends", server.end(), 0)
-    for part in (limits, roles, rates, ways, telling, ending):
+    for part in (limits, greedy, sleeping, roles, rates, ways, telling, ending):
         part()
     kept_contract(300)
     return done()
