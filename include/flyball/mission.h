@@ -167,6 +167,7 @@ typedef struct fb_call {
   void *zone_context;
   void *state;      /* the tool's, from prepare to work */
   int64_t deadline; /* the clock's mono, for work that can stop by itself; 0: none */
+  int64_t since;    /* ns since 1970: when an earlier process began it; 0: none did */
   /* 32 hex digits, the same in every attempt, after crashes too: FLYBALL_STEP_KEY, an Idempotency-Key. */
   const char *key;
   /* What a person decided on this step: {decision: "approved" | "rejected" | …, by, at, note}. FB_ABSENT: nothing. */

@@ -215,6 +215,14 @@ static fb_result S_breaker_result(const fb_active *active, const fb_outcome *res
 
 /* ── Tries ───────────────────────────────────────────────────────────────────────────────────── */
 
+/* What is left of the time that began in an earlier process. At least 1: 0 is none. */
+static int64_t S_left(const fb_active *active, int64_t time) {
+  const fb_clock *clock = active->run->world->clock;
+  int64_t since = active->call.since, wall = clock->wall(clock->context);
+  if (!since || wall <= since) return time;
+  return wall - since < time ? time - (wall - since) : 1;
+}
+
 static fb_try *S_new(fb_active *active) {
   fb_mission_run *run = active->run;
   fb_run_guards *guards = &run->guards;
@@ -234,7 +242,8 @@ static fb_try *S_new(fb_active *active) {
     fb_retry_begin(&guarded->retry, policy, &guards->random, now);
     guarded->retry.attempts = active->attempt;
   }
-  if (guard->until && guard->until->timeout) guarded->deadline = now + guard->until->timeout;
+  if (guard->until && guard->until->timeout)
+    guarded->deadline = now + S_left(active, guard->until->timeout);
   guarded->next = guards->tries;
   if (guards->tries) guards->tries->prev = guarded;
   guards->tries = guarded;

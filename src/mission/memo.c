@@ -99,6 +99,7 @@ static fb_status S_intent(fb_ledger *ledger, const fb_event *event, fb_memo *mem
   fb_arena_rewind(&ledger->arena, mark);
   memo->state = FB_MEMO_STARTED;
   memo->started = event->seq;
+  if (!memo->since) memo->since = event->wall;
   memo->waiting = false;
   memo->decision = (fb_slice){0};
   memo->recovered = event->flags & FB_EVENT_RECOVERED;
@@ -132,6 +133,7 @@ static fb_status S_end(fb_ledger *ledger, const fb_event *event, fb_memo *memo) 
   memo->state = event->kind == FB_EVENT_STEP_ENDED ? FB_MEMO_ENDED : FB_MEMO_SETTLED;
   if (memo->state == FB_MEMO_SETTLED) memo->started = event->seq;
   memo->ended = event->seq;
+  memo->since = 0;
   memo->status = event->status;
   memo->code = event->code;
   memo->signal = event->signal;
@@ -162,6 +164,7 @@ static void S_forget(fb_memo *memo, uint64_t seq) {
   bool good = memo->state == FB_MEMO_ENDED && memo->status == FB_STEP_OK;
   if (good) memo->generation = seq;
   memo->state = FB_MEMO_NONE;
+  memo->since = 0;
   memo->waiting = false;
   memo->decision = (fb_slice){0};
 }

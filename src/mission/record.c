@@ -220,6 +220,7 @@ bool fb_record_replay(fb_active *active) {
   const fb_memo *memo = S_memo(run, active->step, fb_record_item(active));
   if (!memo) return false;
   active->attempt = memo->attempts;
+  active->call.since = memo->since;
   if (memo->state != FB_MEMO_ENDED || memo->identity != fb_record_identity(run, active->step) ||
       memo->item != fb_record_item_hash(run) || !S_holds(run, active->step, memo))
     return false;

@@ -38,11 +38,12 @@ struct fb_memo {
   uint32_t number;         /* of the item; FB_NO_ITEM: none */
   uint32_t attempts;       /* begun */
   uint64_t started, ended; /* the events' numbers */
-  uint64_t identity;       /* of the step as it was then */
-  uint64_t item;           /* hash of the item that it was for */
-  uint64_t generation;     /* the event by which a good end was forgotten; 0: never */
-  fb_slice scope, step;    /* in the ledger's arena, as all below */
-  fb_slice payload;        /* of its end */
+  int64_t since;        /* when it was first begun since it last ended, ns since 1970; 0: never */
+  uint64_t identity;    /* of the step as it was then */
+  uint64_t item;        /* hash of the item that it was for */
+  uint64_t generation;  /* the event by which a good end was forgotten; 0: never */
+  fb_slice scope, step; /* in the ledger's arena, as all below */
+  fb_slice payload;     /* of its end */
   bool has_digest;
   uint8_t digest[FB_DIGEST_SIZE]; /* of what it gave */
   fb_slice decision; /* what a person decided after it was last started; ptr NULL: nothing */

@@ -19,6 +19,12 @@ static bool S_nanos(fb_slice text, int64_t *ret_nanos) {
   return true;
 }
 
+/* A wait that was cut off goes on; a clock that was set back does not make it longer. */
+static int64_t S_rest(int64_t nanos, int64_t since, int64_t wall) {
+  if (!since || wall <= since) return nanos;
+  return wall - since < nanos ? nanos - (wall - since) : 0;
+}
+
 /* ns since 1970 */
 static bool S_time(fb_slice text, int64_t *ret_wall) {
   int64_t seconds;
@@ -54,7 +60,7 @@ static fb_status S_prepare(const void *plan, fb_call *call, fb_error *err) {
   status = fb_scope_render(&call->scope, value, &text, err);
   if (status) return status;
   if (S_nanos(text, &nanos))
-    job->at = now + nanos;
+    job->at = now + S_rest(nanos, call->since, wall);
   else if (S_time(text, &nanos))
     job->at = nanos > wall ? now + (nanos - wall) : now;
   else

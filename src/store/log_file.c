@@ -229,7 +229,8 @@ fb_status fb_log_is_torn(fb_log_file *file, uint64_t offset, uint64_t seq, bool 
   uint64_t end = offset;
   fb_status status = FB_OK;
   *ret_torn = true;
-  for (uint64_t at = offset + 8; !status && found == FB_LOG_RECORD;) {
+  /* One record that was written when this one was known to be on disk says enough. */
+  for (uint64_t at = offset + 8; !status && *ret_torn && found == FB_LOG_RECORD;) {
     const char *record = NULL;
     uint32_t size = 0;
     status = fb_log_find(file, at, &at, &found, err);

@@ -391,8 +391,49 @@ static void test_values_as_bytes(void **state) {
   fb_arena_release(&arena);
 }
 
+/* ── What began before a crash ───────────────────────────────────────────────────────────────── */
+
+static void S_nothing(void *user) {
+  (void)user;
+}
+
+/* The world's time, in seconds, when the mission is done that was begun at 0 and killed at once, and gone on with at 30. */
+static int64_t S_done_at(const char *text) {
+  S_play play = {0};
+  fb_journal *journal;
+  assert_int_equal(fb_journal_memory_new(NULL, &journal), FB_OK);
+  assert_true(S_begin(&play, text, journal, NULL));
+  fb_mission_run_start(play.run);
+  while (S_events(journal) < 2) {
+    fb_world *face = fb_script_world_face(play.world);
+    assert_true(face->turn(face->context));
+  }
+  S_end(&play);
+  play = (S_play){0};
+  assert_true(S_begin(&play, text, journal, NULL));
+  fb_world *face = fb_script_world_face(play.world);
+  fb_script_world_at(play.world, INT64_C(31000000000), S_nothing, NULL); /* worlds begin at 1 */
+  assert_true(face->turn(face->context));
+  assert_int_equal(fb_script_world_now(play.world), INT64_C(30000000000));
+  fb_mission_run_wait(play.run);
+  int64_t now = fb_script_world_now(play.world) / 1000000000;
+  S_end(&play);
+  fb_journal_memory_free(journal);
+  return now;
+}
+
+static void test_time_goes_on(void **state) {
+  (void)state;
+  assert_int_equal(S_done_at("name: w\nsteps: [{id: w, wait: 60s}]\n"), 60);
+  assert_int_equal(S_done_at("name: w\nsteps: [{id: w, wait: 10s}]\n"), 30);
+  assert_int_equal(S_done_at("name: w\nsteps:\n  - {id: u, run: [never], until: {condition: "
+                             "'false', interval: 5s, timeout: 50s}}\n"),
+                   45);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_time_goes_on),
       cmocka_unit_test(test_values_as_bytes),
       cmocka_unit_test(test_a_crash_after_every_event),
       cmocka_unit_test(test_an_edited_mission),
