@@ -71,6 +71,10 @@ FB_API fb_status fb_cel_env_add(fb_cel_env *env, fb_slice name, const fb_cel_typ
 /* Forgets the variables added after the first `count` slots. */
 FB_API void fb_cel_env_truncate(fb_cel_env *env, uint32_t count);
 FB_API uint32_t fb_cel_env_slots(const fb_cel_env *env);
+/* How many names stand for fields and constants; and forgets those after the first so many, when the variables that were added since
+ * are forgotten. */
+FB_API uint32_t fb_cel_env_names(const fb_cel_env *env);
+FB_API void fb_cel_env_forget(fb_cel_env *env, uint32_t names);
 /* Names are looked up in this namespace first, then in the ones around it. "" by default. */
 FB_API fb_status fb_cel_env_container(fb_cel_env *env, fb_slice name);
 

@@ -390,6 +390,8 @@ typedef struct fb_session_stats {
   uint64_t candidates; /* facts looked at in joins */
   uint64_t memory;     /* bytes held by facts, indexes, what waits */
   fb_page_stats pages; /* of options.store */
+  uint64_t
+      late; /* facts that came after their window had ended, once for each aggregate that left them out */
 } fb_session_stats;
 
 /* What a condition has cost. */

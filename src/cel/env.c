@@ -151,6 +151,15 @@ void fb_cel_env_truncate(fb_cel_env *env, uint32_t count) {
   }
 }
 
+uint32_t fb_cel_env_names(const fb_cel_env *env) {
+  return (uint32_t)env->alias_count;
+}
+
+void fb_cel_env_forget(fb_cel_env *env, uint32_t names) {
+  while (env->alias_count > names)
+    fb_arena_rewind(&env->names, env->aliases[--env->alias_count].mark);
+}
+
 void fb_cel_env_clear(fb_cel_env *env) {
   fb_cel_env_truncate(env, 0);
   while (env->alias_count) fb_arena_rewind(&env->names, env->aliases[--env->alias_count].mark);

@@ -237,6 +237,7 @@ static void S_stats_json(S_eval *eval, const fb_session_stats *stats, int64_t na
                 (unsigned long long)stats->decisions, (unsigned long long)stats->errors,
                 (unsigned long long)stats->candidates, (unsigned long long)stats->memory,
                 (long long)nanos);
+  if (stats->late) fb_buf_printf(out, "\"late\":%llu,", (unsigned long long)stats->late);
   if (eval->pages)
     fb_buf_printf(out, "\"store\":{\"hits\":%llu,\"misses\":%llu,\"writes\":%llu},",
                   (unsigned long long)stats->pages.hits, (unsigned long long)stats->pages.misses,
@@ -293,6 +294,9 @@ static void S_stats_text(S_eval *eval, const fb_session_stats *stats, int64_t na
               (unsigned long long)stats->facts_peak, (unsigned long long)stats->activations,
               (unsigned long long)stats->firings, (unsigned long long)stats->decisions,
               (unsigned long long)stats->errors, (double)stats->memory / 1e6, total);
+  if (stats->late)
+    fb_cli_note(eval->cli, "late: %llu facts came after their window had ended",
+                (unsigned long long)stats->late);
   if (eval->pages)
     fb_cli_note(eval->cli, "store: %llu chunks written, %llu read back, %llu asked for in time",
                 (unsigned long long)stats->pages.writes, (unsigned long long)stats->pages.misses,

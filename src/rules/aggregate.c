@@ -488,14 +488,19 @@ static int S_order(const void *pa, const void *pb, void *context) {
                       S_keys(aggregate, memory, *(const uint32_t *)pb), aggregate->key_count);
 }
 
-/* The first group last, so that what it sets off fires first. Meanwhile nothing is marked: withdrawing comes afterwards. */
-static fb_status S_flush(fb_session *session, uint32_t number) {
+/* The first group last, so that what it sets off fires first. Meanwhile nothing is marked: withdrawing comes afterwards. `end`: of
+ * the facts that may be met in joins; what is left then follows next time. */
+static fb_status S_flush(fb_session *session, uint32_t number, uint64_t end) {
   fb_aggregate_memory *memory = &session->aggregates->items[number];
   const void *context[2] = {session, session->set->aggregates[number]};
   fb_status status = FB_OK;
   if (memory->dirty_count > 1)
     qsort_r(memory->dirty, memory->dirty_count, sizeof *memory->dirty, S_order, context);
   while (memory->dirty_count && status == FB_OK) {
+    if (session->stats.candidates > end) {
+      status = FB_DONE;
+      break;
+    }
     uint32_t group = memory->dirty[--memory->dirty_count];
     uint64_t before = session->tick;
     status = S_update(session, number, group);
@@ -505,15 +510,19 @@ static fb_status S_flush(fb_session *session, uint32_t number) {
   return fb_session_tidy(session, session->set->aggregates[number]->type, status, NULL);
 }
 
+/* FB_DONE: too many facts were met. */
 fb_status fb_aggregates_flush(fb_session *session) {
   fb_aggregates *all = session->aggregates;
   fb_status status = all->broken ? FB_E_NOMEM : FB_OK;
+  uint64_t max = session->options.max_candidates;
+  uint64_t end = max ? session->stats.candidates + max : UINT64_MAX;
   while (all->dirty && status == FB_OK) {
     all->dirty = false;
     session->deriving = true;
     for (uint32_t i = session->set->aggregate_count; i-- > 0 && status == FB_OK;)
-      status = S_flush(session, i);
+      status = S_flush(session, i, end);
     session->deriving = false;
+    all->dirty |= status == FB_DONE;
     if (status == FB_OK) status = fb_logical_withdraw(session);
   }
   return status;

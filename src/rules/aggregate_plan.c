@@ -10,14 +10,15 @@
 /* ── Which ones there are ── */
 
 /* What makes two the same: every word of them, that both or none is of a rule that is switched off, and, where names may stand
- * for constants, the variant. */
+ * for constants, the variant and what is empty in it. */
 static fb_slice S_text(fb_rule_loader *loader, const fb_rule_item *item) {
   const fb_node *value = item->value;
   fb_buf text;
   fb_buf_init(&text, loader->set->allocator, 0);
   fb_buf_add(&text, fb_node_text(item->key).ptr, fb_node_text(item->key).len);
   fb_buf_printf(&text, "\n%d\n", loader->rule->info.enabled);
-  if (loader->constants) fb_buf_printf(&text, "%u", (unsigned)loader->rule->number);
+  if (item->constants)
+    fb_buf_printf(&text, "%u.%u", (unsigned)loader->rule->number, (unsigned)item->constants);
   fb_buf_char(&text, '\n');
   if (value && value->kind == FB_STRING)
     fb_buf_add(&text, fb_node_text(value).ptr, fb_node_text(value).len);
@@ -51,7 +52,7 @@ static fb_rule_aggregate *S_new(fb_rule_loader *loader, const fb_rule_item *item
   aggregate->rule = loader->rule->number;
   aggregate->node = item->key;
   aggregate->text = text;
-  aggregate->constants = loader->constants;
+  aggregate->constants = item->constants != 0;
   aggregate->head = item->head;
   aggregate->type = type->id;
   aggregate->source = (fb_rule_condition){.kind = FB_WHEN_FACT,
@@ -356,7 +357,7 @@ static void S_relate(S_load *load, uint32_t number) {
   select->args = args;
   select->count = 1;
   equality->ast->args[equality->side] = select;
-  fb_rule_take(loader, c, NULL, load->expr, equality->ast, load->item->value);
+  fb_rule_take(loader, c, c->group, load->expr, equality->ast, load->item->value);
 }
 
 /* What folds tell is part of the match; a fold that tells nothing keeps the group from being one. */
@@ -428,6 +429,7 @@ void fb_aggregate_load(fb_rule_loader *loader, const fb_rule_item *item) {
 }
 
 void fb_aggregate_bind_empty(fb_rule_loader *loader, const fb_rule_item *item) {
+  item = fb_rule_empty_item(item);
   const fb_rule_aggregate *aggregate = item->condition ? item->condition->aggregate : NULL;
   loader->constants = true;
   for (uint32_t i = 0; aggregate && i < aggregate->fold_count; i++) {

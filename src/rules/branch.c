@@ -184,6 +184,10 @@ static bool S_exists(S_maker *maker, const fb_node *key, const fb_node *list, in
 static bool S_forall(S_maker *maker, const fb_node *key, const fb_node *list, int depth,
                      fb_rule_items *out) {
   fb_rule_item *group = S_group(maker, key, FB_WHEN_NOT);
+  if (S_ways(&list->as.items[0], depth + 1) > 1)
+    return S_fail(maker, &list->as.items[0], "let another rule assert what it is for",
+                  "`forall` begins with one pattern, not with branches or an aggregate that may be "
+                  "of no facts");
   if (!group || !S_flatten(maker, &list->as.items[0], 0, depth + 1, true, &group->items))
     return false;
   const fb_rule_item *first = group->items.first;
@@ -199,7 +203,7 @@ static bool S_forall(S_maker *maker, const fb_node *key, const fb_node *list, in
 static void S_unwrap(fb_rule_items *out, fb_rule_item *before) {
   for (fb_rule_item *at = before ? before->next : out->first; at; at = at->next) {
     fb_rule_item *one = at->items.first;
-    if (at->items.count != 1 || one->grouped || one->test) continue;
+    if (at->items.count != 1 || one->grouped || one->test || one->head) continue;
     at->key = one->key;
     at->value = one->value;
     at->type = one->type;
@@ -240,9 +244,6 @@ static bool S_leaf(S_maker *maker, const fb_node *node, uint32_t choice, bool ne
                    fb_rule_items *out) {
   fb_rule_item *item = S_new(maker, node), *group;
   if (!item || !fb_rule_parse_item(maker->loader, node, item)) return false;
-  if (item->head && nested)
-    return S_fail(maker, node, "let a rule of its own aggregate and assert what it finds",
-                  "an aggregate cannot stand within `not`, `exists` or `forall`");
   if (item->kind == FB_WHEN_ELEMENT && nested)
     return S_fail(maker, node, "ask the list itself, as in `o.items.exists(i, i.price > 100.0)`",
                   "elements of a list cannot stand within `not`, `exists` or `forall`");
@@ -253,6 +254,7 @@ static bool S_leaf(S_maker *maker, const fb_node *node, uint32_t choice, bool ne
   if (nested && !item->test && item->kind != FB_WHEN_FACT) {
     if (!(group = S_group(maker, item->key, item->kind))) return false;
     item->kind = FB_WHEN_FACT;
+    group->empty = item->empty;
     S_append(&group->items, item);
     item = group;
   }

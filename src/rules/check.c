@@ -54,6 +54,7 @@ static void S_report(fb_rule_loader *loader, const fb_rule_test *a, const fb_rul
 
 void fb_rule_check_condition(fb_rule_loader *loader, const fb_rule_condition *condition) {
   if (condition->type == FB_RULE_NONE) return;
+  if (condition->kind == FB_WHEN_MEMBER && loader->empties) return; /* it may be of constants */
   const fb_fact_type *type = fb_schema_type(loader->set->schema, condition->type);
   for (uint32_t i = 0; i < condition->test_count; i++)
     for (uint32_t j = 0; j < i; j++) {

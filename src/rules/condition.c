@@ -110,9 +110,9 @@ static bool S_is_new(fb_rule_loader *loader, const fb_node *node, fb_slice varia
   const fb_rule *rule = loader->rule;
   for (uint32_t i = 0; i < rule->condition_count && variable.len; i++) {
     const fb_rule_condition *c = &rule->conditions[i];
-    bool same = fb_slice_equal(c->variable, variable);
-    if (c->kind == FB_WHEN_MEMBER ? !S_is_within(group, c->group) : !fb_when_binds(c->kind))
-      same = false;
+    if (c->kind == FB_WHEN_MEMBER && !S_is_within(group, c->group)) continue;
+    bool binds = c->kind == FB_WHEN_MEMBER || fb_when_binds(c->kind);
+    bool same = binds && fb_slice_equal(c->variable, variable);
     if (!same && !fb_aggregate_names(c, variable)) continue;
     fb_doc_fail(loader->doc, node, loader->errors, FB_E_RULE_VARIABLE,
                 "give each condition a name of its own",
@@ -123,24 +123,26 @@ static bool S_is_new(fb_rule_loader *loader, const fb_node *node, fb_slice varia
   return true;
 }
 
-static fb_rule_condition *S_add_aggregate(fb_rule_loader *loader, fb_rule_item *item) {
+static fb_rule_condition *S_add_aggregate(fb_rule_loader *loader, fb_rule_item *item,
+                                          fb_rule_group *group) {
   fb_rule *rule = loader->rule;
   const fb_aggregate_head *head = item->head;
-  bool fresh = S_is_new(loader, item->key, head->variable, NULL);
+  bool fresh = S_is_new(loader, item->key, head->variable, group);
   for (uint32_t i = 0; i < head->fold_count; i++)
-    fresh &= S_is_new(loader, item->key, head->folds[i].variable, NULL);
+    fresh &= S_is_new(loader, item->key, head->folds[i].variable, group);
   for (uint32_t i = 0; i < head->by_count; i++)
-    fresh &= S_is_new(loader, item->key, head->by[i].variable, NULL);
-  fresh &= S_is_new(loader, item->key, head->window.variable, NULL);
+    fresh &= S_is_new(loader, item->key, head->by[i].variable, group);
+  fresh &= S_is_new(loader, item->key, head->window.variable, group);
   if (fb_aggregate_repeats(head)) {
     fresh = false;
     fb_doc_fail(loader->doc, item->key, loader->errors, FB_E_RULE_VARIABLE,
                 "give each value a name of its own", "a name stands twice in this condition");
   }
   fb_rule_condition *c = item->condition = &rule->conditions[rule->condition_count++];
-  c->kind = item->kind;
+  c->kind = group ? FB_WHEN_MEMBER : item->kind;
   c->slot_count = 1;
   c->node = item->key;
+  c->group = group;
   c->aggregate = fresh ? fb_aggregate_of(loader, item) : NULL;
   c->type = c->aggregate ? c->aggregate->type : FB_RULE_NONE;
   return c;
@@ -149,7 +151,7 @@ static fb_rule_condition *S_add_aggregate(fb_rule_loader *loader, fb_rule_item *
 static fb_rule_condition *S_add_condition(fb_rule_loader *loader, fb_rule_item *item,
                                           fb_rule_group *group) {
   fb_rule *rule = loader->rule;
-  if (item->head) return S_add_aggregate(loader, item);
+  if (item->head) return S_add_aggregate(loader, item, group);
   bool named = S_is_new(loader, item->key, item->variable, group) && item->variable.len;
   fb_rule_condition *c = item->condition = &rule->conditions[rule->condition_count++];
   c->kind = group ? FB_WHEN_MEMBER : item->kind;
@@ -214,6 +216,16 @@ static bool S_place_group(fb_rule_loader *loader, fb_rule_item *item, fb_rule_gr
   return true;
 }
 
+/* Tells for each item which names stand for constants: those of what is empty before it, in its group and around that. Recursion is
+ * bounded by FB_RULE_GROUP_DEPTH. */
+static void S_note_constants(const fb_rule_items *items, uint32_t now, uint32_t *last) {
+  for (fb_rule_item *at = items->first; at; at = at->next) {
+    at->constants = now;
+    if (at->grouped) S_note_constants(&at->items, now, last);
+    if (at->empty) now = ++*last;
+  }
+}
+
 static bool S_place_items(fb_rule_loader *loader, fb_rule_items *items) {
   fb_rule *rule = loader->rule;
   for (fb_rule_item *at = items->first; at; at = at->next) {
@@ -269,18 +281,22 @@ static void S_load_pattern(fb_rule_loader *loader, const fb_rule_item *item, fb_
 
 /* Recursion is bounded by FB_RULE_GROUP_DEPTH. */
 static void S_load_group(fb_rule_loader *loader, const fb_rule_item *item) {
-  uint32_t before = fb_cel_env_slots(loader->env);
+  uint32_t before = fb_cel_env_slots(loader->env), names = fb_cel_env_names(loader->env);
+  bool constants = loader->constants;
   for (const fb_rule_item *at = item->items.first; at && !loader->nomem; at = at->next) {
     uint32_t bound = fb_cel_env_slots(loader->env);
     if (at->grouped) {
       S_pad(loader, loader->rule->positive_count + item->group->inner);
       S_load_group(loader, at);
       fb_cel_env_truncate(loader->env, bound);
+      if (at->empty) fb_aggregate_bind_empty(loader, at);
       continue;
     }
     if (at->condition || at->test) S_load_pattern(loader, at, item->group);
   }
   fb_cel_env_truncate(loader->env, before);
+  fb_cel_env_forget(loader->env, names);
+  loader->constants = constants;
 }
 
 static void S_load_items(fb_rule_loader *loader, const fb_rule_items *items) {
@@ -314,6 +330,8 @@ void fb_rule_load_conditions(fb_rule_loader *loader, const fb_node *when, uint32
       fb_arena_zero(&set->arena, (loader->item_count + 1) * sizeof *rule->conditions);
   rule->positives =
       fb_arena_zero(&set->arena, (FB_RULE_MAX_POSITIVE + 1) * sizeof *rule->positives);
+  loader->empties = 0;
+  S_note_constants(&items, 0, &loader->empties);
   if (!rule->conditions || !rule->positives)
     loader->nomem = true;
   else if (S_place_items(loader, &items))

@@ -28,11 +28,18 @@ struct fb_rule_item {
   uint32_t range;                       /* ELEMENT: offset of its list's expression in the key */
   const struct fb_aggregate_head *head; /* of an aggregate; else NULL */
   bool empty;                           /* an aggregate of no facts: a NOT of its result */
-  bool grouped;                         /* a NOT or EXISTS of `items` */
-  fb_rule_items items;                  /* in which patterns are positive */
+  uint32_t
+      constants; /* which names stand for constants here: told by what is empty above; 0: none */
+  bool grouped;  /* a NOT or EXISTS of `items` */
+  fb_rule_items items; /* in which patterns are positive */
   fb_rule_condition *condition;
   fb_rule_group *group;
 };
+
+/* The item itself, or the aggregate that is alone in a group since it is of no facts. */
+static inline const fb_rule_item *fb_rule_empty_item(const fb_rule_item *item) {
+  return item->grouped ? item->items.first : item;
+}
 
 /* head.c */
 bool fb_rule_is_variable(fb_slice text);

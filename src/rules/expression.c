@@ -297,7 +297,10 @@ static void S_take_constant(fb_rule_loader *loader, fb_rule_condition *own, fb_r
   fb_error err = {0};
   bool told = S_constant(loader, expr, ast, &value, &err);
   if (loader->constants && (told ? value.kind == FB_BOOL && !value.as.b : err.code != FB_OK)) {
-    loader->dead = true; /* with other values it may hold */
+    if (group)
+      group->never = true;
+    else
+      loader->dead = true; /* with other values it may hold */
     return;
   }
   if (!told) {

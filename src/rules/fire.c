@@ -409,6 +409,11 @@ static fb_status S_fire(fb_session *session, fb_due *due, fb_error *err) {
 static fb_status S_follow(fb_session *session, fb_error *err) {
   fb_status status = fb_aggregates_follow(session);
   if (status == FB_OK) return status;
+  if (status == FB_DONE)
+    return fb_fail(err, FB_E_RULE_LIMIT,
+                   "results of aggregates met more than %llu facts in joins, the limit of the "
+                   "session; the others follow next time",
+                   (unsigned long long)session->options.max_candidates);
   session->lost = true;
   return fb_fail(err, status, "%s",
                  status == FB_E_NOMEM

@@ -97,7 +97,8 @@ static bool S_group_finds(fb_session *session, const fb_rule *rule, const fb_rul
 
 static bool S_group_holds(fb_session *session, const fb_rule *rule, const fb_rule_group *group,
                           uint32_t except, uint64_t *ret_cause) {
-  bool found = true;
+  bool found = !group->never;
+  if (!found) *ret_cause = 0;
   for (uint32_t i = 0; found && i < group->before_count; i++) {
     found = fb_join_tell(session, group->before[i]);
     *ret_cause = group->before[i]->slots;
@@ -462,7 +463,9 @@ static void S_begin(fb_session *session, bool partial) {
   session->stash_count = 0;
   session->refused = false;
   session->partial = partial;
-  session->candidates_end = max ? session->stats.candidates + max : UINT64_MAX;
+  /* Results of aggregates follow wholly: between two of them it is seen whether they met too many. */
+  session->candidates_end =
+      max && !session->deriving ? session->stats.candidates + max : UINT64_MAX;
 }
 
 fb_status fb_match_insert(fb_session *session, uint32_t place) {

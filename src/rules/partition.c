@@ -419,6 +419,7 @@ static void S_follow(void *argument, uint32_t number) {
   part->first_followed = part->session->tick + 1;
   fb_status status = fb_aggregates_follow(part->session);
   part->follows = false;
+  if (status == FB_DONE) status = FB_E_RULE_LIMIT;
   if (status == FB_OK) status = part->status;
   part->status = status;
   if (status != FB_OK)

@@ -169,6 +169,7 @@ static inline bool fb_when_derives(uint8_t kind) {
 typedef struct fb_rule_group fb_rule_group;
 struct fb_rule_group {
   uint8_t kind; /* FB_WHEN_NOT or FB_WHEN_EXISTS */
+  bool never;   /* nothing is found, since a constant in it is false */
   const fb_node *node;
   uint32_t *members; /* condition numbers */
   uint32_t member_count;
@@ -518,6 +519,7 @@ typedef struct fb_rule_loader {
   uint32_t item_count; /* conditions and tests of the rule */
   bool constants;      /* the variant has names that stand for constants … */
   bool dead;           /* … and never holds */
+  uint32_t empties;    /* aggregates of no facts, in the variant or its groups */
   fb_rule_condition *scope[FB_RULE_MAX_SLOTS]; /* what is bound to each slot of the environment */
   const fb_node **asserted;                    /* type names that actions assert */
   size_t asserted_count, asserted_cap;

@@ -848,7 +848,8 @@ void fb_aggregates_release(fb_session *session);
 /* A row comes into an alpha that has aggregates, or leaves it. False: no memory, and nothing has changed. */
 bool fb_aggregates_enter(fb_session *session, const fb_rule_alpha *alpha, uint32_t row);
 void fb_aggregates_leave(fb_session *session, const fb_rule_alpha *alpha, uint32_t row);
-/* Brings the results up to date, each by a change of its own. After a failure the session is lost. */
+/* Brings the results up to date, each by a change of its own. FB_DONE: some of them, the others follow next time. After any other
+ * failure the session is lost. */
 fb_status fb_aggregates_flush(fb_session *session);
 static inline fb_status fb_aggregates_follow(fb_session *session) {
   return FB_UNLIKELY(session->aggregates) ? fb_aggregates_flush(session) : FB_OK;

@@ -21,7 +21,7 @@
 
 #include <stdlib.h>
 
-enum { VERSION = 4, HEAD = 16, DEPTH_MAX = 256 };
+enum { VERSION = 5, HEAD = 16, DEPTH_MAX = 256 };
 static const char S_magic[] = "FBSNAP";
 
 /* Those of CEL. */
@@ -138,7 +138,8 @@ static void S_put_statistics(fb_buf *out, const fb_session *session) {
   const fb_session_stats *s = &session->stats;
   const uint64_t numbers[] = {session->tick,  session->serial, session->firing, session->halted,
                               s->facts_peak,  s->asserted,     s->modified,     s->retracted,
-                              s->activations, s->decisions,    s->errors,       s->candidates};
+                              s->activations, s->decisions,    s->errors,       s->candidates,
+                              s->late};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) S_put(out, numbers[i]);
   S_put(out, session->set->rule_count);
   for (uint32_t r = 0; r < session->set->rule_count; r++) {
@@ -631,8 +632,9 @@ static void S_get_statistics(S_reader *r) {
   bool halted = S_get_below(r, 2);
   if ((tick | serial | firing) >> 62) S_spoil(r, FB_E_RULE_SNAPSHOT); /* so that none comes round */
   if (r->facts_only) s = &ignored;
-  uint64_t *const numbers[] = {&s->facts_peak,  &s->asserted,  &s->modified, &s->retracted,
-                               &s->activations, &s->decisions, &s->errors,   &s->candidates};
+  uint64_t *const numbers[] = {&s->facts_peak, &s->asserted,    &s->modified,
+                               &s->retracted,  &s->activations, &s->decisions,
+                               &s->errors,     &s->candidates,  &s->late};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) *numbers[i] = S_get(r);
   r->firings = firing;
   uint64_t rules = S_get_count(r);

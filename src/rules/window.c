@@ -103,7 +103,9 @@ bool fb_window_admits(fb_session *session, const fb_rule_aggregate *aggregate, u
   /* A modify takes a fact out and in again: it did not come late. */
   bool again = memory->left_row == row && memory->left_tick == session->tick &&
                aggregate->window.kind == FB_WINDOW_SESSION;
-  return again || S_end_of(aggregate, *ret_time) > S_now(session);
+  if (again || S_end_of(aggregate, *ret_time) > S_now(session)) return true;
+  session->stats.late += fb_window_ends(&aggregate->window);
+  return false;
 }
 
 /* ── The last so many facts of a group ── */

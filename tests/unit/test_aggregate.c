@@ -291,6 +291,69 @@ static void test_results_are_hidden(void **state) {
   fb_session_free(session);
 }
 
+/* A limit that is met while results follow leaves the others for the next time. */
+static void test_a_limit_leaves_the_session_usable(void **state) {
+  (void)state;
+  static const char book[] =
+      "rules:\n"
+      "  - {name: r, when: [{count() as n by o.k as k of order as o: true}, {other as x: x.k != "
+      "k}, {other as y: y.k != x.k}],\n"
+      "     then: [{assert: seen, with: {k: \"${{ k }}\"}, logical: true}]}\n"
+      "  - {name: s, when: [\"count() as n of seen\"], then: [{log: \"${{ n }}\"}]}\n";
+  fb_ruleset *rules;
+  fb_session *session;
+  fb_error err;
+  assert_int_equal(fb_ruleset_read(FB_SLICE(book), "b.yaml", NULL, &rules, NULL, NULL), FB_OK);
+  fb_session_options options = {.max_candidates = 100, .strategy = FB_STRATEGY_BREADTH};
+  assert_int_equal(fb_session_new(rules, &options, NULL, &session), FB_OK);
+  for (int i = 0; i < 40; i++) {
+    fb_entry entry = {fb_string(FB_SLICE("k")), fb_int(i % 10)};
+    const fb_map map = {.len = 1, .cap = 1, .entries = &entry};
+    fb_slice type = i < 10 ? FB_SLICE("other") : FB_SLICE("order");
+    assert_int_equal(fb_session_assert(session, type, &map, NULL, NULL), FB_OK);
+  }
+  int limits = 0;
+  fb_status status;
+  while ((status = fb_session_fire(session, NULL, &err)) == FB_E_RULE_LIMIT) {
+    assert_non_null(strstr(err.text, "results of aggregates met more than 100 facts"));
+    assert_true(++limits < 20);
+  }
+  assert_int_equal(status, FB_OK);
+  assert_true(limits > 1);
+  assert_int_equal(fb_session_count(session, FB_SLICE("seen")), 10);
+  assert_int_equal(fb_session_count(session, FB_SLICE("order")), 30);
+  fb_session_free(session);
+  fb_ruleset_free(rules);
+}
+
+/* Facts that come after their window has ended are counted, and the count is saved. */
+static void test_late_facts_are_counted(void **state) {
+  (void)state;
+  static const char book[] =
+      "rules:\n"
+      "  - {name: r, when: [\"count() as n of p tumbling 10s\"], then: [{log: \"${{ n }}\"}]}\n"
+      "  - {name: s, when: [\"count() as n of p session 3s\"], then: [{log: \"${{ n }}\"}]}\n";
+  fb_ruleset *rules;
+  fb_session *session, *clone;
+  assert_int_equal(fb_ruleset_read(FB_SLICE(book), "b.yaml", NULL, &rules, NULL, NULL), FB_OK);
+  assert_int_equal(fb_session_new(rules, NULL, NULL, &session), FB_OK);
+  assert_int_equal(fb_session_advance(session, fb_timestamp(15, 0), NULL), FB_OK);
+  static const int times[] = {14, 12, 9, 30};
+  for (int i = 0; i < 4; i++) {
+    fb_entry entry = {fb_string(FB_SLICE("at")), fb_timestamp(times[i], 0)};
+    const fb_map map = {.len = 1, .cap = 1, .entries = &entry};
+    assert_int_equal(fb_session_assert(session, FB_SLICE("p"), &map, NULL, NULL), FB_OK);
+  }
+  assert_int_equal(fb_session_statistics(session).late, 3); /* 12 for one window, 9 for both */
+  assert_int_equal(fb_session_clone(session, NULL, &clone, NULL), FB_OK);
+  assert_int_equal(fb_session_statistics(clone).late, 3);
+  assert_int_equal(fb_session_swap(clone, rules, NULL), FB_OK);
+  assert_int_equal(fb_session_statistics(clone).late, 3);
+  fb_session_free(clone);
+  fb_session_free(session);
+  fb_ruleset_free(rules);
+}
+
 static int S_setup(void **state) {
   (void)state;
   fb_errors errors;
@@ -313,6 +376,8 @@ int main(void) {
       cmocka_unit_test(test_sums_of_extremes),
       cmocka_unit_test(test_multisets_are_ordered),
       cmocka_unit_test(test_results_are_hidden),
+      cmocka_unit_test(test_a_limit_leaves_the_session_usable),
+      cmocka_unit_test(test_late_facts_are_counted),
       cmocka_unit_test(test_every_allocation_of_loading_fails),
       cmocka_unit_test(test_every_allocation_of_running_fails),
   };

@@ -99,7 +99,7 @@ static void S_both(S_world *w, const char *text) {
 }
 
 typedef struct S_condition {
-  char text[300], shadow[400],
+  char text[500], shadow[900],
       empty
           [300]; /* empty: of the shadow where there are no facts; "": such a variant is not there */
   bool may_be_empty;
@@ -167,6 +167,34 @@ static const char *S_constant(const S_fold *fold) {
   return fold->kind == COLLECT ? "[]" : "0";
 }
 
+/* Of the same in a `not` or an `exists`, with a test of its first value. */
+static void S_group(S_world *w, int number, S_condition *c) {
+  const S_fold *fold = &w->aggregates[number].folds[0];
+  bool tested = (fold->kind == COUNT || fold->kind == DISTINCT) && S_below(w, 3),
+       less = S_below(w, 2);
+  unsigned bound = S_below(w, 4);
+  bool empty = c->may_be_empty && !(tested && (less ? bound == 0 : bound > 0)), not = S_below(w, 2);
+  char test[2][60] = {"", ""}, text[300], shadow[400];
+  snprintf(text, sizeof text, "%s", c->text);
+  snprintf(shadow, sizeof shadow, "%s", c->shadow);
+  if (tested) {
+    snprintf(test[0], sizeof test[0], "\n          - test: n%d_0 %s %u", number,
+             less ? "<" : ">=", bound);
+    snprintf(test[1], sizeof test[1], ", test: g%d.f0 %s %u", number, less ? "<" : ">=", bound);
+  }
+  snprintf(c->text, sizeof c->text, "%s:\n          - %s%s", not ? "not" : "exists", text, test[0]);
+  const char *none = strchr(c->empty, ' ') + 1;
+  int len = snprintf(c->shadow, sizeof c->shadow,
+                     not     ? "not: [%s%s]"
+                     : empty ? "not: [not: [%s%s]"
+                             : "exists: [%s%s]",
+                     shadow, test[1]);
+  if (empty)
+    snprintf(c->shadow + len, sizeof c->shadow - (size_t)len,
+             not ? "\n      - not: [not: [%s]]" : ", not: [not: [%s]]]", none);
+  c->may_be_empty = false;
+}
+
 /* A rule; in the shadow once for each way in which aggregates may be of no facts. */
 static void S_make_rule(S_world *w, int number) {
   S_condition conditions[5] = {{{0}}};
@@ -184,6 +212,11 @@ static void S_make_rule(S_world *w, int number) {
     if (kinds[i] == 2) {
       aggregates[i] = S_make_aggregate(w, patterns, c);
       made++;
+      if (S_below(w, 4) == 0) {
+        S_group(w, aggregates[i], c);
+        aggregates[i] = -1;
+        continue;
+      }
       const S_fold *fold = &w->aggregates[aggregates[i]].folds[0];
       if ((fold->kind == COUNT || fold->kind == DISTINCT) && S_below(w, 2))
         snprintf(tests[i], sizeof tests[i], "%s %u", S_below(w, 2) ? ">=" : "<", S_below(w, 4));
