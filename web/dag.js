@@ -90,7 +90,7 @@ export function graph(options) {
     .map(([text, label, onclick]) => h("button", { type: "button", "aria-label": label, onclick }, text)));
   const node = h("div", { class: "graph" }, canvas, zoomers, probe, said);
   const marks = Object.fromEntries(Object.entries(MARKS).map(([kind, d]) => [kind, new Path2D(d)]));
-  let steps = [], plan = null, shape = "", scale = 1, left = 0, top = 0, chosen = -1, waiting = false, colours = {}, touched = false;
+  let steps = [], plan = null, shape = "", scale = 1, left = 0, top = 0, chosen = -1, waiting = false, colours = {}, font = "", touched = false;
 
   function readColours() {
     probe.hidden = false;
@@ -99,12 +99,13 @@ export function graph(options) {
       colours[name] = getComputedStyle(probe).color;
     }
     probe.hidden = true;
+    font = `13px ${getComputedStyle(canvas).fontFamily}`;
   }
 
-  const size = () => [canvas.clientWidth || 600, canvas.clientHeight || 300];
+  let width = 600, height = 300; // as the page last had it: to ask for it in each frame would lay the page out each time
 
   function edges(context) {
-    const [width, height] = size(), x = (i) => plan.x[i] * scale + left, y = (i) => plan.y[i] * scale + top;
+    const x = (i) => plan.x[i] * scale + left, y = (i) => plan.y[i] * scale + top;
     const seen = (from, to) => x(to) > 0 && x(from) + WIDE * scale < width + ACROSS * scale && Math.max(y(from), y(to)) > -height && Math.min(y(from), y(to)) < 2 * height;
     for (const strong of [false, true]) {
       context.beginPath();
@@ -161,12 +162,12 @@ export function graph(options) {
   function draw() {
     waiting = false;
     if (!plan || !canvas.isConnected) return;
-    const [width, height] = size(), ratio = devicePixelRatio || 1, context = canvas.getContext("2d");
+    const ratio = devicePixelRatio || 1, context = canvas.getContext("2d");
     if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     context.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * left, ratio * top);
-    context.font = `13px ${getComputedStyle(canvas).fontFamily}`;
+    context.font = font;
     context.textBaseline = "middle";
     const near = (x, y) => (x + WIDE) * scale + left > 0 && x * scale + left < width && (y + TALL) * scale + top > 0 && y * scale + top < height;
     edges(context);
@@ -182,7 +183,7 @@ export function graph(options) {
 
   function fit() {
     if (!plan || !steps.length) return;
-    const [width, height] = size(), low = Math.min(...plan.y), wide = Math.max(...plan.x) + WIDE, tall = Math.max(...plan.y) + TALL - low;
+    const low = Math.min(...plan.y), wide = Math.max(...plan.x) + WIDE, tall = Math.max(...plan.y) + TALL - low;
     scale = Math.min(1.1, (width - 32) / wide, (height - 32) / tall);
     left = (width - wide * scale) / 2;
     top = (height - tall * scale) / 2 - low * scale;
@@ -190,7 +191,7 @@ export function graph(options) {
     later();
   }
 
-  function zoom(by, x = size()[0] / 2, y = size()[1] / 2) {
+  function zoom(by, x = width / 2, y = height / 2) {
     const next = Math.min(3, Math.max(0.02, scale * by));
     left = x - ((x - left) * next) / scale;
     top = y - ((y - top) * next) / scale;
@@ -200,7 +201,7 @@ export function graph(options) {
   }
 
   function reveal(i) {
-    const [width, height] = size(), edge = 40;
+    const edge = 40;
     if (scale < 0.45) zoom(0.8 / scale, plan.x[i] * scale + left, plan.y[i] * scale + top);
     const x = plan.x[i] * scale + left, y = plan.y[i] * scale + top;
     left += Math.max(edge - x, 0) + Math.min(width - edge - WIDE * scale - x, 0);
@@ -266,7 +267,12 @@ export function graph(options) {
     const hit = steps.findIndex((one, i) => x >= plan.x[i] && x <= plan.x[i] + WIDE && y >= plan.y[i] && y <= plan.y[i] + TALL);
     if (hit >= 0) { choose(hit, false); options.onpick?.(steps[hit].id); }
   });
-  new ResizeObserver(() => { if (touched) later(); else fit(); }).observe(canvas);
+  const sizes = new ResizeObserver(([entry]) => {
+    ({ width, height } = entry.contentRect);
+    if (touched) later();
+    else fit();
+  });
+  sizes.observe(canvas);
   const dark = matchMedia("(prefers-color-scheme: dark)"), recolour = () => { readColours(); later(); };
   dark.addEventListener("change", recolour);
   const watch = new MutationObserver(recolour);
@@ -283,7 +289,7 @@ export function graph(options) {
       else later();
     },
     pick(id) { const i = steps.findIndex((one) => one.id === id); if (i >= 0) { chosen = i; if (touched) reveal(i); later(); } },
-    end() { dark.removeEventListener("change", recolour); watch.disconnect(); },
+    end() { sizes.disconnect(); dark.removeEventListener("change", recolour); watch.disconnect(); },
   };
 }
 

@@ -49,7 +49,7 @@ function tryOut(name, fired, go) {
       const answer = await post("v1/evaluate", `{"ruleset":${JSON.stringify(name)},"explain":true,"facts":[${read.facts}]}`);
       const wrong = answer.errors.map((it) => ({ number: /^fact (\d+): (.*)$/s.exec(it.detail), it })).filter((one) => one.number).map(({ number }) => ({ line: read.lines[number[1]], detail: number[2] }));
       facts.setFaults([...read.faults, ...wrong]);
-      fired(answer.decisions.map((it) => ({ rule: it.rule, n: 1 })), "tried here");
+      fired(answer.decisions.map((it) => ({ rule: it.rule, n: 1 })));
       show(place, h("p", { class: "soft" }, `${many(answer.stats.facts, "fact")}, ${many(answer.stats.firings, "firing")}, ${many(answer.stats.decisions, "decision")}`),
         answer.decisions.slice(0, 100).map((it) => decision(it, go, answer.decisions.length < 4)),
         answer.errors.slice(0, 20).map((it) => h("p", null, h("span", { class: "tag" }, it.code), ` ${it.detail}`)));
@@ -61,7 +61,7 @@ function tryOut(name, fired, go) {
 
 async function one(root, name, query) {
   const version = query.get("version");
-  const set = await get(`v1/rulesets/${encodeURIComponent(name)}${version ? `?version=${encodeURIComponent(version)}` : ""}`);
+  const at = `v1/rulesets/${encodeURIComponent(name)}${version ? `?version=${encodeURIComponent(version)}` : ""}`, set = await get(at);
   const cells = new Map(), lines = h("ol", null, set.source.split("\n").map((line) => h("li", null, line || " "))), source = h("div", { class: "source", tabindex: "0", role: "region", "aria-label": "Source" }, lines);
   const go = (line) => {
     const place = lines.children[line - 1];
@@ -80,26 +80,32 @@ async function one(root, name, query) {
     }
   };
   const rows = (set.members || []).map((rule) => {
-    const cell = { n: 0, node: h("span", null, "0") };
+    const cell = { n: 0, node: h("span", null, "0"), firings: h("span", null, rule.firings === undefined ? "not counted" : count(rule.firings)) };
     cells.set(rule.name, cell);
     return [[h("button", { type: "button", class: "link", onclick: () => go(rule.line) }, rule.name), rule.description && h("div", { class: "soft" }, rule.description)],
-      count(rule.salience), rule.enabled ? "" : h("span", { class: "tag" }, "off"), count(rule.line), cell.node];
+      count(rule.salience), rule.enabled ? "" : h("span", { class: "tag" }, "off"), count(rule.line), cell.firings, cell.node];
   });
+  const load = async () => {
+    try {
+      for (const rule of (await get(at)).members) if (cells.has(rule.name)) cells.get(rule.name).firings.textContent = rule.firings === undefined ? "not counted" : count(rule.firings);
+    } catch { /* the next one tells */ }
+  };
   show(root, h("div", { class: "head" }, h("h1", { tabindex: "-1" }, name), h("span", { class: "soft" }, `version ${set.version}, `, moment(set.created)),
     h("div", { class: "end" }, set.version > 1 && h("a", { class: "button", href: `#/rules/${encodeURIComponent(name)}?version=${set.version - 1}` }, "Version before"),
       h("a", { class: "button", href: `#/playground?ruleset=${encodeURIComponent(name)}` }, "Open in the playground"))),
   h("div", { class: "grid" },
     h("div", { class: "half stack" },
-      card("Rules", {}, table("Rules", [["Rule"], ["Salience", "n"], [""], ["Line", "n"], ["Decisions", "n"]], rows), h("small", null, "Decisions that were seen while this page was open: of the project's session, and of facts tried below.")),
+      card("Rules", {}, table("Rules", [["Rule"], ["Salience", "n"], [""], ["Line", "n"], ["Firings", "n"], ["Seen", "n"]], rows), h("small", null, "Firings are those of evaluations since the server began; seen are decisions while this page was open: of the project's session, and of facts tried below.")),
       may("operator") && card("Why would it decide?", {}, tryOut(name, fired, go))),
     card("Source", { class: "half" }, source)));
-  return on("decision", fired);
+  const timer = setInterval(() => { if (!document.hidden) load(); }, 3000), end = on("decision", fired);
+  return () => { clearInterval(timer); end(); };
 }
 
 // ── One session ──
 
 async function session(root, id) {
-  const at = `v1/sessions/${encodeURIComponent(id)}`, about = h("span", { class: "soft" }), place = h("div"), said = h("div", { "aria-live": "polite" });
+  const at = `v1/sessions/${encodeURIComponent(id)}`, about = h("span", { class: "soft" }), place = h("div"), rules = h("div"), said = h("div", { "aria-live": "polite" });
   const type = h("input", { type: "text", placeholder: "type", "aria-label": "Type of facts", size: "12" }), where = h("input", { type: "text", placeholder: 'fact.amount > 100.0', "aria-label": "Condition in CEL over `fact`", size: "28" });
   const facts = editor({ label: "Facts to assert", language: "json", class: "facts", hint: "A fact a line, or an array." });
 
@@ -110,6 +116,7 @@ async function session(root, id) {
     try {
       const stands = await get(at), answer = await get(`${at}/facts?${query}`);
       about.textContent = `of ${stands.ruleset}, version ${stands.version}; ${many(stands.facts, "fact")}, ${many(stands.firings, "firing")}`;
+      show(rules, table("Rules", [["Rule"], ["Line", "n"], ["Matches", "n"], ["Firings", "n"], ["Errors", "n"]], (stands.rules || []).map((rule) => [rule.name, count(rule.line), count(rule.activations), count(rule.firings), count(rule.errors)])));
       show(place, answer.facts.length ? table("Facts", [["Fact", "n"], ["Type"], ["Fields", "wide"], [""]], answer.facts.map((it) => {
         const number = it.id ?? it.fact, { id: _, fact: __, type: kind, fields, ...rest } = it;
         return [String(number), kind, h("code", null, fieldsText(fields || rest)), may("operator") && h("button", { type: "button", class: "quiet", "aria-label": `Retract fact ${number}`, onclick: () => change("DELETE", `/${number}`) }, "Retract")];
@@ -118,8 +125,8 @@ async function session(root, id) {
   }
   async function change(method, path, body) {
     try {
-      const answer = JSON.parse(await (await send(method, `${at}/facts${path}`, body ? { body } : {})).text() || "{}");
-      show(said, h("p", { class: "soft" }, many(answer.firings ?? 0, "firing")), (answer.decisions || []).slice(0, 100).map((it) => decision(it)), (answer.errors || []).map((it) => h("p", null, h("span", { class: "tag" }, it.code), ` ${it.detail}`)));
+      const answer = JSON.parse(await (await send(method, `${at}/facts${path}?explain=true`, body ? { body } : {})).text() || "{}");
+      show(said, h("p", { class: "soft" }, many(answer.firings ?? 0, "firing")), (answer.decisions || []).slice(0, 100).map((it) => decision(it, null, answer.decisions.length < 4)), (answer.errors || []).map((it) => h("p", null, h("span", { class: "tag" }, it.code), ` ${it.detail}`)));
       load();
     } catch (error) { show(said, problem(error)); }
   }
@@ -130,6 +137,7 @@ async function session(root, id) {
   };
   show(root, h("div", { class: "head" }, h("h1", { tabindex: "-1" }, "Session ", h("span", { class: "mono" }, shorten(id, 16))), about), h("div", { class: "grid" },
     card("Facts", { class: "half", end: h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); load(); } }, type, where, h("button", null, "Ask")) }, place),
+    card("Rules", { class: "half" }, rules),
     may("operator") && card("Assert", { class: "half" }, h("div", { class: "stack" }, facts.node, h("div", null, h("button", { type: "button", class: "main", onclick: assert }, "Assert and fire")), said))));
   load();
 }

@@ -7,7 +7,7 @@ import { graph, legend } from "./dag.js";
 import { change } from "./runs.js";
 
 const LINES = 5000; // of a log that are kept in the page
-const MOST_ROWS = 5000;
+const ROW = 31, SPARE = 20; // of the table of steps: a row's height in pixels, rows beyond those seen
 const OVER = ["ok", "failed", "timeout", "cancelled"];
 const FILTERS = { all: () => true, "not done": (step) => !["ok", "skipped"].includes(step.state), failed: (step) => kindOf(step.state) === "bad", running: (step) => step.state === "running", waiting: (step) => step.state === "waiting" };
 
@@ -78,21 +78,24 @@ function logView() {
 
 // ── Steps over time ──
 
+/** Only the rows that are seen, and some above and below, are there; the others are two gaps of their height. On paper all are. */
 function waterfall(onpick) {
   const filter = h("select", { "aria-label": "Steps shown" }, Object.keys(FILTERS).map((name) => h("option", null, name)));
   const search = h("input", { type: "search", placeholder: "Find a step", "aria-label": "Find a step", size: "16" });
-  const body = h("tbody"), note = h("p", { class: "soft", hidden: true }), span = h("span", { class: "soft" });
-  const node = h("div", { class: "scroll falls", tabindex: "0", role: "region", "aria-label": "Steps over time" }, h("table", null, h("caption", { class: "unseen" }, "Steps over time"),
-    h("thead", null, h("tr", null, ["Step", "State", "Tries", "Took", "When"].map((name, i) => h("th", { scope: "col", class: i === 2 || i === 3 ? "n" : false }, name)))), body));
-  const known = new Map();
-  let steps = [], from = 0, to = 1, picked = "", order = "";
+  const gap = () => { const cell = h("td", { colspan: "5" }); return { cell, node: h("tr", { class: "gap", "aria-hidden": "true" }, cell) }; };
+  const body = h("tbody"), above = gap(), below = gap(), span = h("span", { class: "soft" });
+  const whole = h("table", null, h("caption", { class: "unseen" }, "Steps over time"),
+    h("thead", null, h("tr", null, ["Step", "State", "Tries", "Took", "When"].map((name, i) => h("th", { scope: "col", class: i === 2 || i === 3 ? "n" : false }, name)))), body);
+  const node = h("div", { class: "scroll falls", tabindex: "0", role: "region", "aria-label": "Steps over time" }, whole);
+  const known = new Map(), paper = matchMedia("print");
+  let steps = [], chosen = [], from = 0, to = 1, picked = "", order = "", top = 0, tall = 600;
 
   function row(step) {
     const bar = h("span", { class: "bar" }), cells = { state: h("td"), tries: h("td", { class: "n" }), took: h("td", { class: "n" }) };
-    const name = h("button", { type: "button", class: "link", onclick: () => onpick(step.id) }, step.id);
+    const name = h("button", { type: "button", class: "link", title: step.id, onclick: () => onpick(step.id) }, step.id);
     return { node: h("tr", null, h("td", null, name, step.tool && h("small", null, ` ${step.tool}`)), cells.state, cells.tries, cells.took, h("td", { class: "when" }, bar)), bar, cells, told: "" };
   }
-  function tell(it, step) {
+  function tell(it, step, number) {
     const now = step.state === "running" ? Date.now() : 0, told = `${step.state} ${step.attempts} ${step.seconds} ${step.error ? 1 : 0} ${JSON.stringify(step.items) || ""}`;
     if (it.told !== told) {
       it.told = told;
@@ -102,30 +105,57 @@ function waterfall(onpick) {
     }
     const began = Date.parse(step.started), ended = step.ended ? Date.parse(step.ended) : now;
     it.cells.took.textContent = step.seconds !== undefined && step.seconds !== null && !now ? seconds(step.seconds) : now && began ? seconds(Math.max(0, (now - began) / 1000)) : "";
+    it.node.setAttribute("aria-selected", step.id === picked ? "true" : "false");
+    it.node.setAttribute("aria-rowindex", number + 2);
     it.bar.hidden = !began;
     if (!began) return;
     it.bar.style.left = `${(100 * (began - from)) / (to - from)}%`;
     it.bar.style.width = `${(100 * Math.max(0, (ended || began) - began)) / (to - from)}%`;
   }
   function draw() {
-    const chosen = steps.filter((step) => FILTERS[filter.value](step) && step.id.includes(search.value.trim())), shown = chosen.slice(0, MOST_ROWS);
-    const times = steps.flatMap((step) => [Date.parse(step.started), step.ended ? Date.parse(step.ended) : step.state === "running" ? Date.now() : NaN]).filter(Number.isFinite);
-    from = times.reduce((low, time) => Math.min(low, time), Infinity);
-    to = Math.max(from + 1, times.reduce((high, time) => Math.max(high, time), -Infinity));
-    for (const step of shown) {
+    const first = paper.matches ? 0 : Math.max(0, Math.floor(top / ROW) - SPARE), last = paper.matches ? chosen.length : Math.min(chosen.length, Math.ceil((top + tall) / ROW) + SPARE);
+    const seen = chosen.slice(first, last).map((step, i) => {
       if (!known.has(step.id)) known.set(step.id, row(step));
-      tell(known.get(step.id), step);
-      known.get(step.id).node.setAttribute("aria-selected", step.id === picked ? "true" : "false");
-    }
-    const next = shown.map((step) => step.id).join("\0");
-    if (next !== order) { order = next; body.replaceChildren(...shown.map((step) => known.get(step.id).node)); }
-    note.hidden = shown.length === chosen.length;
-    note.textContent = `${count(shown.length)} of ${count(chosen.length)} steps are shown.`;
-    span.textContent = times.length ? `${clockText(new Date(from))} to ${clockText(new Date(to))}, ${seconds((to - from) / 1000)}` : "";
+      const it = known.get(step.id);
+      tell(it, step, first + i);
+      return it.node;
+    });
+    above.cell.style.height = `${first * ROW}px`;
+    below.cell.style.height = `${(chosen.length - last) * ROW}px`;
+    const next = `${first} ${last} ${chosen.map((step) => step.id).join("\0")}`;
+    if (next === order) return;
+    order = next;
+    whole.setAttribute("aria-rowcount", chosen.length + 1);
+    show(body, first > 0 && above.node, seen, last < chosen.length && below.node);
   }
-  filter.addEventListener("change", draw);
-  search.addEventListener("input", draw);
-  return { node, note, control: [span, search, filter], set(list) { steps = list; draw(); }, pick(id) { picked = id; draw(); known.get(id)?.node.scrollIntoView({ block: "nearest" }); } };
+  function choose() {
+    const now = Date.now();
+    chosen = steps.filter((step) => FILTERS[filter.value](step) && step.id.includes(search.value.trim()));
+    [from, to] = [Infinity, -Infinity];
+    for (const step of steps) {
+      const began = Date.parse(step.started);
+      if (!began) continue;
+      from = Math.min(from, began);
+      to = Math.max(to, began, step.ended ? Date.parse(step.ended) : step.state === "running" ? now : 0);
+    }
+    span.textContent = from < Infinity ? `${clockText(new Date(from))} to ${clockText(new Date(to))}, ${seconds((to - from) / 1000)}` : "";
+    to = Math.max(from + 1, to);
+    draw();
+  }
+  filter.addEventListener("change", choose);
+  search.addEventListener("input", choose);
+  node.addEventListener("scroll", () => { top = node.scrollTop; draw(); }, { passive: true });
+  const sizes = new ResizeObserver(([entry]) => { tall = entry.contentRect.height; draw(); });
+  sizes.observe(node);
+  paper.addEventListener("change", draw);
+  return { node, control: [span, search, filter], set(list) { steps = list; choose(); },
+    pick(id) {
+      picked = id;
+      const at = chosen.findIndex((step) => step.id === id) * ROW;
+      if (at >= 0 && (at < top || at > top + tall - 3 * ROW)) node.scrollTop = top = Math.max(0, at - tall / 2);
+      draw();
+    },
+    end() { sizes.disconnect(); paper.removeEventListener("change", draw); } };
 }
 
 // ── One step ──
@@ -244,7 +274,7 @@ export function renderRun(root, id) {
   show(root, h("div", { class: "head" }, title, about, buttons), h("div", { class: "stack" }, failed, decisions,
     card("Steps", { end: legend() }, dag.node),
     h("div", { class: "grid" },
-      card("Over time", { class: "two-thirds", end: falls.control }, falls.node, falls.note),
+      card("Over time", { class: "two-thirds", end: falls.control }, falls.node),
       h("section", { class: "card third", "aria-live": "off" }, h("header", null, detailTitle), detail),
       card("Log", { end: [logOf, allLogs, logs.control] }, logs.text)),
     facts));
@@ -256,5 +286,5 @@ export function renderRun(root, id) {
     if (live.state === "live") falls.set(run.steps);
     else load();
   }, 2000);
-  return () => { ended = true; clearInterval(timer); ends.forEach((end) => end()); logs.end(); dag.end(); };
+  return () => { ended = true; clearInterval(timer); ends.forEach((end) => end()); logs.end(); dag.end(); falls.end(); };
 }

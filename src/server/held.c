@@ -238,10 +238,31 @@ fb_answered fb_held_list(fb_request *request) {
   return fb_reply_json(request, 200, &out);
 }
 
+static void S_rules(const fb_holder *holder, fb_buf *out) {
+  const fb_ruleset *set = holder->version->set;
+  fb_buf_text(out, ",\"rules\":[");
+  for (size_t i = 0; i < fb_ruleset_count(set); i++) {
+    fb_rule_info info = fb_ruleset_rule(set, i);
+    fb_rule_stats stats = fb_session_rule_statistics(holder->seat->session, i);
+    fb_buf_text(out, i ? ",{" : "{");
+    fb_json_member(out, "name", info.name);
+    fb_buf_printf(out, ",\"line\":%u,\"activations\":%llu,\"firings\":%llu,\"errors\":%llu}",
+                  info.line, (unsigned long long)stats.activations,
+                  (unsigned long long)stats.firings, (unsigned long long)stats.errors);
+  }
+  fb_buf_char(out, ']');
+}
+
 fb_answered fb_held_show(fb_request *request) {
   fb_holder *holder = S_hold(request);
+  fb_buf out;
   if (!holder) return FB_ANSWERED;
-  S_reply(request, 200, holder);
+  fb_buf_init(&out, NULL, 0);
+  fb_buf_text(&out, "{\"type\":\"flyball.session.v1\",");
+  S_describe(holder, &out);
+  S_rules(holder, &out);
+  fb_buf_text(&out, "}\n");
+  fb_reply_json(request, 200, &out);
   S_leave(request, holder);
   return FB_ANSWERED;
 }

@@ -32,13 +32,16 @@ static void S_describe(fb_buf *out, fb_slice name, const fb_edition *version) {
                   version->stateless ? "true" : "false");
 }
 
-static void S_rule(fb_buf *out, const fb_ruleset *set, size_t number) {
-  fb_rule_info info = fb_ruleset_rule(set, number);
+static void S_rule(fb_buf *out, const fb_edition *version, size_t number) {
+  fb_rule_info info = fb_ruleset_rule(version->set, number);
   fb_buf_text(out, number ? ",{" : "{");
   fb_json_member(out, "name", info.name);
   fb_json_member(out, "description", info.description);
-  fb_buf_printf(out, ",\"line\":%u,\"salience\":%d,\"enabled\":%s}", info.line, (int)info.salience,
+  fb_buf_printf(out, ",\"line\":%u,\"salience\":%d,\"enabled\":%s", info.line, (int)info.salience,
                 info.enabled ? "true" : "false");
+  if (version->fired)
+    fb_buf_printf(out, ",\"firings\":%llu", (unsigned long long)version->fired[number]);
+  fb_buf_char(out, '}');
 }
 
 static void S_input(fb_buf *out, const fb_mission *mission, uint32_t number) {
@@ -109,7 +112,7 @@ static fb_answered S_unknown(fb_request *request, const S_kind *kind) {
 static void S_members(fb_request *request, const fb_edition *version, fb_buf *out) {
   if (version->set) {
     fb_buf_text(out, ",\"members\":[");
-    for (size_t i = 0; i < fb_ruleset_count(version->set); i++) S_rule(out, version->set, i);
+    for (size_t i = 0; i < fb_ruleset_count(version->set); i++) S_rule(out, version, i);
     fb_buf_char(out, ']');
     return;
   }

@@ -193,7 +193,17 @@ static bool S_is_fresh(fb_seat *seat) {
          fb_session_statistics(seat->session).memory < MOST_MEMORY;
 }
 
+/* Into the version's counts; without memory for them there are none. */
+static void S_count_fired(fb_edition *version, const fb_seat *seat) {
+  if (!version->fired || !fb_session_statistics(seat->session).firings) return;
+  for (size_t i = 0; i < fb_ruleset_count(version->set); i++) {
+    uint64_t firings = fb_session_rule_statistics(seat->session, i).firings;
+    if (firings) atomic_fetch_add_explicit(&version->fired[i], firings, memory_order_relaxed);
+  }
+}
+
 void fb_seat_give(fb_edition *version, fb_seat *seat) {
+  S_count_fired(version, seat);
   bool kept = fb_session_reset(seat->session) == FB_OK && S_is_fresh(seat);
   seat->verdict = NULL;
   seat->replays = false;

@@ -300,7 +300,8 @@ struct fb_edition {
   fb_ruleset *set;     /* of rulesets */
   fb_doc *doc;         /* of missions */
   fb_mission *mission;
-  bool stateless; /* its rules admit it */
+  bool stateless;          /* its rules admit it */
+  _Atomic uint64_t *fired; /* of each rule, by evaluations that are over; NULL: not counted */
   pthread_mutex_t lock;
   struct fb_seat *seats[FB_SEAT_KINDS]; /* that wait for the next request */
   uint32_t seat_counts[FB_SEAT_KINDS];
@@ -308,7 +309,8 @@ struct fb_edition {
 
 typedef struct fb_shelf fb_shelf;
 
-enum { FB_SHELF_EDITIONS = 16, FB_SHELF_NAME = 128 };
+/* Of a ruleset of more rules firings are not counted: going through all of them would cost each request. */
+enum { FB_SHELF_EDITIONS = 16, FB_SHELF_NAME = 128, FB_FIRED_RULES = 256 };
 
 /* folder: where it is kept; NULL: nowhere; lives as long as the shelf. */
 fb_status fb_shelf_new(fb_shelf_kind kind, const char *folder, uint32_t max, fb_shelf **ret_shelf);

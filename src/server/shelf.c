@@ -34,6 +34,7 @@ static void S_free(fb_edition *version) {
   fb_seats_free(version);
   fb_ruleset_free(version->set);
   fb_mission_free(version->mission);
+  free(version->fired);
   fb_doc_free(version->doc);
   pthread_mutex_destroy(&version->lock);
   free(version->text);
@@ -105,6 +106,8 @@ fb_status fb_edition_new(fb_slice text, const char *file, const char *folder, fb
   fb_hex(digest, sizeof digest, version->hash);
   version->made = clock->wall(clock->context);
   fb_status status = S_load(version, kind, errors);
+  size_t rules = version->set ? fb_ruleset_count(version->set) : 0;
+  if (rules && rules <= FB_FIRED_RULES) version->fired = calloc(rules, sizeof *version->fired);
   if (status == FB_OK)
     *ret_version = version;
   else

@@ -116,6 +116,10 @@ def evaluating(server):
          {"facts": 2, "refused": 0, "firings": 1, "decisions": 1, "errors": 0})
     again = server.evaluate({"ruleset": "shop", "facts": FACTS})[2]
     same("nothing is left of the request before", again["decisions"], body["decisions"])
+    fired = [server.ask("GET", "/v1/rulesets/shop")[2]["members"][0]["firings"]]
+    server.evaluate({"ruleset": "shop", "facts": FACTS})
+    fired.append(server.ask("GET", "/v1/rulesets/shop")[2]["members"][0]["firings"])
+    same("firings of a rule are counted", fired, [2, 3])
     body = server.evaluate({"ruleset": "shop", "facts": FACTS, "explain": True})[2]
     same("why", body["decisions"][0]["why"]["bindings"]["c"]["fields"], {"id": "c1", "tier": "bronze"})
     body = server.evaluate({"ruleset": "shop", "facts": [*FACTS, {"typ": 1}, {"type": "order", "amont": 1}, 7]})[2]

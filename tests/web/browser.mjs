@@ -23,7 +23,7 @@ inputs: {env: {type: string, default: staging}}
 steps:
   - {id: fetch, run: [sh, -c, "for i in 1 2 3; do echo fetch $i; sleep 0.1; done"]}
   - {id: lint, needs: [fetch], run: [sh, -c, "echo linting"]}
-  - {id: build, needs: [fetch], run: [sh, -c, "for i in 1 2 3 4 5 6; do echo compile $i; sleep 0.2; done"]}
+  - {id: build, needs: [fetch], run: [sh, -c, "for i in 1 2 3 4 5 6; do echo compile $i; done; until [ -e GOON ]; do sleep 0.1; done"]}
   - {id: unit, needs: [build], run: [sh, -c, "echo 12 tests"]}
   - {id: gate, needs: [unit, lint], approve: "roll out to \${{ inputs.env }}?"}
   - {id: roll, needs: [gate], run: [sh, -c, "echo rolling"]}
@@ -159,7 +159,7 @@ async function playground(server) {
 async function tokens() {
   const digest = (text) => createHash("sha256").update(text).digest("hex");
   const file = write("tokens", `viewer vera ${digest("see")}\noperator otto ${digest("do")}\nadmin ada ${digest("all")}\n`);
-  const server = await serve(["-r", `shop=${write("shop.yaml", SHOP)}`, "--tokens", file]);
+  const server = await serve(["-r", `shop=${write("shop.yaml", SHOP)}`, "--tokens", file, "--state", `${folder}/guarded`, "-m", write("deploy.yaml", DEPLOY)]);
   const page = await open(server.url);
   await page.getByText("This server wants to know who you are").waitFor();
   await looks(page, "signed-out");
@@ -177,6 +177,9 @@ async function tokens() {
   await page.goto(`${server.url}/#/playground`);
   await page.getByText("Your token does not admit this").waitFor();
   check("a viewer is told that evaluating is not hers", await page.getByText("needs the role operator; yours is viewer").isVisible());
+  await page.goto(`${server.url}/#/runs`);
+  await page.getByRole("cell", { name: "deploy" }).waitFor();
+  same("and is offered nothing to start", await page.getByRole("button", { name: /^Start/ }).count(), 0);
   await page.getByRole("button", { name: "Sign out vera" }).click();
   await page.getByText("This server wants to know who you are").waitFor();
   same("signed out, the token is gone", await page.evaluate(() => Object.values(sessionStorage).includes("see")), false);
@@ -195,6 +198,9 @@ async function rulesets(server) {
   await page.locator(".decision").getByText("hold", { exact: true }).waitFor();
   check("a decision is explained", /o = order.*id: "o1"/s.test(await page.locator(".why").innerText()), await page.locator(".why").innerText());
   same("and counted for its rule", (await page.getByRole("row", { name: /big order/ }).locator("td").last().innerText()), "1");
+  const firings = page.getByRole("row", { name: /big order/ }).locator("td").nth(4), before = Number(await firings.innerText());
+  await page.waitForFunction((before) => Number(document.querySelector("tbody tr td:nth-child(5)").textContent) > before, before);
+  check("firings follow what the server does", true);
   await looks(page, "ruleset");
   const made = await (await fetch(`${server.url}/v1/sessions`, { method: "POST", headers: JSONS, body: '{"ruleset": "shop"}' })).json();
   await page.goto(`${server.url}/#/rules`);
@@ -205,6 +211,8 @@ async function rulesets(server) {
   await page.getByRole("button", { name: "Assert and fire" }).click();
   await page.locator(".decision").getByText("hold", { exact: true }).waitFor();
   await page.getByRole("cell", { name: /tier: "bronze"/ }).waitFor();
+  check("with its reasons", /tier: "bronze"/.test(await page.locator(".why").innerText()), await page.locator(".decision").innerText());
+  check("and each rule's firings", /big order from a bronze customer\s+5\s+1\s+1\s+0/.test(await page.getByRole("region", { name: "Rules" }).innerText()), await page.getByRole("region", { name: "Rules" }).innerText());
   await looks(page, "session");
   await page.getByLabel("Type of facts").fill("order");
   await page.keyboard.press("Enter");
@@ -229,7 +237,7 @@ async function workshop() {
     const file = write("results.json", JSON.stringify({ type: "flyball.result.v1", bench: "rules", workload: "join", metric: "time", unit: "s", better: "less", samples: [1, 2, 3, 4, 5].map((n) => (i < 14 ? 0.5 : 0.65) + ((i * 7 + n * 3) % 5) / 1000) }) + "\n");
     execFileSync(flyball, ["history", "import", "--history", history, "--commit", `${(i + 1).toString(16).padStart(2, "0")}`.repeat(20), "--branch", "main", "--machine", "m", "--time", `2026-01-${String(i + 1).padStart(2, "0")}T00:00:00Z`, file], { stdio: "ignore" });
   }
-  return serve(["--state", `${folder}/state`, "--history", history, "-m", write("deploy.yaml", DEPLOY), "-m", write("fails.yaml", FAIL), "-m", write("sleeps.yaml", SLEEP)]);
+  return serve(["--state", `${folder}/state`, "--history", history, "-m", write("deploy.yaml", DEPLOY.replace("GOON", `${folder}/goon`)), "-m", write("fails.yaml", FAIL), "-m", write("sleeps.yaml", SLEEP)]);
 }
 
 async function runs() {
@@ -248,6 +256,7 @@ async function runs() {
   check("a step is seen at work", true);
   await page.locator("pre.log").getByText("compile 6").waitFor();
   check("its log is followed", true);
+  write("goon", "");
   await page.getByText("waits: roll out to production?").first().waitFor();
   await looks(page, "run-waiting");
   await page.getByLabel("Why").first().fill("it is good");
@@ -367,7 +376,7 @@ async function flood(server) {
 async function thousand(server) {
   const other = await double(server.url, { rate: 2000, total: 20000 });
   const page = await open(`${other.url}/#/runs/big`), began = Date.now();
-  await page.getByRole("row", { name: /step-999/ }).waitFor({ state: "attached" });
+  await page.waitForFunction(() => document.querySelector(".falls table")?.getAttribute("aria-rowcount") === "1001");
   const shown = Date.now() - began, spent = await page.evaluate(async () => {
     const { layout } = await import(document.querySelector("script[type=module]").src.replace("app.js", "dag.js"));
     const run = await (await fetch("v1/runs/big")).json(), began = performance.now(), plan = layout(run.steps), took = performance.now() - began;
@@ -390,6 +399,12 @@ async function thousand(server) {
   await page.getByRole("button", { name: "Its log" }).waitFor();
   check("Enter opens it", /^step-\d+$/.test(await page.locator("section.third h2").innerText()));
   await picture(page, "run-1000-step");
+  await page.getByLabel("Steps shown").selectOption("failed");
+  await page.getByLabel("Steps shown").selectOption("all");
+  check("of 1,000 rows those that are seen are there", (await page.locator(".falls tbody tr").count()) < 80);
+  await page.locator(".falls").evaluate((node) => { node.scrollTop = node.scrollHeight; });
+  await page.getByRole("button", { name: "step-999", exact: true }).waitFor();
+  check("the last one is at the end", (await page.locator(".falls").evaluate((node) => node.scrollHeight)) > 29000);
   await page.getByLabel("Steps shown").selectOption("failed");
   check("failed steps alone", (await page.locator(".falls tbody tr").count()) > 10 && (await page.locator(".falls .state.good").count()) === 0);
   await page.getByLabel("Find a step").fill("step-77");

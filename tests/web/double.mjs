@@ -22,10 +22,11 @@ export function bigRun(count = 1000) {
 /** rate: events a second; they end after `total`. Resolves to {url, sent(), hang(), ids, stop}. */
 export function double(real, { rate = 10000, total = 50000, run = bigRun() } = {}) {
   const open = new Set(), asked = [];
+  const moving = run.steps.filter((step) => step.state === "running").map((step) => step.id);
   let id = 0, sent = 0;
   const head = (kind, data) => `id: ${++id}\nevent: ${kind}\ndata: ${JSON.stringify({ at: new Date().toISOString(), ...data })}\n\n`;
   function event(i) {
-    if (i % 3 === 0) return head("step", { run: "big", step: `step-${500 + (i % 500)}`, state: ["running", "ok"][i & 1], attempts: 1, seconds: 0.1 });
+    if (i % 3 === 0) return head("step", { run: "big", step: moving[i % moving.length], state: ["running", "ok"][i & 1], attempts: 1, seconds: 0.1 });
     if (i % 3 === 1) return head("decision", { source: "flood", rule: `rule ${i % 50}`, n: 1 });
     return head("fact", { source: "flood", n: 10 });
   }
