@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * flyball approve: a person's word on a step that waits. */
-#include "cli/run_job.h"
+#include "cli/run_word.h"
 
 /* The decision that the options ask for; NULL: they contradict each other. */
 static const char *S_word(fb_cli *cli) {
@@ -25,6 +25,21 @@ static int S_output(fb_run_job *job, fb_value *ret_value) {
   return FB_EXIT_USAGE;
 }
 
+/* A process works on the run: it is told. *ret_done: false if there is none (any more). */
+static int S_tell(fb_run_job *job, const fb_run_word *word, bool *ret_done) {
+  fb_error err = {0};
+  int code = fb_run_job_look(job, job->cli->operands[0], ret_done);
+  if (code || !*ret_done) return code;
+  if (fb_run_word_fits(job->past, word, &err)) return fb_cli_error(job->cli, &err);
+  code = fb_run_word_give(job, word, ret_done);
+  if (code || *ret_done) return code;
+  fb_past_free(job->past);
+  job->past = NULL;
+  fb_journal_log_close(job->journal);
+  job->journal = NULL;
+  return FB_EXIT_OK;
+}
+
 static int S_approve(fb_run_job *job) {
   fb_cli *cli = job->cli;
   fb_slice scope, step;
@@ -38,10 +53,13 @@ static int S_approve(fb_run_job *job) {
     return fb_cli_usage(cli, NULL, "one of --reject, --done and --again, not several");
   if (!fb_run_step_path(word.step, &scope, &step, &item))
     return fb_cli_usage(cli, "as in build, each.3 or fix.3/build", "`%s` is no step", word.step);
-  int code = S_output(job, &word.output);
-  if (!code) code = fb_run_job_reopen(job, cli->operands[0]);
-  if (code) return code;
+  bool told = false;
   word.who = fb_run_who(&job->arena);
+  int code = S_output(job, &word.output);
+  if (!code) code = S_tell(job, &word, &told);
+  if (code || told) return code;
+  code = fb_run_job_reopen(job, cli->operands[0]);
+  if (code) return code;
   if (fb_run_decide(job->journal, job->past, &word, &job->arena, &err))
     return fb_cli_error(cli, &err);
   return fb_cli_has(cli, "no-resume") ? FB_EXIT_OK : fb_run_job_go_on(job);
@@ -81,7 +99,9 @@ const fb_command fb_command_approve = {
         "step "
         "waits because it asks for approval, or because the run was cut off in the middle of it, "
         "it is "
-        "to be done `once`, and nothing tells whether it had its effect.\n\n"
+        "to be done `once`, and nothing tells whether it had its effect. A run that another "
+        "process "
+        "works on is told, and goes on there.\n\n"
         "STEP is an id, an item of a `for_each` (`each.3`), or a step of a sub-mission "
         "(`fix.3/build`).",
     .options = S_options,

@@ -32,7 +32,9 @@ static void S_text(fb_grid *grid, const fb_run_row *row) {
   fb_grid_add(grid, "%s", row->mission);
 }
 
+/* One that was cut off before its first event has done nothing, and is none. */
 static bool S_wanted(fb_cli *cli, const fb_run_row *row) {
+  if (!row->any && row->standing != FB_RUN_RUNNING) return false;
   const char *state = fb_cli_text(cli, "state", NULL), *mission = fb_cli_text(cli, "mission", NULL);
   if (state && strcmp(state, fb_run_standing_name(row->standing)) != 0) return false;
   return !mission || strcmp(mission, row->mission) == 0;

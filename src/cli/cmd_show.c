@@ -34,6 +34,8 @@ static void S_step_json(fb_buf *out, const fb_past_step *step, bool live) {
   fb_buf_text(out, "{\"step\":");
   fb_json_write_text(out, fb_buf_slice(&path), FB_JSON_COMPACT);
   fb_buf_release(&path);
+  if (step->phase == FB_PHASE_UNDO) fb_buf_text(out, ",\"phase\":\"undo\"");
+  if (step->phase == FB_PHASE_FINALLY) fb_buf_text(out, ",\"phase\":\"finally\"");
   fb_buf_printf(out, ",\"state\":\"%s\",\"attempts\":%u,\"repeats\":%u", S_state_of(step, live),
                 step->attempts, step->repeats);
   S_time_json(out, "started", step->started);

@@ -4,6 +4,7 @@
 #include "cli/audit_sign.h"
 #include "cli/run_cache.h"
 #include "cli/run_group.h"
+#include "cli/run_word.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -270,6 +271,12 @@ static void S_tell_what_next(fb_run_job *job) {
     fb_cli_note(job->cli, "go on with: flyball resume %s", job->place.id);
 }
 
+static void S_tick(void *context) {
+  fb_run_job *job = context;
+  if (job->cli->terminal_err && !job->cli->json && !job->view.quiet) fb_run_view_tick(&job->view);
+  fb_run_word_take(job);
+}
+
 int fb_run_job_execute(fb_run_job *job) {
   static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
   const fb_clock *clock = fb_clock_system();
@@ -277,8 +284,7 @@ int fb_run_job_execute(fb_run_job *job) {
     fb_world_uv_on_signal(job->world, signals[i], S_caught, job);
   job->view.run = job->run;
   job->view.started = clock->mono(clock->context);
-  if (job->cli->terminal_err && !job->cli->json && !job->view.quiet)
-    fb_world_uv_every(job->world, 100 * INT64_C(1000000), fb_run_view_tick, &job->view);
+  fb_world_uv_every(job->world, 100 * INT64_C(1000000), S_tick, job);
   fb_mission_run_wait(job->run);
   fb_run_view_summary(&job->view);
   S_print_outputs(job);
@@ -299,12 +305,8 @@ static const char *S_about_text(const fb_run_job *job, const char *key) {
   return value && (value->kind == FB_STRING || value->kind == FB_BYTES) ? value->as.text : NULL;
 }
 
-int fb_run_job_reopen(fb_run_job *job, const char *name) {
+static int S_past(fb_run_job *job) {
   fb_error err = {0};
-  int code = fb_run_find(job->cli, name, &job->arena, &job->place);
-  if (!code) code = fb_run_take(job->cli, &job->place, &job->lease);
-  if (!code) code = fb_run_journal(job->cli, &job->place, false, true, &job->journal);
-  if (code) return code;
   if (fb_past_read(job->journal, NULL, &job->past, &err)) return fb_cli_error(job->cli, &err);
   if (job->past->lost)
     fb_cli_note(job->cli,
@@ -312,6 +314,21 @@ int fb_run_job_reopen(fb_run_job *job, const char *name) {
                 "(flyball audit verify %s)",
                 job->place.id);
   return FB_EXIT_OK;
+}
+
+int fb_run_job_reopen(fb_run_job *job, const char *name) {
+  int code = fb_run_find(job->cli, name, &job->arena, &job->place);
+  if (!code) code = fb_run_take(job->cli, &job->place, &job->lease);
+  if (!code) code = fb_run_journal(job->cli, &job->place, false, true, &job->journal);
+  return code ? code : S_past(job);
+}
+
+int fb_run_job_look(fb_run_job *job, const char *name, bool *ret_live) {
+  int code = fb_run_find(job->cli, name, &job->arena, &job->place);
+  *ret_live = !code && fb_lease_held(job->place.lease, NULL);
+  if (code || !*ret_live) return code;
+  code = fb_run_journal(job->cli, &job->place, true, true, &job->journal);
+  return code ? code : S_past(job);
 }
 
 /* The values that the run was started with, as far as they say anything. */
@@ -334,6 +351,13 @@ static int S_find_mission(fb_run_job *job) {
   const char *file = S_about_text(job, "file"), *text = S_about_text(job, "text");
   const char *dir = S_about_text(job, "dir"), *run_dir = S_about_text(job, "run_dir");
   char absolute[4096];
+  fb_error err = {0};
+  if (job->past->events == 0) {
+    fb_fail(&err, FB_E_RUN_STATE, "%s was cut off before anything was recorded: nothing was done",
+            job->place.id);
+    fb_error_hint(&err, "start it again with `flyball run`");
+    return fb_cli_error(job->cli, &err);
+  }
   job->run_dir = run_dir ? run_dir : job->place.folder;
   job->path = file ? file : "";
   if (given)
@@ -343,7 +367,6 @@ static int S_find_mission(fb_run_job *job) {
     return fb_cli_usage(job->cli, "as in --mission FILE",
                         "the journal does not say which mission it is");
   if (dir && chdir(dir) != 0) {
-    fb_error err = {0};
     fb_fail(&err, FB_E_IO, "cannot go to %s, where the run was started: %s", dir, strerror(errno));
     return fb_cli_error(job->cli, &err);
   }

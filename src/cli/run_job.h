@@ -47,6 +47,8 @@ int fb_run_job_execute(fb_run_job *job);
 
 /* Takes the run named (lease, journal, past), and goes into the folder that it was started in. */
 int fb_run_job_reopen(fb_run_job *job, const char *name);
+/* The same of a run that a process works on, for reading only; *ret_live: false, and nothing but its place, if none does. */
+int fb_run_job_look(fb_run_job *job, const char *name, bool *ret_live);
 /* Goes on with a run that was reopened. */
 int fb_run_job_go_on(fb_run_job *job);
 

@@ -62,6 +62,15 @@ static int S_unknown(fb_cli *cli, const char *name, const char *first, const cha
   return fb_cli_error(cli, &err);
 }
 
+/* One that was cut off before its first event is not meant by `latest`. */
+static bool S_has_begun(const char *runs, const char *id, fb_arena *arena) {
+  fb_run_row row;
+  fb_arena_mark mark = fb_arena_save(arena);
+  bool begun = !fb_run_look(runs, id, arena, &row) || row.any || row.standing == FB_RUN_RUNNING;
+  fb_arena_rewind(arena, mark);
+  return begun;
+}
+
 int fb_run_find(fb_cli *cli, const char *name, fb_arena *arena, fb_run_place *ret_place) {
   const char *const *ids, *found = NULL;
   const char *runs = fb_runs_folder(cli, arena);
@@ -72,6 +81,7 @@ int fb_run_find(fb_cli *cli, const char *name, fb_arena *arena, fb_run_place *re
   for (size_t i = 0; i < count; i++) {
     bool exact = strcmp(ids[i], name) == 0;
     if (!(latest || S_is(ids[i], name)) || !S_has_journal(runs, ids[i])) continue;
+    if (latest && !S_has_begun(runs, ids[i], arena)) continue;
     if (found && !exact) return S_unknown(cli, name, found, ids[i]);
     found = ids[i];
     if (latest || exact) break;

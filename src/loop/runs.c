@@ -280,6 +280,13 @@ static fb_status S_fits(const fb_past *past, const fb_event *event, const fb_run
   return FB_OK;
 }
 
+fb_status fb_run_word_fits(const fb_past *past, const fb_run_word *word, fb_error *err) {
+  fb_event event = {.item = FB_NO_ITEM};
+  if (!fb_run_step_path(word->step, &event.scope, &event.step, &event.item))
+    return S_no_step(word->step, err);
+  return S_fits(past, &event, word, err);
+}
+
 fb_status fb_run_word_value(const fb_run_word *word, fb_arena *arena, fb_value *ret_value,
                             fb_error *err) {
   const fb_clock *clock = fb_clock_system();

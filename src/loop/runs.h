@@ -79,6 +79,8 @@ typedef struct fb_run_word {
 /* As it stands in the journal. */
 fb_status fb_run_word_value(const fb_run_word *word, fb_arena *arena, fb_value *ret_value,
                             fb_error *err);
+/* FB_E_RUN_STATE: it does not fit how the run stands. */
+fb_status fb_run_word_fits(const fb_past *past, const fb_run_word *word, fb_error *err);
 /* Of a run that nobody works on but the caller, who has its lease. FB_E_RUN_STATE: it does not fit how the run stands. */
 fb_status fb_run_decide(fb_journal *journal, const fb_past *past, const fb_run_word *word,
                         fb_arena *arena, fb_error *err);

@@ -45,7 +45,8 @@ bool fb_may_have_begun(const fb_active *active) {
   if (!run->recorder->ledger->lost || !S_may_repeat(run, step)) return false;
   for (uint32_t i = 0; i < step->need_count; i++) {
     const fb_memo *memo = fb_memo_find(run->recorder, step->needs[i], FB_NO_ITEM);
-    if (!memo || memo->state == FB_MEMO_NONE) return false;
+    /* One that failed and was to be tried again was begun, too. */
+    if (!memo || (memo->state == FB_MEMO_NONE && !memo->since)) return false;
   }
   return true;
 }
