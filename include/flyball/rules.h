@@ -295,6 +295,9 @@ FB_API fb_status fb_session_clone(fb_session *session, const fb_session_options 
 
 /* ── Another rulebook ────────────────────────────────────────────────────────────────────────── */
 
+/* Gives back what a long life has left: texts that no fact has any more (stats.texts counts the bytes of all), room of facts that are gone.
+ * What the session does is the same. It costs what a swap costs, and the schema is another one afterwards, as with a swap. */
+FB_API fb_status fb_session_compact(fb_session *session, fb_error *err);
 /* Goes on with another rulebook: facts and ids stay. A rule with the same conditions as one before (first of the same name, else in
  * their order; fields declared with the same types) goes on: what waits of it keeps waiting, and what has fired does not fire again; its
  * actions, salience, group are the new ones. Other rules are matched with all facts, as one change. What waits of rules that are gone
@@ -390,6 +393,8 @@ typedef struct fb_session_stats {
   uint64_t candidates; /* facts looked at in joins */
   uint64_t memory;     /* bytes held by facts, indexes, what waits */
   fb_page_stats pages; /* of options.store */
+  uint64_t
+      texts; /* bytes of `memory` that texts take, of facts gone by too: see fb_session_compact */
   uint64_t
       late; /* facts that came after their window had ended, once for each aggregate that left them out */
 } fb_session_stats;

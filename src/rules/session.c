@@ -637,6 +637,7 @@ fb_session_stats fb_session_statistics(const fb_session *session) {
   stats.agenda = fb_agenda_count((fb_session *)session);
   stats.memory = session->held;
   stats.firings = session->firing;
+  stats.texts = fb_symbols_memory(session->symbols);
   if (session->pager) stats.pages = session->pager->stats;
   return stats;
 }

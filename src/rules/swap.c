@@ -401,6 +401,14 @@ static fb_status S_enter(S_swap *s) {
   return FB_OK;
 }
 
+/* Are all rules of the ruleset ones that go on? */
+static bool S_all_go_on(const S_swap *s) {
+  const fb_ruleset *set = s->to->set;
+  for (uint32_t r = 0; r < set->rule_count; r++)
+    if (set->rules[r].info.enabled && !s->carried[r]) return false;
+  return true;
+}
+
 /* What windows that end hold, which facts do not tell; and to which groups the results belong. Those that stand do so until
  * the rules, of which some are new, have seen them. */
 static fb_status S_windows(S_swap *s) {
@@ -412,6 +420,7 @@ static fb_status S_windows(S_swap *s) {
       status = fb_window_restore(to, s->aggregates[i], place);
   }
   if (status == FB_OK) status = fb_aggregates_restored(to);
+  if (status == FB_OK && fb_windows_are_told(from) && S_all_go_on(s)) fb_windows_told(to);
   return status == FB_OK ? FB_OK : S_no_memory(s);
 }
 
@@ -776,4 +785,8 @@ fb_status fb_session_swap(fb_session *session, const fb_ruleset *ruleset, fb_err
   *session = old;
   session->context.arena = &session->scratch;
   return status;
+}
+
+fb_status fb_session_compact(fb_session *session, fb_error *err) {
+  return fb_session_swap(session, session->set, err);
 }

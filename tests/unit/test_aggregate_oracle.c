@@ -866,8 +866,8 @@ static fb_status S_load(const fb_buf *book, const char *name, fb_ruleset **ret) 
   return status;
 }
 
-/* Results of aggregates that are gone, and what their windows held, go; what stands does until the rules have fired. */
-static void S_swap(S_world *w, fb_ruleset *rules, fb_ruleset *shadow) {
+/* Results of aggregates that are gone, and what their windows held, go; what stands does until rules that are new have fired. */
+static void S_swap(S_world *w, fb_ruleset *rules, fb_ruleset *shadow, bool news) {
   fb_error err;
   if (fb_session_swap(w->session, rules, &err) != FB_OK) fail_msg("swap: %s", err.text);
   if (fb_session_swap(w->twin, shadow, &err) != FB_OK) fail_msg("swap: %s", err.text);
@@ -878,7 +878,7 @@ static void S_swap(S_world *w, fb_ruleset *rules, fb_ruleset *shadow) {
   if (w->show) {
     fprintf(stderr, "-- swap at %zu\n%s\n", w->log.len, w->book.ptr);
   }
-  w->told = false;
+  w->told &= !news;
   for (int i = w->result_count; i-- > 0;)
     if (!S_is_active(w, w->results[i].number)) S_drop_result(w, i);
   S_look(w);
@@ -898,7 +898,10 @@ static void S_random_swap(S_world *w) {
   fb_ruleset *rules = NULL, *shadow = NULL;
   if (S_load(&w->book, "book.yaml", &rules) == FB_OK &&
       S_load(&w->shadow, "shadow.yaml", &shadow) == FB_OK) {
-    S_swap(w, rules, shadow);
+    bool news = false;
+    for (int r = 0; r < w->rule_count; r++)
+      news |= w->rules[r].active && (!before[r].active || before[r].twisted != w->rules[r].twisted);
+    S_swap(w, rules, shadow, news);
     return;
   }
   fb_ruleset_free(rules);
@@ -928,6 +931,7 @@ static void S_run(S_world *w) {
       S_fire(w);
     if (swaps && S_below(w, 4) == 0) S_random_swap(w);
     if (snapshots) S_reborn(w, &options);
+    if (S_below(w, 20) == 0) assert_int_equal(fb_session_compact(w->session, NULL), FB_OK);
     fb_arena_reset(&w->arena);
   }
   S_fire(w);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A long life: facts come, change and go, rules fire, sessions are saved, restored and moved to a rulebook that is read anew, for
+ * A long life: facts come, change, expire and go, windows close, rules fire, rulebooks are swapped, sessions are saved, restored and moved to a rulebook that is read anew, for
  * SOAK_SECONDS, or for a fixed number of steps. The number of facts stays the same, and so must memory: what is held after
  * the first quarter may not be exceeded by more than 1 %, nor the process's resident set where there is time to tell.
  *
@@ -21,15 +21,57 @@ enum {
   SAMPLE_EVERY = 500,
   RESTORE_EVERY = 3000,
   RELOAD_EVERY = 7000,
+  SWAP_EVERY = 1100,
+  COMPACT_EVERY = 1000,
   RSS_SECONDS = 60 /* from which on the resident set is looked at */
 };
 
-static const char S_book[] =
+/* An order's `key` is a text that no other has: such texts are given back by compacting. The clock goes a second a step. */
+static const char S_head[] =
     "facts:\n"
     "  order: {id: int, customer: int, amount: int, state: string, tags: list, note: map, raw: "
-    "bytes}\n"
+    "bytes, key: string, at: timestamp}\n"
     "  customer: {id: int, tier: string}\n"
-    "rules:\n"
+    "  ping: {customer: int, key: string, at: timestamp}\n"
+    "expires: {ping: 400s}\n"
+    "rules:\n";
+
+/* In every other rulebook. */
+static const char S_changing[] =
+    "  - name: turnover\n"
+    "    when:\n"
+    "      - customer as c: c.tier == 'gold'\n"
+    "      - sum(o.amount) as total, percentile(o.amount, 50) as half of order as o last 20: "
+    "o.customer == c.id\n"
+    "      - not:\n"
+    "          - count() as n of ping as p within 90s: p.customer == c.id\n"
+    "          - test: n > 4\n"
+    "    then:\n"
+    "      - assert: turnover\n"
+    "        logical: true\n"
+    "        with: {customer: \"${{ c.id }}\", total: \"${{ total }}\", half: \"${{ half }}\"}\n"
+    "  - name: element\n"
+    "    when:\n"
+    "      - order as o: o.state == 'done'\n"
+    "      - tag as t in o.tags: t == 'late'\n"
+    "    then:\n"
+    "      - emit: late\n"
+    "        with: {id: \"${{ o.id }}\", t: \"${{ t }}\"}\n";
+
+static const char S_book[] =
+    "  - name: pings\n"
+    "    when:\n"
+    "      - count() as n, collect(p.key) as keys by p.customer as c of ping as p session 20s as "
+    "start\n"
+    "    then:\n"
+    "      - emit: pings\n"
+    "        with: {c: \"${{ c }}\", n: \"${{ n }}\"}\n"
+    "  - name: each minute\n"
+    "    when:\n"
+    "      - count() as n, distinct(p.customer) as who of ping as p tumbling 60s\n"
+    "    then:\n"
+    "      - emit: minute\n"
+    "        with: {n: \"${{ n }}\", who: \"${{ who }}\"}\n"
     "  - name: gold\n"
     "    salience: 5\n"
     "    when:\n"
@@ -91,7 +133,9 @@ typedef struct S_soak {
   uint32_t order_count, customer_count;
   int64_t next;
   uint64_t decisions;
-  bool reborn; /* now and then */
+  bool reborn;   /* now and then */
+  bool changed;  /* the rulebook has those that change */
+  int64_t clock; /* seconds */
 } S_soak;
 
 static void *S_resize(void *context, void *ptr, size_t old_size, size_t size) {
@@ -126,9 +170,15 @@ static void S_good(fb_status status, const fb_error *err) {
 static fb_ruleset *S_read(S_soak *soak) {
   fb_errors errors;
   fb_ruleset *rules = NULL;
+  fb_buf book;
   fb_errors_init(&errors, NULL, 0);
-  if (fb_ruleset_read(FB_SLICE(S_book), "soak.yaml", &soak->allocator, &rules, &errors, NULL))
+  fb_buf_init(&book, NULL, 0);
+  fb_buf_text(&book, S_head);
+  if (soak->changed) fb_buf_text(&book, S_changing);
+  fb_buf_text(&book, S_book);
+  if (fb_ruleset_read(fb_buf_slice(&book), "soak.yaml", &soak->allocator, &rules, &errors, NULL))
     fail_msg("line %u: %s", errors.items[0].line, errors.items[0].text);
+  fb_buf_release(&book);
   fb_errors_release(&errors);
   return rules;
 }
@@ -149,15 +199,34 @@ static fb_value S_tags(S_soak *soak, fb_list *list, fb_value *items) {
   return fb_list_value(list);
 }
 
+static fb_value S_key(S_soak *soak, char text[40]) {
+  int len = snprintf(text, 40, "the only text of %lld", (long long)soak->next++);
+  return fb_string((fb_slice){text, (size_t)len});
+}
+
+/* Most come in time; it expires later. */
+static void S_assert_ping(S_soak *soak) {
+  char key[40];
+  fb_entry entries[] = {
+      {fb_string(FB_SLICE("customer")), fb_int(S_below(soak, CUSTOMERS))},
+      {fb_string(FB_SLICE("key")), S_key(soak, key)},
+      {fb_string(FB_SLICE("at")), fb_timestamp(soak->clock + 10 - S_below(soak, 40), 0)}};
+  fb_map map = {.len = 3, .cap = 3, .entries = entries};
+  fb_error err;
+  S_good(fb_session_assert(soak->session, FB_SLICE("ping"), &map, NULL, &err), &err);
+}
+
 static void S_assert_order(S_soak *soak) {
   fb_value items[6];
   fb_list list;
+  char key[40];
   fb_entry entries[] = {{fb_string(FB_SLICE("id")), fb_int(soak->next++)},
                         {fb_string(FB_SLICE("customer")), fb_int(S_below(soak, CUSTOMERS + 3))},
                         {fb_string(FB_SLICE("amount")), fb_int(S_below(soak, 100))},
                         {fb_string(FB_SLICE("state")), S_state(soak)},
-                        {fb_string(FB_SLICE("tags")), S_tags(soak, &list, items)}};
-  fb_map map = {.len = 5, .cap = 5, .entries = entries};
+                        {fb_string(FB_SLICE("tags")), S_tags(soak, &list, items)},
+                        {fb_string(FB_SLICE("key")), S_key(soak, key)}};
+  fb_map map = {.len = 6, .cap = 6, .entries = entries};
   fb_error err;
   S_good(fb_session_assert(soak->session, FB_SLICE("order"), &map,
                            &soak->orders[soak->order_count++], &err),
@@ -233,8 +302,20 @@ static void S_restore(S_soak *soak, bool reload) {
   }
 }
 
+/* What goes on goes on; rules of which there is nothing in the other rulebook come and go. */
+static void S_swap(S_soak *soak) {
+  fb_error err;
+  soak->changed = !soak->changed;
+  fb_ruleset *rules = S_read(soak);
+  S_good(fb_session_swap(soak->session, rules, &err), &err);
+  fb_ruleset_free(soak->rules);
+  soak->rules = rules;
+}
+
 static void S_step(S_soak *soak, uint64_t step) {
   fb_error err;
+  S_good(fb_session_advance(soak->session, fb_timestamp(++soak->clock, 0), &err), &err);
+  S_assert_ping(soak);
   switch (S_below(soak, 8)) {
     case 0:
       S_retract(soak, soak->customers, &soak->customer_count);
@@ -249,6 +330,8 @@ static void S_step(S_soak *soak, uint64_t step) {
     default: S_modify(soak);
   }
   if (step % FIRE_EVERY == 0) S_good(fb_session_fire(soak->session, NULL, &err), &err);
+  if (step % SWAP_EVERY == 0) S_swap(soak);
+  if (step % COMPACT_EVERY == 0) S_good(fb_session_compact(soak->session, &err), &err);
   if (!soak->reborn) return;
   if (step % RESTORE_EVERY == 0) S_restore(soak, false);
   if (step % RELOAD_EVERY == 0) S_restore(soak, true);
