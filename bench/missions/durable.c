@@ -76,7 +76,7 @@ static void S_chain(uint32_t count) {
   fb_bm_pair pair = {.count = 0};
   char proof[64];
   fb_bm_load(&loaded, count, true, NULL);
-  for (int i = 0; i < 15; i++)
+  for (int i = 0; i < 7; i++)
     fb_bm_take(&pair, S_imitated(&loaded, 8, false) * 1e6 / count,
                S_sync_floor(count) * 1e6 / count);
   snprintf(proof, sizeof proof, "\"steps\":%u", count);
@@ -93,7 +93,7 @@ static void S_fan(uint32_t count) {
   double wall = -1, cpu = -1;
   char proof[96];
   fb_bm_load(&loaded, count, false, NULL);
-  for (int i = 0; i < 9; i++) {
+  for (int i = 0; i < 5; i++) {
     double before = fb_bm_clock(CLOCK_PROCESS_CPUTIME_ID);
     double took = S_imitated(&loaded, 256, false);
     double used = fb_bm_clock(CLOCK_PROCESS_CPUTIME_ID) - before;
@@ -129,23 +129,6 @@ static double S_commands(const fb_bm_mission *loaded, uint32_t parallel) {
   fb_journal_log_close(journal);
   rmdir(dir);
   return took;
-}
-
-static void S_command(uint32_t count, uint32_t parallel) {
-  fb_bm_mission loaded;
-  fb_bm_pair pair = {.count = 0};
-  char workload[64], proof[64];
-  fb_bm_load(&loaded, count, parallel == 1, NULL);
-  for (int i = 0; i < 21; i++)
-    fb_bm_take(&pair, S_commands(&loaded, parallel) * 1e6 / count,
-               fb_bm_spawn_floor(count, parallel) * 1e6);
-  snprintf(workload, sizeof workload, "command-%u-at-once-journal", parallel);
-  snprintf(proof, sizeof proof, "\"steps\":%u", count);
-  fb_bm_row row = {"missions.durable", workload, "posix_spawn floor in C",
-                   "us/step",          proof,    .reach = 1.10};
-  fb_bm_row_of(&pair, &row);
-  fb_bm_print(&row);
-  fb_bm_unload(&loaded);
 }
 
 /* ── Reading ─────────────────────────────────────────────────────────────────────────────────── */
@@ -248,8 +231,8 @@ int main(int argc, char **argv) {
   snprintf(S_path, sizeof S_path, "%s/bench-journal", argv[1]);
   S_chain(1000);
   S_fan(10000);
-  S_command(200, 1);
-  S_command(400, 8);
+  fb_bm_beside_spawn("missions.durable", "command-1-at-once-journal", 200, 1, S_commands);
+  fb_bm_beside_spawn("missions.durable", "command-8-at-once-journal", 400, 8, S_commands);
   S_resume(10000);
   S_hash(64000);
   S_verify(1000000);

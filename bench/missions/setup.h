@@ -8,6 +8,8 @@
 #include <time.h>
 
 double fb_bm_clock(clockid_t id); /* seconds */
+/* Seconds of processor time of this program and of those that it ran and that have ended. */
+double fb_bm_cpu(void);
 void fb_bm_die(const char *what);
 
 typedef struct fb_bm_mission {
@@ -39,5 +41,9 @@ void fb_bm_row_of(fb_bm_pair *pair, fb_bm_row *row);
 
 /* Seconds a step of posix_spawn and waitpid of /bin/true and nothing else, `parallel` at once. */
 double fb_bm_spawn_floor(uint32_t count, uint32_t parallel);
+/* A row of `ours` (seconds a step) beside that floor; the proof has what both cost in processor time, which a busy machine leaves
+ * alone. */
+void fb_bm_beside_spawn(const char *bench, const char *workload, uint32_t count, uint32_t parallel,
+                        double (*ours)(const fb_bm_mission *loaded, uint32_t parallel));
 
 #endif

@@ -252,8 +252,10 @@ static bool S_sample(fb_bulkhead *bulkhead, uint32_t in, int64_t latency, fb_res
   if (used && !atomic_load_explicit(&bulkhead->used, memory_order_relaxed))
     atomic_store_explicit(&bulkhead->used, 1, memory_order_relaxed);
   uint64_t nanos = latency < 0 ? 0 : (uint64_t)(latency < LATENCY_MAX ? latency : LATENCY_MAX);
-  uint64_t before =
-      atomic_fetch_add_explicit(&bulkhead->sampled, nanos << SAMPLE_BITS | 1, memory_order_relaxed);
+  /* Two threads at once may lose one of their samples, or take one twice: that is cheaper than an addition of all threads. */
+  uint64_t before = atomic_load_explicit(&bulkhead->sampled, memory_order_relaxed);
+  atomic_store_explicit(&bulkhead->sampled, before + (nanos << SAMPLE_BITS | 1),
+                        memory_order_relaxed);
   return (before & ((1u << SAMPLE_BITS) - 1)) + 1 >= bulkhead->config.sample;
 }
 

@@ -31,6 +31,7 @@ typedef struct S_log {
   fb_error unwritten;      /* why the last seal could not write */
   uint8_t first[FB_DIGEST_SIZE];
   fb_journal_log_options options;
+  bool begun;         /* its header was written, and synced, just now */
   atomic_bool broken; /* what was written may or may not be on disk: nothing more can be promised */
 } S_log;
 
@@ -249,7 +250,8 @@ static fb_status S_create(S_log *log, fb_error *err) {
   const fb_disk *disk = log->disk;
   int fd = disk->open(disk->context, log->path, O_RDWR | O_CREAT);
   if (fd < 0) return fb_log_errno("make", log->path, err);
-  fb_status status = S_is_new(log, fd) ? S_begin(log, fd, err) : FB_OK;
+  log->begun = S_is_new(log, fd);
+  fb_status status = log->begun ? S_begin(log, fd, err) : FB_OK;
   disk->close(disk->context, fd);
   return status;
 }
@@ -267,7 +269,7 @@ static fb_status S_open(S_log *log, fb_error *err) {
   log->end = walk.offset;
   log->ahead = log->file.size;
   /* Whoever was killed may have left events that are not on disk yet: what follows must not get there before them. */
-  if (!log->options.read_only && !log->options.unsynced &&
+  if (!log->options.read_only && !log->options.unsynced && !log->begun &&
       log->disk->sync(log->disk->context, log->file.fd) != 0)
     return fb_log_errno("write", log->path, err);
   /* What a crash cut off must not stand behind what is written next. */
