@@ -309,20 +309,20 @@ void fb_run_not_started(fb_active *active, fb_status status) {
 void fb_run_launch(fb_active *active) {
   fb_mission_run *run = active->run;
   const fb_step *step = &run->mission->steps[active->step];
-  int64_t timeout = active->timeout;
-  int64_t at = active->started;
-  fb_status status;
+  fb_status status = FB_OK;
+  if (active->timeout) { /* before it begins: a step that nothing would end must not */
+    active->timer = run->world->timer_start(run->world->context, active->started + active->timeout,
+                                            S_timed_out, active);
+    if (!active->timer) status = fb_fail(&active->error, FB_E_NOMEM, "out of memory");
+  }
   /* From here on the work may be under way on another thread: `active` is its own. */
-  if (step->tool->process)
+  if (!status && step->tool->process)
     status = S_start_process(active);
-  else if (step->tool->begin)
+  else if (!status && step->tool->begin)
     status = S_begin(active);
-  else
+  else if (!status)
     status = run->world->work(run->world->context, fb_active_work, S_end_and_pump, active);
-  if (status)
-    fb_run_not_started(active, status);
-  else if (timeout)
-    active->timer = run->world->timer_start(run->world->context, at + timeout, S_timed_out, active);
+  if (status) fb_run_not_started(active, status);
 }
 
 void fb_run_never_called(fb_mission_run *run, uint32_t step, uint32_t item, fb_status status,

@@ -5,6 +5,8 @@
  */
 #include "mission/record.h"
 
+#include <stdlib.h>
+
 void fb_run_phase_steps(const fb_mission_run *run, uint32_t *ret_first, uint32_t *ret_end) {
   const fb_mission *mission = run->mission;
   *ret_first = run->phase == FB_PHASE_MAIN   ? 0
@@ -21,20 +23,35 @@ fb_mission_status fb_run_outcome(const fb_mission_run *run) {
   return run->failed ? FB_MISSION_FAILED : FB_MISSION_OK;
 }
 
-/* The step that undoes something and was not begun, whose step ended last; FB_NO_STEP: none. */
-static uint32_t S_next_undo(const fb_mission_run *run) {
+static bool S_was_done(const fb_step_run *done) {
+  if (done->status == FB_STEP_OK) return true;
+  for (uint32_t k = 0; done->items && k < done->items->next; k++)
+    if (done->items->statuses[k] == FB_STEP_OK) return true;
+  return false;
+}
+
+static int S_by_end(const void *a, const void *b) {
+  const fb_undo *x = a, *y = b;
+  return x->ended < y->ended ? -1 : x->ended > y->ended;
+}
+
+/* What was done is known now, and in which order: taken from the end. */
+static void S_order_undos(fb_mission_run *run) {
   const fb_mission *mission = run->mission;
-  uint32_t found = FB_NO_STEP, latest = 0;
   for (uint32_t i = mission->main_count; i < mission->finally_first; i++) {
     const fb_step_run *done = &run->steps[mission->steps[i].undoes - 1];
-    bool some = done->status == FB_STEP_OK;
-    for (uint32_t k = 0; !some && done->items && k < done->items->next; k++)
-      some = done->items->statuses[k] == FB_STEP_OK;
-    if (!some || run->steps[i].status != FB_STEP_PENDING || done->ended <= latest) continue;
-    found = i;
-    latest = done->ended;
+    if (S_was_done(done)) run->undos[run->undo_count++] = (fb_undo){done->ended, i};
   }
-  return found;
+  if (run->undo_count) qsort(run->undos, run->undo_count, sizeof *run->undos, S_by_end);
+}
+
+/* The step that undoes something and was not begun, whose step ended last; FB_NO_STEP: none. */
+static uint32_t S_next_undo(fb_mission_run *run) {
+  while (run->undo_count) {
+    uint32_t step = run->undos[--run->undo_count].step;
+    if (run->steps[step].status == FB_STEP_PENDING) return step;
+  }
+  return FB_NO_STEP;
 }
 
 /* Steps of this phase that were not begun, and will not be. */
@@ -93,7 +110,10 @@ bool fb_run_next_phase(fb_mission_run *run) {
     if (run->recorder && run->outcome != FB_MISSION_OK) fb_record_phase(run, run->outcome);
     run->slots[FB_SLOT_RUN_STATUS] = fb_string(fb_slice_of(fb_mission_status_name(run->outcome)));
     S_begin(run, FB_PHASE_UNDO);
-    if (run->outcome == FB_MISSION_OK) S_leave(run);
+    if (run->outcome == FB_MISSION_OK)
+      S_leave(run);
+    else
+      S_order_undos(run);
   }
   if (S_given_up(run)) {
     for (; run->phase <= FB_PHASE_FINALLY; run->phase++) S_leave(run);

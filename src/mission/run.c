@@ -66,9 +66,13 @@ void fb_mission_run_start(fb_mission_run *run) {
   if (run->recorder) fb_record_run_started(run);
   fb_mission_event event = {.kind = FB_MISSION_EVENT_RUN_STARTED, .exit_code = -1};
   fb_run_emit(run, &event);
-  if (mission->limits.timeout)
+  if (mission->limits.timeout) {
     run->timer = run->world->timer_start(
         run->world->context, run->started + mission->limits.timeout, S_mission_timeout, run);
+    fb_error err = {0};
+    if (!run->timer) fb_fail(&err, FB_E_NOMEM, "out of memory");
+    if (!run->timer) fb_run_wind_down(run, &err);
+  }
   for (uint32_t i = 0; i < mission->main_count; i++)
     if (run->steps[i].waiting == 0) fb_run_enqueue(run, i);
   fb_run_pump(run);
@@ -157,7 +161,10 @@ static bool S_allocate(fb_mission_run *run) {
     run->options.boot = fb_arena_text(&run->arena, fb_slice_of(run->options.boot));
     if (!run->options.boot) return false;
   }
-  if (!run->slots || !run->steps || !run->options.id || !run->options.dir) return false;
+  size_t undos = mission->finally_first - mission->main_count;
+  run->undos = fb_arena_alloc(&run->arena, (undos + 1) * sizeof *run->undos);
+  if (!run->slots || !run->steps || !run->undos || !run->options.id || !run->options.dir)
+    return false;
   if (run->options.scope && *run->options.scope) {
     run->options.scope = fb_arena_text(&run->arena, fb_slice_of(run->options.scope));
     char *prefix = (char *)fb_arena_printf(&run->arena, "%s", run->options.scope);

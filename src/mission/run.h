@@ -132,6 +132,11 @@ struct fb_sub_run {
   uint32_t step, item;
 };
 
+/* A step that undoes, and when the one that it undoes ended. */
+typedef struct fb_undo {
+  uint32_t ended, step;
+} fb_undo;
+
 /* A call that waits for a person. */
 typedef struct fb_held fb_held;
 struct fb_held {
@@ -172,7 +177,9 @@ struct fb_mission_run {
   uint8_t phase;             /* FB_PHASE_MAIN first */
   fb_mission_status outcome; /* of the main phase, once it is over */
   uint32_t ended;            /* steps that have */
-  bool pressed;              /* cancelled while it undid or cleaned up: nothing more is begun */
+  fb_undo *undos;            /* those to come, the last one first; room for all */
+  uint32_t undo_count;
+  bool pressed; /* cancelled while it undid or cleaned up: nothing more is begun */
   fb_run_guards guards;
   int64_t started, duration;
   fb_value outputs;

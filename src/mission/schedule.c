@@ -66,26 +66,29 @@ void fb_run_step_arena(fb_mission_run *run, fb_step_run *state) {
   state->has_arena = true;
 }
 
+static void S_no_memory(fb_mission_run *run, fb_step_run *state) {
+  fb_error err = {0};
+  fb_fail(&err, FB_E_NOMEM, "out of memory");
+  if (!state->error) state->error = fb_run_keep_error(run, &err);
+  state->status = FB_STEP_FAILED;
+}
+
 /* Sets the slot that expressions read. Without memory for it the step has failed. */
 static void S_set_result(fb_mission_run *run, uint32_t number, fb_outcome *result) {
   fb_step_run *state = &run->steps[number];
   if (!run->mission->steps[number].referenced) return;
   fb_run_step_arena(run, state);
   fb_value value = fb_absent();
-  if (fb_result_value(result, &state->arena, &value)) {
-    fb_error err = {0};
-    fb_fail(&err, FB_E_NOMEM, "out of memory");
-    if (!state->error) state->error = fb_run_keep_error(run, &err);
-    if (result->status == FB_STEP_OK) state->status = FB_STEP_FAILED;
-  }
+  if (fb_result_value(result, &state->arena, &value) && result->status == FB_STEP_OK)
+    S_no_memory(run, state);
   run->slots[fb_slot_of_step(run->mission, number)] = value;
 }
 
-/* What the step gave is what the one that failed would have given. */
-static void S_stand_in(fb_mission_run *run, uint32_t number, fb_value output) {
+/* What the step gave is what the one that failed would have given. False: no memory. */
+static bool S_stand_in(fb_mission_run *run, uint32_t number, fb_value output) {
   uint32_t failed = run->mission->steps[number].fallback_of - 1;
   fb_value *slot = &run->slots[fb_slot_of_step(run->mission, failed)];
-  if (slot->kind != FB_MAP) return;
+  if (slot->kind != FB_MAP) return true; /* nobody looks at it */
   fb_step_run *state = &run->steps[number];
   fb_run_step_arena(run, state);
   fb_map *map = fb_map_new(&state->arena, slot->as.map->len);
@@ -93,9 +96,10 @@ static void S_stand_in(fb_mission_run *run, uint32_t number, fb_value output) {
     const fb_entry *entry = &slot->as.map->entries[i];
     bool is_output = fb_slice_equal(fb_value_text(entry->key), FB_SLICE("output"));
     fb_value value = !is_output ? entry->value : output.kind == FB_ABSENT ? fb_null() : output;
-    if (!fb_map_put(map, &state->arena, entry->key, value, NULL)) return;
+    if (!fb_map_put(map, &state->arena, entry->key, value, NULL)) return false;
   }
   if (map) *slot = fb_map_value(map);
+  return map != NULL;
 }
 
 void fb_run_final(fb_mission_run *run, uint32_t number, fb_outcome *result) {
@@ -111,7 +115,8 @@ void fb_run_final(fb_mission_run *run, uint32_t number, fb_outcome *result) {
   state->ended = ++run->ended;
   result->duration = state->duration;
   S_set_result(run, number, result);
-  if (step->fallback_of && state->status == FB_STEP_OK) S_stand_in(run, number, result->output);
+  if (step->fallback_of && state->status == FB_STEP_OK && !S_stand_in(run, number, result->output))
+    S_no_memory(run, state);
   run->open--;
   fb_mission_event event = {.kind = FB_MISSION_EVENT_STEP_FINISHED,
                             .step = number,
@@ -317,18 +322,17 @@ static void S_start_ready(fb_mission_run *run) {
 }
 
 void fb_run_pump(fb_mission_run *run) {
+  bool stuck, over;
   if (run->pumping || run->status != FB_MISSION_GOING) return;
-  run->pumping = true;
-  do S_start_ready(run);
-  while (fb_run_end_stopped(run));
-  run->pumping = false;
-  /* What is held needs no process: the run ends, and goes on from its journal. */
-  bool stuck = run->held && !run->ready && !fb_tries_ready(run) && !run->guards.tries;
-  bool over = (run->open == 0 || stuck) && run->active_count == 0;
-  if (over && !stuck && fb_run_next_phase(run)) {
-    fb_run_pump(run);
-    return;
-  }
+  do { /* a phase after the other, and a step that undoes after the other */
+    run->pumping = true;
+    do S_start_ready(run);
+    while (fb_run_end_stopped(run));
+    run->pumping = false;
+    /* What is held needs no process: the run ends, and goes on from its journal. */
+    stuck = run->held && !run->ready && !fb_tries_ready(run) && !run->guards.tries;
+    over = (run->open == 0 || stuck) && run->active_count == 0;
+  } while (over && !stuck && fb_run_next_phase(run));
   if (run->recorder && fb_record_pump(run, over)) return;
   if (over) S_finish(run);
 }
