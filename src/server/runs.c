@@ -290,6 +290,7 @@ static fb_status S_make(S_work *work, fb_errors *errors) {
 static void S_note_failure(S_work *work, const fb_error *why) {
   fb_event event = {
       .kind = FB_EVENT_RUN_ENDED, .status = FB_MISSION_FAILED, .item = FB_NO_ITEM, .code = -1};
+  if (why->code == FB_E_MISSION_CANCELLED) event.status = FB_MISSION_CANCELLED;
   fb_event start = {.kind = FB_EVENT_RUN_STARTED, .item = FB_NO_ITEM, .code = -1};
   fb_map *map = fb_map_new(&work->arena, 2), *error = fb_map_new(&work->arena, 2);
   fb_map *about = fb_map_new(&work->arena, 2);
@@ -379,9 +380,10 @@ static void S_work_on(fb_working *working) {
       err = errors.count ? errors.items[0] : (fb_error){.code = status, .text = "out of memory"};
     else
       status = S_enter_group(&work, &err);
-    if (status != FB_OK) {
+    bool stop = status == FB_E_MISSION_CANCELLED && working->wish == FB_WISH_STOP;
+    if (status != FB_OK && !stop) { /* a server that ends leaves it to the next one */
       S_note_failure(&work, &err);
-      S_publish_run(&work, "failed");
+      S_publish_run(&work, status == FB_E_MISSION_CANCELLED ? "cancelled" : "failed");
     }
   }
   if (status == FB_OK) S_go(&work);

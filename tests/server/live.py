@@ -63,6 +63,21 @@ steps:
     needs: [two]
     shell: "echo three >> ${{ inputs.file }}"
 """
+SECRET = """
+name: secret
+secrets: {token: {env: LIVE_TOKEN}}
+steps:
+  - {id: say, shell: 'echo "it is $T" >&2; echo "$T"', env: {T: "${{ secrets.token }}"}, cache: true}
+  - {id: tell, emit: {type: said, token: "${{ secrets.token }}"}}
+outputs: {token: "${{ secrets.token }} ${{ steps.say.output }}"}
+"""
+GROUP = """
+name: {name}
+inputs: {{file: {{type: string}}}}
+concurrency: {{group: one, policy: {policy}}}
+steps:
+  - {{id: a, shell: 'echo in >> ${{{{ inputs.file }}}}; sleep {seconds}; echo out >> ${{{{ inputs.file }}}}'}}
+"""
 YAML = {"Content-Type": "application/yaml"}
 
 
@@ -289,6 +304,34 @@ def command_line(server):
     same("and its journal verifies", out.returncode, 0)
 
 
+def control(server):
+    """Secrets, kept results and groups of runs."""
+    server.ask("PUT", "/v1/missions/secret", SECRET.encode(), YAML)
+    runs = [start(server, "secret")[2]["id"] for _ in range(2)]
+    for run in runs:
+        body = until(server, run, "ok", "failed")
+        same("a mission with a secret", body["state"], "ok")
+        text = json.dumps(body) + json.dumps(server.ask("GET", f"/v1/runs/{run}/logs/say")[2], default=str)
+        check("shows it nowhere", "t0ken" not in text and "***" in text, text)
+    found = subprocess.run(["grep", "-rl", "t0ken-of-live", server.path("state")], check=False, capture_output=True, text=True)
+    same("keeps it nowhere", found.stdout, "")
+    file = server.path("group")
+    for name, policy, seconds in (("waits", "wait", 0.6), ("refused", "refuse", 0)):
+        text = GROUP.format(name=name, policy=policy, seconds=seconds)
+        server.ask("PUT", f"/v1/missions/{name}", text.encode(), YAML)
+    first = start(server, "waits", {"file": file})[2]["id"]
+    until(server, first, "running")
+    while not os.path.exists(file):
+        time.sleep(0.02)
+    refused = start(server, "refused", {"file": file})[2]["id"]
+    body = until(server, refused, "failed", "ok")
+    check("a group that is full refuses", body["state"] == "failed" and "the group `one` is full" in json.dumps(body), body)
+    second = start(server, "waits", {"file": file})[2]["id"]
+    same("others wait", [until(server, run, "ok", "failed")["state"] for run in (first, second)], ["ok", "ok"])
+    with open(file, encoding="utf-8") as text:
+        same("one after the other", text.read().split(), ["in", "out", "in", "out"])
+
+
 def restart(options):
     """The end of a server is not the end of its runs; nor is kill -9."""
     folder = tempfile.mkdtemp()
@@ -342,9 +385,10 @@ def history():
 
 
 def main():
+    os.environ["LIVE_TOKEN"] = "t0ken-of-live"
     server = Server("--state", "@state", "--max-runs", "2")
     documented(server)
-    for part in (missions, runs, people, many, watching, told, command_line):
+    for part in (missions, runs, people, many, watching, told, control, command_line):
         part(server)
     same("it ends", server.end(), 0)
     restart(("--max-runs", "2"))
