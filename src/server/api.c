@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The routes, and the answers that are short: health, metrics. */
+#include "server/bingo.h"
 #include "server/evaluate.h"
 #include "server/held.h"
 #include "server/named.h"
@@ -94,6 +95,11 @@ const fb_route fb_routes[] = {
     {"GET", "/v1/audit", FB_ROLE_VIEWER, false, false, fb_audit_list, NULL},
     {"GET", "/v1/history", FB_ROLE_VIEWER, false, true, fb_history_list, NULL},
     {"GET", "/v1/history/series", FB_ROLE_VIEWER, false, true, fb_history_show, NULL},
+    {"POST", "/evaluate", FB_ROLE_OPERATOR, false, true, fb_bingo_evaluate, NULL},
+    {"POST", "/rulesets", FB_ROLE_ADMIN, false, true, fb_bingo_register, NULL},
+    {"GET", "/health", FB_ROLE_NONE, false, false, fb_bingo_health, NULL},
+    {"GET", "/engine/stats", FB_ROLE_VIEWER, false, false, fb_bingo_engine, NULL},
+    {"GET", "/cache/stats", FB_ROLE_VIEWER, false, false, fb_bingo_cache, NULL},
     {"GET", "/v1/sessions", FB_ROLE_VIEWER, false, false, fb_held_list, NULL},
     {"POST", "/v1/sessions", FB_ROLE_OPERATOR, false, false, fb_held_make, NULL},
     {"GET", "/v1/sessions/{id}", FB_ROLE_VIEWER, false, true, fb_held_show, NULL},

@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+enum { S_PIECE = 32 << 10, S_WORTH = 1024 /* bytes; shorter answers are not compressed */ };
 
 int64_t fb_server_now(const fb_server *server) {
   return server->clock->mono(server->clock->context);
@@ -75,6 +78,84 @@ fb_answered fb_reply_empty(fb_request *request, unsigned code) {
   return FB_ANSWERED;
 }
 
+/* A body that is compressed while it is sent. */
+typedef struct S_press {
+  fb_coder *coder;
+  fb_spool body;
+  uint64_t at; /* of the body, read so far */
+  fb_slice in;
+  bool done;
+  char piece[S_PIECE];
+} S_press;
+
+/* More to compress. False: the body cannot be read. */
+static bool S_fetch(S_press *press) {
+  if (press->in.len || press->at == press->body.size) return true;
+  if (press->body.fd < 0) {
+    press->in = fb_spool_slice(&press->body);
+  } else {
+    ssize_t got = pread(press->body.fd, press->piece, sizeof press->piece, (off_t)press->at);
+    if (got <= 0) return false;
+    press->in = (fb_slice){press->piece, (size_t)got};
+  }
+  press->at += press->in.len;
+  return true;
+}
+
+static ssize_t S_read_pressed(void *context, uint64_t offset, char *bytes, size_t max) {
+  S_press *press = context;
+  size_t size = 0;
+  (void)offset;
+  while (!size && !press->done) {
+    if (!S_fetch(press)) return MHD_CONTENT_READER_END_WITH_ERROR;
+    size = fb_coder_shrink(press->coder, &press->in, press->at == press->body.size, bytes, max,
+                           &press->done);
+    if (size == SIZE_MAX) return MHD_CONTENT_READER_END_WITH_ERROR;
+  }
+  return size ? (ssize_t)size : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static void S_free_pressed(void *context) {
+  S_press *press = context;
+  fb_coder_free(press->coder);
+  fb_spool_release(&press->body);
+  free(press);
+}
+
+/* What the client takes, if the answer is worth it. */
+static fb_coding S_coding(const fb_request *request) {
+  const fb_reply *reply = &request->reply;
+  if (reply->flow || reply->body.size < S_WORTH || !strcmp(request->method, "HEAD"))
+    return FB_CODING_NONE;
+  for (uint32_t i = 0; i < reply->header_count; i++)
+    if (!strcmp(reply->headers[i].name, MHD_HTTP_HEADER_CONTENT_ENCODING)) return FB_CODING_NONE;
+  return fb_coding_choose(fb_request_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING));
+}
+
+/* Takes the body over. NULL: as it is, then. */
+static struct MHD_Response *S_pressed(fb_request *request, fb_coding coding) {
+  S_press *press = coding == FB_CODING_NONE ? NULL : malloc(sizeof *press);
+  if (!press) return NULL;
+  press->coder = fb_coder_new(coding, true);
+  press->body = request->reply.body;
+  press->at = 0;
+  press->in = (fb_slice){0};
+  press->done = false;
+  struct MHD_Response *response =
+      press->coder ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, S_PIECE, S_read_pressed,
+                                                       press, S_free_pressed)
+                   : NULL;
+  if (!response) {
+    fb_coder_free(press->coder);
+    free(press);
+    return NULL;
+  }
+  fb_spool_init(&request->reply.body, NULL, 0);
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, fb_coding_name(coding));
+  MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
+  return response;
+}
+
 /* Takes the body over. */
 static struct MHD_Response *S_response(fb_reply *reply) {
   fb_spool *body = &reply->body;
@@ -110,7 +191,8 @@ static enum MHD_Result S_send(fb_request *request) {
   S_leave(request);
   if (class_ < FB_CLASSES)
     fb_counter_add(request->server->counts[S_route_number(request)].requests[class_], 1);
-  struct MHD_Response *response = S_response(reply);
+  struct MHD_Response *response = S_pressed(request, S_coding(request));
+  if (!response) response = S_response(reply);
   if (!response) return MHD_NO;
   if (reply->type) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->type);
   MHD_add_response_header(response, "X-Request-Id", request->id);
@@ -196,9 +278,10 @@ static void S_retry_after(fb_request *request, int64_t nanos) {
 }
 
 /* A body that says itself that it is too long need not be read. */
-static bool S_is_too_long(const fb_request *request) {
+static bool S_is_too_long(fb_request *request) {
   const char *header = fb_request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
-  return header && strtoull(header, NULL, 10) > request->body.max;
+  request->expected = header ? strtoull(header, NULL, 10) : UINT64_MAX;
+  return header && request->expected > request->body.max;
 }
 
 static bool S_may(fb_request *request) {
@@ -280,6 +363,19 @@ static bool S_has_room(fb_request *request) {
   return true;
 }
 
+/* False: the body's coding is not known; it is answered. */
+static bool S_is_read(fb_request *request) {
+  fb_coding coding = fb_coding_of(fb_request_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING));
+  if (coding == FB_CODING_NONE) return true;
+  if (coding != FB_CODING_UNKNOWN) request->coder = fb_coder_new(coding, false);
+  if (request->coder) return true;
+  fb_reply_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING, "gzip, zstd");
+  fb_reply_fail(request, coding == FB_CODING_UNKNOWN ? 0 : 507,
+                coding == FB_CODING_UNKNOWN ? FB_E_SERVER_TYPE : FB_E_NOMEM,
+                "the body's Content-Encoding is to be gzip or zstd");
+  return false;
+}
+
 /* False: it is answered. */
 static bool S_admit(fb_request *request, const char *url) {
   char allowed[64];
@@ -297,7 +393,7 @@ static bool S_admit(fb_request *request, const char *url) {
   }
   S_who(request);
   if (S_is_foreign(request) || !S_may(request) || !S_has_room(request)) return false;
-  if (!S_is_too_long(request)) return true;
+  if (!S_is_too_long(request)) return S_is_read(request);
   fb_reply_fail(request, 0, FB_E_SERVER_BODY, "the body is longer than %llu bytes",
                 (unsigned long long)request->body.max);
   return false;
@@ -342,16 +438,36 @@ static enum MHD_Result S_answer(fb_request *request) {
   return MHD_YES;
 }
 
+static fb_status S_put(void *user, const char *bytes, size_t size) {
+  return fb_spool_add(user, bytes, size);
+}
+
 static enum MHD_Result S_take(fb_request *request, const char *bytes, size_t size) {
   if (request->reply.code) return MHD_YES; /* a failure before: the rest is passed over */
-  fb_status status = fb_spool_add(&request->body, bytes, size);
+  fb_status status = request->coder
+                         ? fb_coder_expand(request->coder, bytes, size, S_put, &request->body)
+                         : fb_spool_add(&request->body, bytes, size);
   if (status == FB_OK) return MHD_YES;
+  if (status == FB_E_SERVER_REQUEST) {
+    fb_reply_fail(request, 0, status, "the body is not compressed as Content-Encoding says");
+    return MHD_YES;
+  }
   if (status == FB_E_LIMIT)
     fb_reply_fail(request, 0, FB_E_SERVER_BODY, "the body is longer than %llu bytes",
                   (unsigned long long)request->body.max);
   else
     fb_reply_fail(request, 0, status, "the body cannot be kept");
   return MHD_YES;
+}
+
+/* The client has gone in the middle of its body. libmicrohttpd does not see it when the end came together with the bytes before it:
+ * epoll tells it once, and what is read then is taken for all that there is for now. */
+static bool S_is_gone(const fb_request *request) {
+  char byte;
+  if (request->came >= request->expected) return false;
+  const union MHD_ConnectionInfo *info =
+      MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+  return info && recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 enum MHD_Result fb_request_access(void *server, struct MHD_Connection *connection, const char *url,
@@ -367,10 +483,13 @@ enum MHD_Result fb_request_access(void *server, struct MHD_Connection *connectio
   }
   if (*size) {
     enum MHD_Result result = S_take(request, bytes, *size);
+    request->came += *size;
     *size = 0;
-    return result;
+    return S_is_gone(request) ? MHD_NO : result;
   }
   if (request->done) return MHD_YES;
+  if (request->coder && !request->reply.code && !fb_coder_ended(request->coder))
+    fb_reply_fail(request, 0, FB_E_SERVER_REQUEST, "the end of the compressed body is missing");
   return request->reply.code && !request->suspended ? S_send(request) : S_answer(request);
 }
 
@@ -405,6 +524,7 @@ void fb_request_completed(void *context, struct MHD_Connection *connection, void
   S_log(request, nanos);
   S_leave(request);
   atomic_fetch_sub(&server->open, 1);
+  fb_coder_free(request->coder);
   fb_spool_release(&request->body);
   fb_spool_release(&request->reply.body);
   fb_arena_release(&request->arena);

@@ -77,6 +77,7 @@ static void S_member(fb_buf *out, const char *name, fb_slice text) {
 
 static fb_status S_decision(void *context, fb_session *session, const fb_decision *decision) {
   fb_verdict *verdict = ((fb_seat *)context)->verdict;
+  if (verdict->decided) return verdict->decided(verdict->context, decision);
   fb_buf *out = S_begin(verdict, &verdict->decisions, "decision");
   S_member(out, "decision", decision->type);
   fb_buf_text(out, ",\"fields\":");

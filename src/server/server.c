@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A server's life: options, address, threads, end. */
-#include "server/server.h"
+#include "server/bingo.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -314,6 +314,7 @@ static fb_status S_parts(fb_server *server, fb_error *err) {
   if (status == FB_OK) status = fb_flows_new(server, &server->flows);
   if (status == FB_OK) status = fb_events_new(server, &server->events);
   if (status == FB_OK) status = fb_figures_new(server, &server->figures);
+  if (status == FB_OK) status = fb_bingo_new(&server->bingo);
   if (status != FB_OK) return fb_fail(err, status, "out of memory");
   status = fb_state_open(server, err);
   if (status == FB_OK) status = fb_audit_new(server, &server->audit, err);
@@ -415,6 +416,7 @@ void fb_server_free(fb_server *server) {
   fb_recent_free(server->recent);
   fb_shelf_free(server->rulesets);
   fb_shelf_free(server->missions);
+  fb_bingo_free(server->bingo);
   fb_runner_free(server->runner);
   fb_audit_free(server->audit);
   fb_flows_free(server->flows);

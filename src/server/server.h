@@ -13,6 +13,7 @@
 #ifndef FB_SERVER_H
 #define FB_SERVER_H
 
+#include "server/coding.h"
 #include "server/mhd.h"
 
 #include <flyball/guard.h>
@@ -116,6 +117,8 @@ struct fb_request {
   fb_slice parameters[FB_ROUTE_PARAMETERS]; /* of the path, percent-decoded */
   fb_arena arena;
   fb_spool body;
+  uint64_t came, expected; /* of the body, as it comes; expected: UINT64_MAX: it does not say */
+  fb_coder *coder;         /* of the body; NULL: it comes as it is */
   fb_reply reply;
   fb_job job;
   bool begun, suspended, done;
@@ -251,6 +254,8 @@ fb_answered fb_runs_resume(fb_request *request);
 fb_answered fb_runs_approve(fb_request *request);
 fb_answered fb_runs_retry(fb_request *request);
 
+typedef struct fb_bingo fb_bingo; /* bingo.h */
+
 /* ── Figures ── */
 
 typedef struct fb_figures fb_figures;
@@ -370,6 +375,9 @@ typedef struct fb_verdict {
   uint64_t facts, decision_count, error_count, refused;
   fb_arena arena;   /* of one decision */
   fb_status failed; /* of the reply's spool */
+  /* What becomes of decisions instead of JSON; NULL: JSON. */
+  fb_status (*decided)(void *context, const fb_decision *decision);
+  void *context;
 } fb_verdict;
 
 void fb_verdict_init(fb_verdict *verdict, fb_request *request, bool lines);
@@ -424,6 +432,7 @@ struct fb_server {
   fb_events *events;
   fb_audit *audit;
   fb_runner *runner;
+  fb_bingo *bingo;
   fb_figures *figures;
   fb_lease *lease; /* of the state's folder */
   int64_t started; /* mono */

@@ -97,7 +97,7 @@ class Server:
     def connect(self, timeout=30):
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 
-    def ask(self, method, path, body=None, headers=None, connection=None):
+    def ask(self, method, path, body=None, headers=None, connection=None, raw=False):
         """Status, headers, body: an object if it is JSON."""
         connection = connection or self.connect()
         data = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
@@ -106,6 +106,8 @@ class Server:
         connection.request(method, path, body=data, headers=sent)
         answer = connection.getresponse()
         text = answer.read()
+        if raw:
+            return answer.status, answer.headers, text
         kind = answer.headers.get("Content-Type", "")
         if text and kind.endswith("json") and "x-nd" not in kind:
             text = json.loads(text)

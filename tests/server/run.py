@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The server as its clients see it: tests/server/run.py FLYBALL. Prints TAP."""
+import ctypes
+import gzip
 import hashlib
 import http.client
 import json
@@ -492,6 +494,113 @@ def ending():
     server.end()
 
 
+def bingo(server):
+    """The examples of its documents, and what its rules mean."""
+    own = {"rules": [{"id": "r", "name": "n", "conditions": [{"type": "simple", "field": "qty", "operator": "greater_than", "value": 3}],
+                      "actions": [{"type": "set_field", "field": "big", "value": True}], "enabled": True, "tags": [],
+                      "created_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-01T00:00:00Z"}],
+           "facts": [{"id": "f", "data": {"qty": 5}, "created_at": "2025-01-01T00:00:00Z"}]}
+    code, headers, body = server.ask("POST", "/evaluate", own)
+    check("its own example", code == 200 and body["results"] == [{"rule_id": "r", "fact_id": "f", "actions_executed": [{"type": "field_set", "field": "big", "value": True}]}] and
+          (body["rules_processed"], body["facts_processed"], body["rules_fired"], body["request_id"]) == (1, 1, 1, headers["X-Request-Id"]), body)
+
+    def fired(conditions, data, **more):
+        rule = {"id": "r", "name": "n", "conditions": conditions, "actions": [{"type": "log", "level": "info", "message": "m"}], **more}
+        answer = server.ask("POST", "/evaluate", {"rules": [rule], "facts": [{"id": f"f{i}", "data": one} for i, one in enumerate(data)]})
+        return [int(result["fact_id"][1:]) for result in answer[2]["results"]] if answer[0] == 200 else answer[2]
+
+    def simple(operator, value, field="x"):
+        return {"type": "simple", "field": field, "operator": operator, "value": value}
+
+    data = [{"x": 1}, {"x": 5}, {"x": 5.5}, {"x": "five"}, {"x": True}, {"y": 5}, {"x": None, "y": 1}, {"x": [5]}]
+    cases = [("equal", 5, [1]), ("not_equal", 5, [0, 2, 3, 4, 7]), ("greater_than", 4, [1, 2]), ("less_than", 5.5, [0, 1]), ("greater_than_or_equal", 5.5, [2]),
+             ("less_than_or_equal", 1, [0]), ("equal", "five", [3]), ("contains", "iv", [3]), ("starts_with", "fi", [3]), ("ends_with", "ve", [3]), ("equal", True, [4]), ("GreaterThan", "a", [3])]
+    for operator, value, want in cases:
+        same(f"{operator} {value!r}", fired([simple(operator, value)], data), want)
+    same("all conditions of a rule", fired([simple("greater_than", 1), simple("less_than", 5.2)], data), [1])
+    same("or", fired([{"type": "complex", "operator": "or", "conditions": [simple("equal", 1), simple("equal", 5, "y")]}], data), [0, 5])
+    same("not: none of them", fired([{"type": "complex", "operator": "not", "conditions": [simple("equal", 1), simple("equal", 5, "y")]}], data), [1, 2, 3, 4, 6, 7])
+    same("any text is a field's name", fired([simple("equal", 1, 'a b."c')], [{'a b."c': 1}, {"a": 1}]), [0])
+    same("what is not enabled does not fire", fired([simple("equal", 1)], data, enabled=False), [])
+    same("many fields beside those that rules look at", fired([simple("equal", 1)], [{"x": 1, **{f"k{i}": i for i in range(1000)}}]), [0])
+    rules = [{"id": f"id{i}", "name": "n", "priority": i, "conditions": [simple("greater_than", 0, "a")], "actions": [
+        {"type": "call_calculator", "calculator_name": "multiply", "input_mapping": {"a": "a", "b": "b"}, "output_field": "c"},
+        {"type": "create_fact", "data": {"z": i}}]} for i in range(2)]
+    body = server.ask("POST", "/rulesets", {"ruleset_id": "kept", "rules": rules, "ttl_seconds": 60})[2]
+    check("rules are registered", body["compiled"] is True and body["rule_count"] == 2 and body["ttl_seconds"] == 60 and len(body["ruleset_hash"]) == 64, body)
+    same("an id is taken", (lambda a: (a[0], a[2]["code"]))(server.ask("POST", "/rulesets", {"ruleset_id": "kept", "rules": rules})), (409, "RULESET_EXISTS"))
+    body = server.ask("POST", "/evaluate", {"ruleset_id": "kept", "facts": [{"id": "x", "data": {"a": 6, "b": 7}}]})[2]
+    same("by priority, with calculators", [(r["rule_id"], r["actions_executed"][0]["result"], r["actions_executed"][1]["fact_data"]) for r in body["results"]],
+         [("id1", "42", {"fields": {"z": 1}}), ("id0", "42", {"fields": {"z": 0}})])
+    broken = [({"ruleset_id": "none", "facts": [{"id": "x", "data": {"a": 1}}]}, 404, "RULESET_NOT_FOUND"), ({"facts": []}, 400, "VALIDATION_ERROR"), ({"ruleset_id": "kept", "facts": []}, 400, "VALIDATION_ERROR"),
+              ({"ruleset_id": "kept", "facts": [{"id": "x", "data": {}}]}, 400, "VALIDATION_ERROR"), ({"rules": [{"id": "x"}], "facts": own["facts"]}, 400, "RULE_CONVERSION_ERROR"),
+              ({"ruleset_id": "kept", "facts": [{"id": "x", "data": {"a": 1}}]}, 400, "EVALUATION_ERROR")]
+    for body, want, name in broken:
+        code, _, answer = server.ask("POST", "/evaluate", body)
+        check(f"{name}: {json.dumps(body)[:60]}", (code, answer.get("code")) == (want, name), answer)
+    same("no time to live", server.ask("POST", "/rulesets", {"ruleset_id": "z", "rules": rules, "ttl_seconds": 0})[0], 400)
+    server.ask("POST", "/rulesets", {"ruleset_id": "short", "rules": rules, "ttl_seconds": 1})
+    time.sleep(1.2)
+    same("its time is over", server.ask("POST", "/evaluate", {"ruleset_id": "short", "facts": own["facts"]})[0], 404)
+    cache = server.ask("GET", "/cache/stats")[2]["cache"]
+    check("figures of what is kept", cache["total_entries"] == 1 and cache["expired_entries"] == 1 and cache["cache_hits"] >= 2 and 0 < cache["hit_rate"] < 1 and cache["average_compilation_time_ms"] > 0, cache)
+    stats = server.ask("GET", "/engine/stats")[2]
+    check("of the engine", stats["total_rules"] == 2 and stats["network_nodes"] == 2 and stats["total_facts"] > 50, stats)
+    health = server.ask("GET", "/health")[2]
+    check("health", health["status"] == "healthy" and health["engine_stats"] == stats, health)
+
+
+class Zstd:
+    """The library itself: Python has no module for it."""
+
+    def __init__(self):
+        self.lib = ctypes.CDLL("libzstd.so.1")
+        for name in ("ZSTD_compress", "ZSTD_decompress", "ZSTD_compressBound"):
+            getattr(self.lib, name).restype = ctypes.c_size_t
+
+    def compress(self, data):
+        size = self.lib.ZSTD_compressBound(ctypes.c_size_t(len(data)))
+        out = ctypes.create_string_buffer(size)
+        length = self.lib.ZSTD_compress(out, ctypes.c_size_t(size), data, ctypes.c_size_t(len(data)), 3)
+        return out.raw[:length]
+
+    def decompress(self, data, most=64 << 20):
+        out = ctypes.create_string_buffer(most)
+        length = self.lib.ZSTD_decompress(out, ctypes.c_size_t(most), data, ctypes.c_size_t(len(data)))
+        return out.raw[:length]
+
+
+def compressed(server):
+    zstd = Zstd()
+    facts = b"".join(b'{"type":"order","id":%d,"amount":%d.5}\n' % (i, i % 200) for i in range(100000))
+    path, plain = "/v1/evaluate?ruleset=flat", []
+    want = None
+    for name, press, expand in (("identity", bytes, bytes), ("gzip", gzip.compress, gzip.decompress), ("zstd", zstd.compress, zstd.decompress)):
+        code, headers, body = server.ask("POST", path, press(facts), {**LINES, "Content-Encoding": name, "Accept-Encoding": name})
+        if code != 200:
+            check(f"{name} is understood", False, body)
+            continue
+        lines = expand(body).splitlines()
+        same(f"{name}: a body in, a body out", (code, headers.get("Content-Encoding", "identity"), len(lines)), (200, name, 100000 // 2 + 1))
+        plain.append(sorted(lines[:-1]))
+        check(f"{name}: it is shorter", name == "identity" or len(body) < len(expand(body)) / 5, len(body))
+    check("whatever the coding, the same decisions", plain[0] == plain[1] == plain[2])
+    same("two members are one body", server.ask("POST", path, gzip.compress(facts[:facts.index(b"\n", 5000) + 1]) + gzip.compress(facts[facts.index(b"\n", 5000) + 1:]),
+                                                {**LINES, "Content-Encoding": "gzip"})[2].count(b"\n"), 100000 // 2 + 1)
+    whole = gzip.compress(b'{"ruleset":"shop","facts":[]}')
+    cases = [("a body that breaks off", whole[:-4], "gzip", 400), ("what is no gzip", b"x" * 100, "gzip", 400), ("rubbish after it", whole + b"rubbish", "gzip", 400),
+             ("what is no zstd", b"x" * 100, "zstd", 400), ("a coding that is none", whole, "br", 415), ("two codings", whole, "gzip, zstd", 415),
+             ("a bomb", gzip.compress(b" " * (200 << 20)), "gzip", 413), ("a bomb of zstd", zstd.compress(b" " * (15 << 20)), "zstd", 413), ("an empty one", b"", "gzip", 400)]
+    before = server.grown()
+    for name, body, coding, code in cases:
+        answer = server.ask("POST", "/v1/evaluate", body, {**JSON, "Content-Encoding": coding})
+        check(name, answer[0] == code, answer)
+    check("bombs take no memory", server.grown() - before < 64 << 10, server.grown() - before)
+    for header, coding in (("gzip;q=0, zstd;q=0", None), ("br", None), ("zstd, gzip", "zstd"), ("gzip;q=0.5", "gzip"), ("GZIP", "gzip"), ("", None)):
+        same(f"Accept-Encoding: {header}", server.ask("GET", "/v1/openapi.json", headers={"Accept-Encoding": header}, raw=True)[1].get("Content-Encoding"), coding)
+    same("short answers are not", server.ask("GET", "/healthz", headers={"Accept-Encoding": "gzip"})[1].get("Content-Encoding"), None)
+
+
 def foreign(server):
     """What a browser sends for a page of another site."""
     cases = [({"Origin": "https://evil.example"}, 403), ({"Origin": "null"}, 403), ({"Host": "evil.example"}, 403), ({"Host": "evil.example:80", "Origin": "http://evil.example:80"}, 403),
@@ -576,6 +685,13 @@ def hostile(server):
     same("after garbage, cuts and stalls", server.evaluate({"ruleset": "shop", "facts": FACTS})[0], 200)
     for link in kept:
         link.close()
+    for _ in range(50):  # the end comes together with what was before it
+        link = socket.create_connection((server.host, server.port), timeout=5)
+        link.sendall(b"POST /v1/evaluate HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n" + b"{" * 500)
+        link.close()
+    time.sleep(0.5)
+    busy = re.search("^flyball_http_busy (.*)$", server.ask("GET", "/metrics")[2].decode(), re.M).group(1)
+    same("who goes away in the middle is not waited for", busy, "1")
     link = socket.create_connection((server.host, server.port), timeout=5)
     link.sendall(b"POST /v1/evaluate?ruleset=flat HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-ndjson\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 5000)
     link.close()
@@ -588,7 +704,7 @@ def hostile(server):
 def main():
     server = Server("-r", "@shop.yaml", "-r", "flat=@flat.yaml", "-r", "@count.yaml", "--max-time", "8s",
                     files={"shop.yaml": SHOP, "flat.yaml": FLAT, "count.yaml": COUNT})
-    for part in (routes, health, evaluating, inline, refusing, late, streaming, rulesets, swapping, sessions, session_threads, clocks, foreign, hostile):
+    for part in (routes, health, evaluating, inline, refusing, late, streaming, rulesets, swapping, sessions, session_threads, clocks, bingo, compressed, foreign, hostile):
         part(server)
     same("it ends", server.end(), 0)
     for part in (limits, greedy, sleeping, roles, rates, ways, telling, ending):
