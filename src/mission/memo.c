@@ -130,6 +130,8 @@ static fb_status S_end(fb_ledger *ledger, const fb_event *event, fb_memo *memo) 
     memo->state = FB_MEMO_NONE;
     return FB_OK;
   }
+  /* Without an intent (skipped, or taken from a cache) it begins where it ends. */
+  if (memo->state != FB_MEMO_STARTED) memo->started = event->seq;
   memo->state = event->kind == FB_EVENT_STEP_ENDED ? FB_MEMO_ENDED : FB_MEMO_SETTLED;
   if (memo->state == FB_MEMO_SETTLED) memo->started = event->seq;
   memo->ended = event->seq;
@@ -274,6 +276,7 @@ fb_status fb_memo_read(void *user, const fb_event *event) {
     case FB_EVENT_NOTE:
       memo->state = FB_MEMO_ENDED;
       memo->status = event->status;
+      memo->started = event->seq;
       return FB_OK;
     default: return S_end(ledger, event, memo);
   }

@@ -118,9 +118,19 @@ static void S_put_error(fb_small_map *map, const fb_error *err) {
 /* What ended before something that it needs was run (again) says nothing about the run as it is now. */
 static bool S_holds(const fb_mission_run *run, uint32_t number, const fb_memo *memo) {
   const fb_step *step = &run->mission->steps[number];
+  if (run->recorder->around >= memo->started) return false;
   for (uint32_t i = 0; i < step->need_count; i++)
     if (run->recorder->ended[step->needs[i]] >= memo->started) return false;
   return true;
+}
+
+void fb_record_within(fb_mission_run *run, const fb_mission_run *parent, uint32_t number) {
+  const fb_step *step = &parent->mission->steps[number];
+  if (!run->recorder || !parent->recorder) return;
+  run->recorder->around = parent->recorder->around;
+  for (uint32_t i = 0; i < step->need_count; i++)
+    if (parent->recorder->ended[step->needs[i]] > run->recorder->around)
+      run->recorder->around = parent->recorder->ended[step->needs[i]];
 }
 
 static void S_ended(fb_mission_run *run, uint32_t step, uint64_t seq) {
@@ -370,7 +380,7 @@ void fb_record_phase(fb_mission_run *run, fb_mission_status outcome) {
 
 bool fb_record_is_past_main(const fb_mission_run *run, fb_mission_status *ret_outcome) {
   const fb_memo *memo = fb_memo_of_phase(run->recorder);
-  if (!memo || memo->state != FB_MEMO_ENDED) return false;
+  if (!memo || memo->state != FB_MEMO_ENDED || run->recorder->around >= memo->started) return false;
   *ret_outcome = (fb_mission_status)memo->status;
   return true;
 }

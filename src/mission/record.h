@@ -86,6 +86,7 @@ struct fb_recorder {
   uint64_t *identities; /* one a step; 0: not worked out yet */
   uint64_t *ended;      /* one a step: its last event */
   uint64_t *begun;      /* one a step: the last intent of this session; 0: none */
+  uint64_t around;      /* of a sub-mission: the last event of what the step that it is needs */
   bool finishing;       /* the commit under way ends the run */
   bool owner;           /* of the ledger: the outermost run */
   bool stale;           /* to be pumped after the commit */
@@ -129,6 +130,8 @@ bool fb_ledger_finish(fb_recorder *recorder);
 /* Reads what the journal has. The run has its options. */
 fb_status fb_record_new(fb_mission_run *run, fb_error *err);
 void fb_record_free(fb_mission_run *run);
+/* Of a sub-mission, before it starts: which step of the run around it it is. */
+void fb_record_within(fb_mission_run *run, const fb_mission_run *parent, uint32_t step);
 void fb_record_run_started(fb_mission_run *run);
 /* True: the step's end is known and not due to a call; it is final now. */
 bool fb_record_replay_settled(fb_mission_run *run, uint32_t step);

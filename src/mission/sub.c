@@ -38,6 +38,7 @@ fb_status fb_sub_run_new(fb_call *call, const fb_mission *mission, const fb_map 
   fb_status status =
       fb_mission_run_new(mission, run->world, &options, run->allocator, &sub->run, errors);
   if (status) return status;
+  fb_record_within(sub->run, run, active->step);
   sub->step = active->step;
   sub->item = active->item;
   sub->next = run->subs;
