@@ -27,6 +27,92 @@ FB_API extern const fb_tool fb_tool_rules;
 /* All tools of this build: run, shell, rules, write. Static. */
 FB_API fb_tools fb_loop_tools(void);
 
+/* ── Projects: what the loop runs ────────────────────────────────────────────────────────────── */
+
+/* A folder with `flyball.yaml`: rulebooks, missions, where facts come from, where decisions go, when what is due.
+ * docs/reference/project.md tells the keys. Immutable and counted by its users. */
+typedef struct fb_project fb_project;
+
+typedef struct fb_project_options {
+  const char *folder; /* that paths in it are relative to; NULL: "." */
+  bool
+      files; /* read and check the rulebooks, missions and secrets that it names; else only the document */
+} fb_project_options;
+
+/* Every error found goes into `errors`, with those of the files that it names; the return is the first one's code. */
+FB_API fb_status fb_project_read(fb_slice text, const char *name, const fb_project_options *options,
+                                 const fb_allocator *allocator, fb_project **ret_project,
+                                 fb_errors *errors, fb_errors *warnings);
+/* `path` is the file, or the folder that it is in. */
+FB_API fb_status fb_project_load(const char *path, const fb_allocator *allocator,
+                                 fb_project **ret_project, fb_errors *errors, fb_errors *warnings);
+FB_API void fb_project_free(fb_project *project);
+FB_API fb_slice fb_project_name_of(const fb_project *project);
+/* How many rulebooks, missions, sources, sinks and schedules it has. */
+FB_API void fb_project_counts(const fb_project *project, uint32_t ret_counts[5]);
+/* The files of rulebooks (and missions), with the name that they have in the project; false: there are no more. */
+FB_API bool fb_project_book(const fb_project *project, uint32_t number, fb_slice *ret_name,
+                            const char **ret_path, fb_slice *ret_text);
+FB_API bool fb_project_mission_at(const fb_project *project, uint32_t number, fb_slice *ret_name,
+                                  const char **ret_path, const fb_mission **ret_mission);
+
+/* ── The loop: facts in, rules decide, decisions out ─────────────────────────────────────────── */
+
+/* Runs a project on a thread of its own: sources give facts, rules decide upon them, sinks get the decisions, missions run. What it
+ * holds outlives it: it is saved now and then, and what came since is in a log. */
+typedef struct fb_loop fb_loop;
+
+/* What became of facts. */
+typedef struct fb_loop_result {
+  fb_status status; /* FB_OK; FB_E_LOOP_FULL, FB_E_LOOP_ENDING, FB_E_IO: none was taken */
+  uint64_t accepted, refused, dropped;
+  fb_error error; /* of the first that was refused, or of the status; code 0: none */
+} fb_loop_result;
+/* From the loop's thread. */
+typedef void fb_loop_done(void *user, const fb_loop_result *result);
+
+typedef struct fb_loop_options {
+  const char *path;       /* of the project: its folder, or the file in it */
+  const char *state;      /* folder of snapshots and logs; made if it is not there */
+  const char *runs;       /* folder of the runs of missions, as `flyball run` keeps them */
+  const char *const *env; /* of processes; NULL at the end; borrowed */
+  const fb_log *log;      /* borrowed, thread-safe; nullable */
+  fb_metrics *metrics;    /* borrowed; what `metrics: own` reads; nullable */
+  /* What happened, for those who watch: kind is "decision", "fact", "source", "sink", "run", "step", "reload"; data is the members of a JSON
+   * object, without braces. From the loop's threads; nullable. */
+  void (*event)(void *context, const char *kind, fb_slice data);
+  void *context;
+} fb_loop_options;
+
+/* Loads the project, restores what was saved, starts the thread. FB_E_LOOP_STATE, FB_E_LEASE: another process has the state. */
+FB_API fb_status fb_loop_new(const fb_loop_options *options, const fb_allocator *allocator,
+                             fb_loop **ret_loop, fb_errors *errors, fb_errors *warnings);
+/* Takes nothing more, lets deliveries and runs end for `grace` ns, saves, ends the thread. What is asked of it afterwards is refused. */
+FB_API void fb_loop_stop(fb_loop *loop, int64_t grace);
+/* Stops it first, if it goes on. Nobody may use it any more. */
+FB_API void fb_loop_free(fb_loop *loop);
+
+typedef struct fb_loop_facts {
+  fb_slice text; /* NDJSON, whole lines; at most 1 MiB; copied */
+  fb_slice type; /* of facts that do not tell theirs; "": as the project's source `http` has it */
+  int64_t lifetime; /* ns; 0: as the project's source `http` has it */
+  bool durable;     /* `done` is called once they are on disk */
+} fb_loop_facts;
+/* From any thread. If it returns FB_OK, `done` is called once. */
+FB_API fb_status fb_loop_submit(fb_loop *loop, const fb_loop_facts *facts, fb_loop_done *done,
+                                void *user, fb_error *err);
+/* How it stands, as GET /v1/loop tells it: appends a JSON object. Any thread but the loop's. */
+FB_API void fb_loop_describe(fb_loop *loop, fb_buf *out);
+/* Reads the project again. If it does not load, or the facts do not fit it, all stays as it was. Any thread but the loop's. */
+FB_API fb_status fb_loop_reload(fb_loop *loop, fb_errors *errors);
+/* Saves now. Any thread but the loop's. */
+FB_API fb_status fb_loop_save(fb_loop *loop, fb_error *err);
+/* Is the state in `folder` whole? Calls `tell` with each thing that is wrong. */
+FB_API fb_status fb_loop_state_check(const char *folder, const fb_allocator *allocator,
+                                     void (*tell)(void *user, const char *text), void *user);
+/* The rulebooks and missions that run. Held until fb_project_free. Any thread but the loop's. */
+FB_API fb_project *fb_loop_project(fb_loop *loop);
+
 /* ── Rules over benchmark facts ──────────────────────────────────────────────────────────────── */
 
 typedef struct fb_gate_rules {

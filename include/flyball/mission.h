@@ -136,6 +136,8 @@ typedef struct fb_uv_options {
 FB_API fb_status fb_world_uv_new(const fb_allocator *allocator, const fb_uv_options *options,
                                  fb_world **ret_world, fb_error *err);
 FB_API void fb_world_uv_free(fb_world *world);
+/* Its uv_loop_t, for those who have handles of their own on it: they close them before _free, and may run it instead of `turn`. */
+FB_API void *fb_world_uv_loop(const fb_world *world);
 /* Calls `caught` from `turn` when this process gets the signal. Until _free. */
 FB_API fb_status fb_world_uv_on_signal(fb_world *world, int number,
                                        void (*caught)(void *user, int number), void *user);

@@ -60,7 +60,8 @@ typedef struct fb_server_options {
       *folder; /* of the files with what is under way, unlinked as soon as they are made: /tmp */
   const fb_log *
       log; /* borrowed; NULL: none. One line a request at FB_LOG_DEBUG, failures (5xx) at FB_LOG_WARN */
-  fb_metrics *metrics; /* borrowed; NULL: one of its own */
+  fb_metrics *metrics;  /* borrowed; NULL: one of its own */
+  struct fb_loop *loop; /* borrowed: where /v1/facts go; NULL: none. Outlives the server */
 } fb_server_options;
 
 /* Binds, and answers from then on. FB_E_SERVER_BIND: the address cannot be bound, or is public without tokens;

@@ -4,6 +4,7 @@
 
 #include <flyball/loop.h>
 #include <flyball/rules.h>
+#include <sys/stat.h>
 
 enum { DOCUMENT_MAX = 64 << 20 };
 
@@ -12,7 +13,7 @@ typedef struct S_check {
   fb_errors errors, warnings;
   fb_buf plan;
   const char *path;
-  const char *kind; /* "rulebook", "mission" */
+  const char *kind; /* "rulebook", "mission", "project" */
   const char *of;   /* what it is made of: "rule", "step" */
   size_t count;     /* of them */
 } S_check;
@@ -52,6 +53,27 @@ static fb_status S_check_mission(S_check *check, const fb_doc *doc) {
   return status;
 }
 
+/* With its rulebooks and missions. */
+static fb_status S_check_project(S_check *check) {
+  fb_project *project;
+  uint32_t counts[5];
+  check->kind = "project";
+  check->of = "part";
+  fb_status status = fb_project_load(check->path, NULL, &project, &check->errors, &check->warnings);
+  if (status != FB_OK) return status;
+  fb_project_counts(project, counts);
+  for (int i = 0; i < 5; i++) check->count += counts[i];
+  fb_project_free(project);
+  return FB_OK;
+}
+
+/* From its file, so that what it names is found. */
+static fb_status S_check_again(S_check *check, const fb_doc *doc) {
+  if (fb_doc_status(doc) == FB_OK) return S_check_project(check);
+  check->kind = "project";
+  return fb_doc_status(doc);
+}
+
 static fb_status S_check_document(S_check *check, fb_slice text, const char *name) {
   fb_doc *doc;
   fb_doc_options options = {.keep_going = true};
@@ -61,9 +83,11 @@ static fb_status S_check_document(S_check *check, fb_slice text, const char *nam
     status = S_check_rulebook(check, doc);
   else if (fb_node_get(fb_doc_root(doc), "steps"))
     status = S_check_mission(check, doc);
+  else if (fb_node_get(fb_doc_root(doc), "rulebooks") && strcmp(check->path, "-") != 0)
+    status = S_check_again(check, doc);
   else
     status = fb_doc_fail(doc, fb_doc_root(doc), &check->errors, FB_E_RULE_SYNTAX,
-                         "a rulebook has `rules:`, a mission `steps:`",
+                         "a rulebook has `rules:`, a mission `steps:`, a project `rulebooks:`",
                          "this is no document that Flyball knows");
   fb_doc_free(doc);
   return status;
@@ -103,11 +127,13 @@ static int S_check_file(fb_cli *cli, const char *path) {
   fb_errors_init(&check.errors, NULL, 0);
   fb_errors_init(&check.warnings, NULL, 0);
   int code = FB_EXIT_OK;
-  fb_status status = fb_cli_read(path, DOCUMENT_MAX, &text, &err);
+  struct stat info;
+  bool folder = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+  fb_status status = folder ? FB_OK : fb_cli_read(path, DOCUMENT_MAX, &text, &err);
   if (status != FB_OK) {
     code = fb_cli_error(cli, &err);
   } else {
-    status = S_check_document(&check, fb_buf_slice(&text), name);
+    status = folder ? S_check_project(&check) : S_check_document(&check, fb_buf_slice(&text), name);
     code = fb_cli_errors(cli, &check.errors);
     if (code == FB_EXIT_OK && status != FB_OK)
       code = fb_cli_fail(cli, status, "%s cannot be checked", name);
@@ -141,14 +167,16 @@ static const fb_option S_options[] = {
 const fb_command fb_command_check = {
     .name = "check",
     .summary = "Find every error of a document",
-    .usage = "[OPTION]… FILE…",
+    .usage = "[OPTION]… FILE|FOLDER…",
     .description =
-        "Reads rulebooks, told by their key `rules`, and missions, told by `steps`, with the "
-        "rulebooks and templates "
-        "that they name, and prints every error with its place, a caret and a hint. "
+        "Reads rulebooks, told by their key `rules`, missions, told by `steps`, and projects, told "
+        "by "
+        "`rulebooks` (or the folder that has their `flyball.yaml`), with all that they name, and "
+        "prints every error with its place, a caret and a hint. "
         "Nothing is run. The exit code is 3 if a file has an error.",
     .options = S_options,
     .examples = (const fb_example[]){{"flyball check rules.yaml", "one file"},
+                                     {"flyball check watch/", "the project in a folder"},
                                      {"flyball check --strict *.yaml", "warnings fail, too"},
                                      {0}},
     .operands = FB_OPERANDS_FILES,

@@ -101,6 +101,7 @@ int fb_exit_of(fb_status code) {
     case FB_E_SIGNATURE: return FB_EXIT_NO;
     case FB_E_DISK_FULL:
     case FB_E_LEASE:
+    case FB_E_LOOP_STATE:
     case FB_E_NOMEM:
     case FB_E_SERVER_BIND:
     case FB_E_NET:

@@ -37,6 +37,22 @@ const char *fb_runs_folder(fb_cli *cli, fb_arena *arena) {
   return NULL;
 }
 
+const char *fb_cli_state_folder(fb_cli *cli, fb_slice name, fb_arena *arena) {
+  const char *given = fb_cli_text(cli, "state", NULL), *service = getenv("STATE_DIRECTORY");
+  const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME"), *path;
+  if (given) return given;
+  if (service && service[0] == '/') return service;
+  if ((!state || state[0] != '/') && (!home || home[0] != '/')) {
+    fb_cli_usage(cli, "--state FOLDER", "there is no home for what the project holds");
+    return NULL;
+  }
+  bool own = state && state[0] == '/';
+  path = fb_arena_printf(arena, "%s%s/flyball/projects/%.*s", own ? state : home,
+                         own ? "" : "/.local/state", (int)name.len, name.ptr);
+  if (!path) fb_cli_fail(cli, FB_E_NOMEM, "out of memory");
+  return path;
+}
+
 /* ── Names ───────────────────────────────────────────────────────────────────────────────────── */
 
 static bool S_is(const char *id, const char *name) {

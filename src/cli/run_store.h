@@ -9,6 +9,9 @@
 /* $XDG_STATE_HOME/flyball/runs, made if it is not there; where there is none, or it may not be written, one in the folder
  * for temporary files that is ours alone. NULL: an error was printed. */
 const char *fb_runs_folder(fb_cli *cli, fb_arena *arena);
+/* Where a server with a project of this name keeps its state: --state, $STATE_DIRECTORY (systemd's), or a folder in $XDG_STATE_HOME.
+ * It need not be there. NULL: an error was printed. */
+const char *fb_cli_state_folder(fb_cli *cli, fb_slice name, fb_arena *arena);
 /* By id, the beginning of it or of its last part, or `latest`. An fb_exit. */
 int fb_run_find(fb_cli *cli, const char *name, fb_arena *arena, fb_run_place *ret_place);
 /* Takes the lease of the run. An fb_exit. */

@@ -786,6 +786,11 @@ fb_status fb_world_uv_new(const fb_allocator *allocator, const fb_uv_options *op
   return FB_OK;
 }
 
+void *fb_world_uv_loop(const fb_world *face) {
+  S_world *world = face->context;
+  return &world->loop;
+}
+
 void fb_world_uv_free(fb_world *face) {
   if (!face) return;
   S_world *world = face->context;

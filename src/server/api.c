@@ -2,6 +2,7 @@
  * The routes, and the answers that are short: health, metrics. */
 #include "server/bingo.h"
 #include "server/evaluate.h"
+#include "server/facts.h"
 #include "server/held.h"
 #include "server/named.h"
 #include "server/pages.h"
@@ -110,5 +111,7 @@ const fb_route fb_routes[] = {
      NULL},
     {"DELETE", "/v1/sessions/{id}/facts/{fact}", FB_ROLE_OPERATOR, false, true, fb_held_retract,
      NULL},
+    {"POST", "/v1/facts", FB_ROLE_OPERATOR, true, true, fb_facts_take, NULL, true},
+    {"GET", "/v1/loop", FB_ROLE_VIEWER, false, true, fb_facts_loop, NULL},
 };
 const size_t fb_route_count = sizeof fb_routes / sizeof *fb_routes;

@@ -8,11 +8,14 @@ unsigned fb_problem_code(fb_status status) {
   switch (status) {
     case FB_E_NOMEM:
     case FB_E_DISK_FULL: return 507;
+    case FB_E_LOOP_FULL:
+    case FB_E_LOOP_ENDING:
     case FB_E_SERVER_BUSY: return 503;
     case FB_E_SERVER_RATE: return 429;
     case FB_E_SERVER_TOKEN: return 401;
     case FB_E_SERVER_ORIGIN:
     case FB_E_SERVER_ROLE: return 403;
+    case FB_E_LOOP_NONE:
     case FB_E_SERVER_UNKNOWN:
     case FB_E_SERVER_STATE:
     case FB_E_RULE_FACT: return 404;

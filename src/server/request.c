@@ -420,10 +420,15 @@ static fb_request *S_new(fb_server *server, struct MHD_Connection *connection, c
 /* On a worker. After the resumption libmicrohttpd calls fb_request_access again. */
 static void S_run_job(fb_job *job) {
   fb_request *request = (fb_request *)((char *)job - offsetof(fb_request, job));
+  bool wakes = request->route->wakes; /* it may be answered, and gone, by then */
   if (request->route->slow)
     request->route->answer(request);
   else
     request->route->later(request);
+  if (!wakes) MHD_resume_connection(request->connection);
+}
+
+void fb_request_wake(fb_request *request) {
   MHD_resume_connection(request->connection);
 }
 

@@ -91,6 +91,8 @@ typedef struct fb_route {
   bool slow;    /* always answered on a worker, by `answer` */
   fb_answered (*answer)(fb_request *request);
   void (*later)(fb_request *request);
+  bool
+      wakes; /* slow, and done only when it calls fb_request_wake; until then `answer` may be called again */
 } fb_route;
 
 enum { FB_ROUTE_PARAMETERS = 3, FB_REQUEST_ID = 64, FB_CLASSES = 6, FB_CLIENTS = 4096 };
@@ -136,6 +138,8 @@ struct fb_request {
 fb_slice fb_request_who(fb_request *request);
 /* A query parameter as a number; `otherwise`: it is not given, or none. */
 uint64_t fb_request_number(const fb_request *request, const char *name, uint64_t otherwise);
+/* The reply is there. Of a route that `wakes`. */
+void fb_request_wake(fb_request *request);
 /* Query parameter; NULL: not given. */
 const char *fb_request_query(const fb_request *request, const char *name);
 const char *fb_request_header(const fb_request *request, const char *name);
