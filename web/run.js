@@ -131,6 +131,9 @@ function waterfall(onpick) {
   function choose() {
     const now = Date.now();
     chosen = steps.filter((step) => FILTERS[filter.value](step) && step.id.includes(search.value.trim()));
+    // Fewer rows than before may end above what was seen: the gap above them would keep the table long and empty.
+    const end = Math.max(0, chosen.length * ROW - tall);
+    if (top > end) node.scrollTop = top = end;
     [from, to] = [Infinity, -Infinity];
     for (const step of steps) {
       const began = Date.parse(step.started);
