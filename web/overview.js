@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How the server does: rates, times, failures, alerts, where facts come from, what happens now.
-import { card, clockText, count, debounce, h, missing, moment, problem, seconds, short, show, state, table } from "./ui.js";
+import { card, clockText, count, debounce, fieldsText, h, missing, moment, problem, seconds, short, show, state, table } from "./ui.js";
 import { chart, sparkline } from "./chart.js";
 import { get } from "./api.js";
 import { addBuckets, live, on, quantile } from "./live.js";
@@ -67,9 +67,11 @@ function project(loop) {
   const list = (name, columns, rows) => rows.length > 0 && [h("h3", null, name), table(name, columns, rows)];
   return h("div", { class: "stack" },
     list("Sources", [["Source"], ["Kind"], ["State"], ["Facts", "n"], ["Errors", "n"], ["Last"]],
-      (loop.sources || []).map((it) => [it.name, it.kind, state(it.state), count(it.facts), count(it.errors), moment(it.last)])),
-    list("Sinks", [["Sink"], ["Kind"], ["State"], ["Sent", "n"], ["Errors", "n"]],
-      (loop.sinks || []).map((it) => [it.name, it.kind, it.state ? state(it.state) : "–", count(it.sent), count(it.errors)])),
+      (loop.sources || []).map((it) => [[it.name, it.error && h("div", { class: "soft" }, it.error)], it.kind, state(it.state), count(it.facts), count(it.errors), moment(it.last)])),
+    list("Rulebooks", [["Rulebook"], ["Rules", "n"], ["Facts", "n"], ["Firings", "n"], ["Waiting", "n"]],
+      (loop.rulebooks || []).map((it) => [it.name, count(it.rules), count(it.facts), count(it.firings), count(it.waiting)])),
+    list("Sinks", [["Sink"], ["Kind"], ["Delivered", "n"], ["Waiting", "n"], ["Failed", "n"], ["Errors", "n"]],
+      (loop.sinks || []).map((it) => [[it.name, it.error && h("div", { class: "soft" }, it.error)], it.kind, count(it.delivered), count(it.waiting), it.failed ? state("failed", count(it.failed)) : "0", count(it.errors)])),
     list("Schedules", [["Schedule"], ["When"], ["Next"], ["Last"]],
       (loop.schedules || []).map((it) => [it.name, h("code", null, it.cron, it.zone ? ` ${it.zone}` : ""), moment(it.next), moment(it.last)])),
     loop.queue && h("p", { class: "soft" }, `Queue: ${count(loop.queue.depth)} of ${count(loop.queue.limit)} waiting, ${count(loop.queue.dropped)} dropped.`));
@@ -89,7 +91,10 @@ async function sources(place) {
 const TELLS = {
   run: (it) => [`${it.mission || ""} `, h("a", { href: `#/runs/${encodeURIComponent(it.run)}` }, it.run), " ", state(it.state)],
   step: (it) => [h("a", { href: `#/runs/${encodeURIComponent(it.run)}` }, it.run), ` ${it.step} `, state(it.state), it.error && ` ${it.error}`],
-  decision: (it) => `${it.rule || ""}${it.n > 1 ? ` × ${count(it.n)}` : ""}`,
+  decision: (it) => {
+    const one = it.sample || it;
+    return [one.decision && h("b", null, `${one.decision} `), one.fields && `${fieldsText(one.fields)} `, h("span", { class: "soft" }, `by ${one.rule || it.source || ""}${it.n > 1 ? `, and ${count(it.n - 1)} more` : ""}`)];
+  },
   fact: (it) => `${it.source || "facts"}: ${count(it.n)}`,
   alert: (it) => [state(it.level || "warning", it.name), ` ${it.text || ""}`],
   ruleset: (it) => `${it.name} is version ${it.version} now${it.by ? `, by ${it.by}` : ""}`,

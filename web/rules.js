@@ -73,9 +73,10 @@ async function one(root, name, query) {
   };
   const fired = (events) => {
     for (const event of events) {
-      const cell = cells.get(event.rule);
+      // A project's decisions of one moment come as one event, which names the rule of one of them.
+      const cell = cells.get(event.rule || event.sample?.rule);
       if (!cell) continue;
-      cell.n += event.n || 1;
+      cell.n += event.rule ? event.n || 1 : 1;
       cell.node.textContent = count(cell.n);
     }
   };
@@ -95,7 +96,7 @@ async function one(root, name, query) {
       h("a", { class: "button", href: `#/playground?ruleset=${encodeURIComponent(name)}` }, "Open in the playground"))),
   h("div", { class: "grid" },
     h("div", { class: "half stack" },
-      card("Rules", {}, table("Rules", [["Rule"], ["Salience", "n"], [""], ["Line", "n"], ["Firings", "n"], ["Seen", "n"]], rows), h("small", null, "Firings are those of evaluations since the server began; seen are decisions while this page was open: of the project's session, and of facts tried below.")),
+      card("Rules", {}, table("Rules", [["Rule"], ["Salience", "n"], [""], ["Line", "n"], ["Firings", "n"], ["Seen", "n"]], rows), h("small", null, "Firings are those of evaluations since the server began; seen are decisions while this page was open: of the project (of those made at once, one) and of facts tried below.")),
       may("operator") && card("Why would it decide?", {}, tryOut(name, fired, go))),
     card("Source", { class: "half" }, source)));
   const timer = setInterval(() => { if (!document.hidden) load(); }, 3000), end = on("decision", fired);

@@ -110,7 +110,7 @@ const SIGNS = {
 };
 const KINDS = {
   done: "good", ok: "good", succeeded: "good", live: "good", running: "busy", started: "busy", open: "good", up: "good", cached: "good", approved: "good", queued: "wait",
-  failed: "bad", error: "bad", timeout: "bad", "timed out": "bad", lost: "bad", down: "bad", doubt: "bad", interrupted: "bad", critical: "bad", rejected: "bad",
+  failed: "bad", failing: "bad", error: "bad", timeout: "bad", "timed out": "bad", lost: "bad", down: "bad", doubt: "bad", interrupted: "bad", critical: "bad", rejected: "bad",
   waiting: "wait", connecting: "wait", polling: "wait", paused: "wait", warning: "wait", warn: "wait",
 };
 export const kindOf = (name) => KINDS[name] || "rest";

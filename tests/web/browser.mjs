@@ -318,6 +318,40 @@ async function runs() {
   await server.stop();
 }
 
+const WATCH = `name: watch
+rulebooks: [rules.yaml]
+sources:
+  - {name: inbox, http: true}
+  - {name: log, tail: nowhere.log, parse: ndjson, type: entry}
+sinks:
+  - {name: out, file: out.ndjson}
+`;
+const WATCH_RULES = `rules:
+  - name: a large order
+    when: [{order as o: "o.amount > 100.0"}]
+    then: [{emit: hold, with: {order: "\${{ o.id }}"}}]
+`;
+
+async function project() {
+  write("watch/flyball.yaml", WATCH);
+  write("watch/rules.yaml", WATCH_RULES);
+  const server = await serve(["--project", `${folder}/watch`, "--state", `${folder}/watch-state`]), page = await open(server.url);
+  await page.getByRole("row", { name: /^inbox http ok/ }).waitFor();
+  check("sources tell how they do", await page.getByRole("row", { name: /nowhere\.log.*failing/ }).isVisible());
+  await page.getByText("Live", { exact: true }).waitFor();
+  const sent = await fetch(`${server.url}/v1/facts`, { method: "POST", headers: JSONS, body: '{"type": "order", "id": "o1", "amount": 500}' });
+  same("a fact is taken", sent.status, 200);
+  await page.locator("ol.feed").getByText("a large order").waitFor();
+  check("a decision of the project is seen as it is made", true);
+  await page.getByRole("row", { name: /^out file 1 0 0/ }).waitFor();
+  check("and what became of it", true);
+  await looks(page, "project");
+  await page.goto(`${server.url}/#/rules/rules`);
+  await page.getByRole("row", { name: /a large order/ }).waitFor();
+  await page.context().close();
+  await server.stop();
+}
+
 async function metrics(server) {
   const page = await open(`${server.url}/#/metrics`);
   await page.getByText("flyball_http_requests", { exact: true }).waitFor();
@@ -432,7 +466,7 @@ async function gone() {
 try {
   const server = await serve(["-r", `shop=${write("shop.yaml", SHOP)}`]);
   const chosen = process.argv.slice(5);
-  for (const part of [frame, overview, playground, rulesets, runs, metrics, flood, thousand, tokens, gone].filter((one) => !chosen.length || chosen.includes(one.name))) {
+  for (const part of [frame, overview, playground, rulesets, runs, project, metrics, flood, thousand, tokens, gone].filter((one) => !chosen.length || chosen.includes(one.name))) {
     try { await part(server); } catch (error) { check(part.name, false, error.stack); }
   }
 } finally {
