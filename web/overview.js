@@ -88,6 +88,8 @@ async function sources(place) {
 
 // ── What happens ──
 
+const alertText = (it) => it.text || fieldsText(it.fields || {});
+
 const TELLS = {
   run: (it) => [`${it.mission || ""} `, h("a", { href: `#/runs/${encodeURIComponent(it.run)}` }, it.run), " ", state(it.state)],
   step: (it) => [h("a", { href: `#/runs/${encodeURIComponent(it.run)}` }, it.run), ` ${it.step} `, state(it.state), it.error && ` ${it.error}`],
@@ -96,7 +98,7 @@ const TELLS = {
     return [one.decision && h("b", null, `${one.decision} `), one.fields && `${fieldsText(one.fields)} `, h("span", { class: "soft" }, `by ${one.rule || it.source || ""}${it.n > 1 ? `, and ${count(it.n - 1)} more` : ""}`)];
   },
   fact: (it) => `${it.source || "facts"}: ${count(it.n)}`,
-  alert: (it) => [state(it.level || "warning", it.name), ` ${it.text || ""}`],
+  alert: (it) => [state(it.level || "warning", it.name), ` ${alertText(it)}`],
   ruleset: (it) => `${it.name} is version ${it.version} now${it.by ? `, by ${it.by}` : ""}`,
   source: (it) => [`${it.name} `, state(it.state), it.error && ` ${it.error}`],
   audit: (it) => `${it.who} ${it.what} ${it.target || ""}`,
@@ -123,7 +125,7 @@ function feed(list) {
 function alerts(place) {
   const known = new Map();
   const draw = () => show(place, known.size ? table("Alerts", [["Alert"], ["Says"], ["Since"]],
-    [...known.values()].slice(-20).reverse().map((it) => [state(it.level || "warning", it.name), it.text || "", moment(it.at)])) : h("p", { class: "empty" }, "None since this page was opened."));
+    [...known.values()].slice(-20).reverse().map((it) => [state(it.level || "warning", it.name), alertText(it), moment(it.at)])) : h("p", { class: "empty" }, "None since this page was opened."));
   draw();
   return (batch) => {
     for (const it of batch) {

@@ -78,7 +78,7 @@ typedef struct fb_loop_options {
   const char *const *env; /* of processes; NULL at the end; borrowed */
   const fb_log *log;      /* borrowed, thread-safe; nullable */
   fb_metrics *metrics;    /* borrowed; what `metrics: own` reads; nullable */
-  /* What happened, for those who watch: kind is "decision", "fact", "source", "sink", "run", "step", "reload"; data is the members of a JSON
+  /* What happened, for those who watch: kind is "decision", "alert", "fact", "source", "sink", "run", "step", "reload"; data is the members of a JSON
    * object, without braces. From the loop's threads; nullable. */
   void (*event)(void *context, const char *kind, fb_slice data);
   void *context;

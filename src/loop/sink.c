@@ -199,6 +199,22 @@ static fb_status S_to(fb_loop_sink *sink, const fb_decision *decision, uint64_t 
   return status;
 }
 
+/* Decisions called `alert` are told as alerts, too: by their rule, with what they say of level and text. */
+static void S_tell_alert(fb_loop *loop, const fb_decision *decision) {
+  const fb_value *level = fb_map_get_text(decision->fields, FB_SLICE("level"));
+  const fb_value *text = fb_map_get_text(decision->fields, FB_SLICE("text"));
+  fb_buf out;
+  if (!fb_slice_equal(decision->type, FB_SLICE("alert")) || !loop->options.event) return;
+  fb_buf_init(&out, NULL, 0);
+  fb_json_member(&out, "name", decision->rule);
+  if (level && level->kind == FB_STRING) fb_json_member(&out, "level", fb_value_text(*level));
+  if (text && text->kind == FB_STRING) fb_json_member(&out, "text", fb_value_text(*text));
+  fb_buf_text(&out, ",\"fields\":");
+  fb_json_write(&out, fb_map_value(decision->fields), FB_JSON_COMPACT);
+  if (!out.failed) fb_loop_event(loop, "alert", "%s", out.ptr);
+  fb_buf_release(&out);
+}
+
 fb_status fb_sinks_decision(fb_loop *loop, const fb_book *book, const fb_decision *decision) {
   char id[FB_DECISION_ID];
   fb_buf body;
@@ -209,6 +225,7 @@ fb_status fb_sinks_decision(fb_loop *loop, const fb_book *book, const fb_decisio
   fb_status status = body.failed ? FB_E_NOMEM : FB_OK;
   if (!status && !loop->replaying)
     fb_loop_event(loop, "decision", "\"source\":\"loop\",\"n\":1,\"sample\":%s", body.ptr);
+  if (!status && !loop->replaying) S_tell_alert(loop, decision);
   for (uint32_t i = 1; i < loop->sink_count && !status; i++)
     if (S_takes(loop->sinks[i], decision->type))
       status = S_to(loop->sinks[i], decision, number, id, fb_buf_slice(&body));

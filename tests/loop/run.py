@@ -390,6 +390,27 @@ def missions_resume():
     project.remove()
 
 
+def alerts():
+    """A decision called `alert` is an event of that kind, and still a decision."""
+    project = Project({
+        "rules.yaml": RULES + "  - name: far too many\n    when: [{item as i: i.n > 100}]\n"
+                              "    then: [{emit: alert, with: {level: critical, text: \"it is ${{ i.n }}\"}}]\n",
+        "flyball.yaml": "name: a\nrulebooks: [rules.yaml]\n" + OUT})
+    project.start()
+    connection = http.client.HTTPConnection("127.0.0.1", project.port, timeout=20)
+    connection.request("GET", "/v1/events?kinds=alert")
+    answer = connection.getresponse()
+    project.give({"type": "item", "n": 7}, {"type": "item", "n": 700})
+    lines = iter(answer.readline, b"")
+    data = json.loads(next(line for line in lines if line.startswith(b"data:"))[5:])
+    connection.close()
+    check("an alert is told", {key: data.get(key) for key in ("name", "level", "text", "fields")} ==
+          {"name": "far too many", "level": "critical", "text": "it is 700",
+           "fields": {"level": "critical", "text": "it is 700"}}, data)
+    project.end()
+    project.remove()
+
+
 def queue():
     for policy in ("refuse", "drop-oldest", "block"):
         project = Project({
@@ -501,7 +522,7 @@ def doctor():
 
 
 if __name__ == "__main__":
-    for test in (doctor, sources, sinks, reload, lifetimes, queue, large, two_at_once, missions_resume, crash):
+    for test in (doctor, sources, sinks, alerts, reload, lifetimes, queue, large, two_at_once, missions_resume, crash):
         test()
     print(f"1..{passed + failed}")
     sys.exit(1 if failed else 0)
