@@ -9,13 +9,10 @@
 const char *fb_run_cache_folder(fb_cli *cli, fb_arena *arena) {
   const char *runs = fb_runs_folder(cli, arena);
   if (!runs) return NULL;
-  const char *path =
-      fb_arena_printf(arena, "%.*scache", (int)(strrchr(runs, '/') + 1 - runs), runs);
-  if (path && (mkdir(path, 0700) == 0 || errno == EEXIST)) return path;
-  fb_error err;
-  fb_fail(&err, FB_E_IO, "cannot make %s: %s", path ? path : "the cache", strerror(errno));
-  fb_cli_error(cli, &err);
-  return NULL;
+  const char *path = fb_run_cache_of(runs, arena);
+  if (!path)
+    fb_cli_fail(cli, FB_E_IO, "cannot make the cache beside %s: %s", runs, strerror(errno));
+  return path;
 }
 
 /* Only what is named as entries are: half-written files of others are left alone. */

@@ -498,7 +498,7 @@ fb_status fb_loop_new(const fb_loop_options *options, const fb_allocator *alloca
   if (status) {
     fb_errors_add(errors, &err);
     loop->stop = true;
-    fb_loop_runs_cancel(loop, true);
+    fb_loop_runs_cancel(loop);
     while (loop->runs) fb_loop_runs_reap(loop);
     S_free(loop);
     return status;
@@ -520,7 +520,7 @@ static void S_finish(fb_loop *loop) {
   if (fb_keep_save(loop, true, &err))
     fb_loop_say(loop, FB_LOG_ERROR, "no snapshot was written", "error", err.text, NULL, NULL);
   while (loop->runs) { /* those that are cut off are in the snapshot, and go on next time */
-    fb_loop_runs_cancel(loop, true);
+    fb_loop_runs_cancel(loop);
     fb_loop_runs_reap(loop);
     nanosleep(&pause, NULL);
   }

@@ -336,7 +336,7 @@ bool fb_loop_runs_has_room(const fb_loop *loop);
 fb_status fb_loop_runs_start(fb_loop *loop, const char *id, fb_slice mission, fb_slice inputs,
                              bool resume, fb_error *err);
 void fb_loop_runs_reap(fb_loop *loop);
-void fb_loop_runs_cancel(fb_loop *loop, bool now);
+void fb_loop_runs_cancel(fb_loop *loop);
 
 /* ── keep.c ── */
 

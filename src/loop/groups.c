@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 fb_status fb_berth_open(const char *runs, const fb_run_group *group, fb_arena *arena,
@@ -125,4 +126,25 @@ bool fb_berth_end_oldest(fb_berth *berth, char who[80]) {
   berth->told = holder.process;
   snprintf(who, 80, "%s", holder.who);
   return true;
+}
+
+fb_status fb_berth_enter(fb_mission_run *run, const char *runs, const char *id, fb_arena *arena,
+                         bool (*gives_up)(void *context), void *context, fb_lease **ret_lease,
+                         fb_error *err) {
+  fb_run_group group;
+  fb_berth berth;
+  fb_status status = fb_mission_run_group(run, arena, &group, err);
+  if (status || !group.name) return status;
+  status = fb_berth_open(runs, &group, arena, &berth, err);
+  if (!status) status = fb_berth_take(&berth, id, 0, ret_lease, err);
+  if (status == FB_E_LEASE && group.policy == FB_GROUP_REFUSE) return fb_berth_refuse(&berth, err);
+  while (status == FB_E_LEASE && !gives_up(context)) {
+    char who[80];
+    if (group.policy == FB_GROUP_CANCEL_OLD) fb_berth_end_oldest(&berth, who);
+    nanosleep(&(struct timespec){0, FB_GROUP_PAUSE}, NULL);
+    status = fb_berth_take(&berth, id, 0, ret_lease, err);
+  }
+  if (status != FB_E_LEASE) return status;
+  return fb_fail(err, FB_E_MISSION_CANCELLED, "cancelled while it waited for a place in `%s`",
+                 group.name);
 }

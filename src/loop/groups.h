@@ -29,4 +29,10 @@ fb_status fb_berth_refuse(const fb_berth *berth, fb_error *err);
 /* Sends SIGTERM to the one that has been in it the longest, once. True: now; `who` is its run. */
 bool fb_berth_end_oldest(fb_berth *berth, char who[80]);
 
+/* Waits on this thread for a place in the group of the mission, if it names one, until `gives_up` says so: FB_E_MISSION_CANCELLED.
+ * The run is not ended for others, as that would end the process, which has more to do. *ret_lease: NULL without a group. */
+fb_status fb_berth_enter(fb_mission_run *run, const char *runs, const char *id, fb_arena *arena,
+                         bool (*gives_up)(void *context), void *context, fb_lease **ret_lease,
+                         fb_error *err);
+
 #endif

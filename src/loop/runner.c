@@ -4,6 +4,7 @@
  * runs: after a crash it is gone on with. Its events become facts, if the project has the source `missions`.
  */
 #include "loop/engine.h"
+#include "loop/groups.h"
 #include "loop/runs.h"
 
 #include <errno.h>
@@ -20,10 +21,10 @@ bool fb_loop_runs_has_room(const fb_loop *loop) {
 typedef struct S_job {
   fb_loop_run *run;
   fb_arena arena;
-  fb_lease *lease;
+  fb_run_place place;
+  fb_lease *lease, *group;
   fb_journal *journal;
   fb_map *inputs, *about;
-  char folder[4096];
 } S_job;
 
 static void S_event(void *context, const fb_mission_event *event) {
@@ -37,18 +38,16 @@ static void S_cancel(uv_async_t *async) {
 }
 
 static fb_status S_open(S_job *job, fb_error *err) {
-  const fb_clock *clock = fb_clock_system();
-  char path[4200], holder[64];
-  fb_journal_log_options options = {.salt = fb_random_seed_system(),
-                                    .created = clock->wall(clock->context),
-                                    .damaged_ok = job->run->resumed};
-  int length = snprintf(holder, sizeof holder, "pid %ld (the loop)", (long)getpid());
-  snprintf(path, sizeof path, "%s/lease", job->folder);
-  fb_status status =
-      fb_lease_take(path, (fb_slice){holder, (size_t)length}, NULL, &job->lease, err);
-  snprintf(path, sizeof path, "%s/journal", job->folder);
-  if (!status) status = fb_journal_log_open(path, &options, NULL, &job->journal, err);
-  return status;
+  fb_status status = fb_run_lease(&job->place, &job->lease, err);
+  return status ? status : fb_run_open(&job->place, false, job->run->resumed, &job->journal, err);
+}
+
+static bool S_stops(void *context) {
+  fb_loop *loop = context;
+  pthread_mutex_lock(&loop->lock);
+  bool stops = loop->stop;
+  pthread_mutex_unlock(&loop->lock);
+  return stops;
 }
 
 static bool S_put(S_job *job, fb_map *map, const char *key, const char *text) {
@@ -74,8 +73,9 @@ static bool S_about(S_job *job) {
   if (!job->about || !fb_run_plan(run->mission, &job->arena, &plan) ||
       !fb_map_put(job->about, &job->arena, fb_string(FB_SLICE("plan")), plan, NULL))
     return false;
-  return S_put(job, job->about, "file", file) && S_put(job, job->about, "run_dir", job->folder) &&
-         S_put(job, job->about, "by", by) && S_put(job, job->about, "flyball", fb_version()) &&
+  return S_put(job, job->about, "file", file) &&
+         S_put(job, job->about, "run_dir", job->place.folder) && S_put(job, job->about, "by", by) &&
+         S_put(job, job->about, "flyball", fb_version()) &&
          S_put(job, job->about, "dir", getcwd(here, sizeof here) ? here : "/");
 }
 
@@ -105,22 +105,28 @@ static fb_status S_go(S_job *job, fb_error *err) {
   long processors = sysconf(_SC_NPROCESSORS_ONLN);
   fb_status status = S_inputs(job, err);
   if (status) return status;
-  fb_mission_run_options options = {.id = run->id,
-                                    .dir = job->folder,
-                                    .env = run->loop->options.env,
-                                    .inputs = job->inputs,
-                                    .parallel_default = processors > 0 ? (uint32_t)processors : 2,
-                                    .zone = fb_zone_system,
-                                    .zone_context = run->loop->zones,
-                                    .hash_seed = fb_random_seed_system(),
-                                    .journal = job->journal,
-                                    .about = job->about,
-                                    .on_event = S_event,
-                                    .context = run};
+  fb_mission_run_options options = {
+      .id = run->id,
+      .dir = job->place.folder,
+      .env = run->loop->options.env,
+      .inputs = job->inputs,
+      .parallel_default = processors > 0 ? (uint32_t)processors : 2,
+      .zone = fb_zone_system,
+      .zone_context = run->loop->zones,
+      .hash_seed = fb_random_seed_system(),
+      .journal = job->journal,
+      .cache_dir = fb_run_cache_of(run->loop->runs_folder, &job->arena),
+      .about = job->about,
+      .on_event = S_event,
+      .context = run};
   fb_errors_init(&errors, NULL, 0);
   status = fb_mission_run_new(run->mission, run->world, &options, NULL, &run->run, &errors);
   if (status && errors.count) *err = errors.items[0];
   fb_errors_release(&errors);
+  if (!status)
+    status = fb_berth_enter(run->run, run->loop->runs_folder, run->id, &job->arena, S_stops,
+                            run->loop, &job->group, err);
+  if (status == FB_E_MISSION_CANCELLED) run->status = FB_MISSION_CANCELLED;
   if (status) return status;
   run->status = fb_mission_run_wait(run->run);
   const fb_error *own = fb_mission_run_error(run->run);
@@ -156,9 +162,10 @@ static void *S_thread(void *argument) {
   S_job job = {.run = run};
   fb_error err = {0};
   fb_arena_init(&job.arena, NULL, 0);
-  snprintf(job.folder, sizeof job.folder, "%s/%s", loop->runs_folder, run->id);
   run->status = FB_MISSION_FAILED;
-  fb_status status = S_world(run, job.folder, &err);
+  bool place = fb_run_place_set(loop->runs_folder, run->id, &job.arena, &job.place);
+  fb_status status = place ? S_world(run, job.place.folder, &err) : FB_E_NOMEM;
+  if (!place) fb_fail(&err, FB_E_NOMEM, "out of memory");
   if (!status) status = S_open(&job, &err);
   if (!status && !S_about(&job)) status = fb_fail(&err, FB_E_NOMEM, "out of memory");
   if (!status) status = S_go(&job, &err);
@@ -173,6 +180,7 @@ static void *S_thread(void *argument) {
   fb_world_uv_free(run->world);
   fb_journal_log_close(job.journal);
   fb_lease_release(job.lease);
+  fb_lease_release(job.group);
   fb_arena_release(&job.arena);
   pthread_mutex_lock(&loop->lock);
   run->ended = true;
@@ -269,8 +277,7 @@ void fb_loop_runs_reap(fb_loop *loop) {
   }
 }
 
-void fb_loop_runs_cancel(fb_loop *loop, bool now) {
-  (void)now;
+void fb_loop_runs_cancel(fb_loop *loop) {
   pthread_mutex_lock(&loop->lock);
   for (fb_loop_run *run = loop->runs; run; run = run->next)
     if (run->cancel) uv_async_send(run->cancel);

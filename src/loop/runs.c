@@ -43,6 +43,12 @@ bool fb_run_make_folder(const char *path) {
   return (mkdir(own, 0700) == 0 || errno == EEXIST) && access(own, W_OK | X_OK) == 0;
 }
 
+const char *fb_run_cache_of(const char *runs, fb_arena *arena) {
+  const char *slash = strrchr(runs, '/');
+  const char *path = fb_arena_printf(arena, "%.*scache", slash ? (int)(slash + 1 - runs) : 0, runs);
+  return path && (mkdir(path, 0700) == 0 || errno == EEXIST) ? path : NULL;
+}
+
 bool fb_run_place_set(const char *runs, const char *id, fb_arena *arena, fb_run_place *ret_place) {
   snprintf(ret_place->id, sizeof ret_place->id, "%s", id);
   ret_place->folder = fb_arena_printf(arena, "%s/%s", runs, id);

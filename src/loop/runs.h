@@ -31,6 +31,8 @@ fb_run_standing fb_run_standing_of(fb_mission_status status, bool held);
 
 /* Makes the folder and those above it; it is ours to write. */
 bool fb_run_make_folder(const char *path);
+/* The folder of results that outlive their runs, beside that of the runs; made. NULL: no memory, or errno tells. */
+const char *fb_run_cache_of(const char *runs, fb_arena *arena);
 /* The paths of a run of this id. False: no memory. */
 bool fb_run_place_set(const char *runs, const char *id, fb_arena *arena, fb_run_place *ret_place);
 /* A new id: sorts by time, to the millisecond, and two runs of one are told apart. */

@@ -244,14 +244,6 @@ static fb_status S_reopen(S_work *work, fb_error *err) {
   return status;
 }
 
-/* The same as that of the command line: beside the folder of runs. NULL: there is none. */
-static const char *S_cache(S_work *work) {
-  const char *runs = work->runner->folder, *slash = strrchr(runs, '/');
-  const char *path =
-      fb_arena_printf(&work->arena, "%.*scache", slash ? (int)(slash + 1 - runs) : 0, runs);
-  return path && (mkdir(path, 0700) == 0 || errno == EEXIST) ? path : NULL;
-}
-
 static fb_status S_make(S_work *work, fb_errors *errors) {
   fb_run_request *request = &work->request;
   fb_error err;
@@ -269,19 +261,20 @@ static fb_status S_make(S_work *work, fb_errors *errors) {
   if (fb_mission_metrics_new(work->server->metrics, fb_mission_name(work->parts.mission), NULL,
                              &work->metrics, &err) != FB_OK)
     return fb_errors_add(errors, &err);
-  fb_mission_run_options options = {.id = work->place.id,
-                                    .dir = work->place.folder,
-                                    .env = (const char *const *)environ,
-                                    .inputs = inputs,
-                                    .cache_dir = S_cache(work),
-                                    .parallel_default = processors > 0 ? (uint32_t)processors : 2,
-                                    .zone = fb_zone_system,
-                                    .zone_context = work->zones,
-                                    .hash_seed = fb_random_seed_system(),
-                                    .journal = work->counted,
-                                    .about = about,
-                                    .on_event = S_event,
-                                    .context = work};
+  fb_mission_run_options options = {
+      .id = work->place.id,
+      .dir = work->place.folder,
+      .env = (const char *const *)environ,
+      .inputs = inputs,
+      .cache_dir = fb_run_cache_of(work->runner->folder, &work->arena),
+      .parallel_default = processors > 0 ? (uint32_t)processors : 2,
+      .zone = fb_zone_system,
+      .zone_context = work->zones,
+      .hash_seed = fb_random_seed_system(),
+      .journal = work->counted,
+      .about = about,
+      .on_event = S_event,
+      .context = work};
   return fb_mission_run_new(work->parts.mission, work->parts.world, &options, NULL, &work->run,
                             errors);
 }
@@ -315,25 +308,8 @@ static void S_show_steps(S_work *work) {
   pthread_mutex_unlock(&work->runner->lock);
 }
 
-/* Waits on this thread for a place in the mission's group; FB_E_MISSION_CANCELLED: somebody did not want to. Runs of a server are not
- * ended for others, as that would end the server. */
-static fb_status S_enter_group(S_work *work, fb_error *err) {
-  fb_run_group group;
-  fb_berth berth;
-  fb_status status = fb_mission_run_group(work->run, &work->arena, &group, err);
-  if (status || !group.name) return status;
-  status = fb_berth_open(work->runner->folder, &group, &work->arena, &berth, err);
-  if (!status) status = fb_berth_take(&berth, work->place.id, 0, &work->group, err);
-  if (status == FB_E_LEASE && group.policy == FB_GROUP_REFUSE) return fb_berth_refuse(&berth, err);
-  while (status == FB_E_LEASE && work->working->wish == FB_WISH_NONE) {
-    char who[80];
-    if (group.policy == FB_GROUP_CANCEL_OLD) fb_berth_end_oldest(&berth, who);
-    nanosleep(&(struct timespec){0, FB_GROUP_PAUSE}, NULL);
-    status = fb_berth_take(&berth, work->place.id, 0, &work->group, err);
-  }
-  if (status != FB_E_LEASE) return status;
-  return fb_fail(err, FB_E_MISSION_CANCELLED, "cancelled while it waited for a place in `%s`",
-                 group.name);
+static bool S_is_wanted_no_more(void *context) {
+  return ((S_work *)context)->working->wish != FB_WISH_NONE;
 }
 
 static void S_go(S_work *work) {
@@ -379,7 +355,8 @@ static void S_work_on(fb_working *working) {
     if (status != FB_OK)
       err = errors.count ? errors.items[0] : (fb_error){.code = status, .text = "out of memory"};
     else
-      status = S_enter_group(&work, &err);
+      status = fb_berth_enter(work.run, runner->folder, working->id, &work.arena,
+                              S_is_wanted_no_more, &work, &work.group, &err);
     bool stop = status == FB_E_MISSION_CANCELLED && working->wish == FB_WISH_STOP;
     if (status != FB_OK && !stop) { /* a server that ends leaves it to the next one */
       S_note_failure(&work, &err);

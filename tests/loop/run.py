@@ -390,6 +390,25 @@ def missions_resume():
     project.remove()
 
 
+def missions_share():
+    """What a mission says of runs beside each other and of kept results holds in the loop as on the command line."""
+    project = Project({
+        "rules.yaml": "rules:\n  - name: go\n    when: [{go as g: \"true\"}]\n    then: [{run: lone}]\n",
+        "lone.yaml": "name: lone\nconcurrency: lone\nsteps:\n  - id: kept\n    cache: true\n    run: [sh, -c, 'echo k >> kept']\n    dir: .\n"
+                     "  - id: turn\n    needs: [kept]\n    run: [sh, -c, 'echo b >> ran; sleep 0.4; echo e >> ran']\n    dir: .\n",
+        "flyball.yaml": "name: s\nrulebooks: [rules.yaml]\nmissions: [lone.yaml]\n"})
+
+    def lines(name):
+        return open(project.path("p", name), encoding="utf-8").read().split() if os.path.exists(project.path("p", name)) else []
+
+    project.start()
+    project.give({"type": "go", "n": 1}, {"type": "go", "n": 2})
+    check("runs of a group take turns", until(lambda: len(lines("ran")) == 4) and lines("ran") == ["b", "e", "b", "e"], lines("ran"))
+    check("a kept result serves the next run", lines("kept") == ["k"], lines("kept"))
+    project.end()
+    project.remove()
+
+
 def alerts():
     """A decision called `alert` is an event of that kind, and still a decision."""
     project = Project({
@@ -522,7 +541,7 @@ def doctor():
 
 
 if __name__ == "__main__":
-    for test in (doctor, sources, sinks, alerts, reload, lifetimes, queue, large, two_at_once, missions_resume, crash):
+    for test in (doctor, sources, sinks, alerts, reload, lifetimes, queue, large, two_at_once, missions_resume, missions_share, crash):
         test()
     print(f"1..{passed + failed}")
     sys.exit(1 if failed else 0)
