@@ -39,7 +39,7 @@ static fb_status S_wait(fb_run_job *job, fb_berth *berth, fb_error *err) {
 
 int fb_run_group_enter(fb_run_job *job) {
   fb_run_group group;
-  fb_berth berth;
+  fb_berth berth = {0};
   fb_error err = {0};
   fb_status status = fb_mission_run_group(job->run, &job->arena, &group, &err);
   if (!status && !group.name) return FB_EXIT_OK;

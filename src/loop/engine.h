@@ -318,7 +318,7 @@ fb_loop_sink *fb_sink_find(fb_loop *loop, const char *name);
 /* A decision came to where it was to go, or `failed` for good. */
 void fb_delivery_end(fb_delivery *delivery, bool failed);
 /* A batch of a sink `fact` is in the log. */
-void fb_sink_fact_done(fb_loop *loop, const char *sink, uint64_t number);
+void fb_sink_fact_done(fb_loop *loop, const char *name, uint64_t number);
 
 /* ── schedule.c ── */
 
@@ -333,7 +333,7 @@ void fb_schedule_run(fb_loop_schedule *schedule, int64_t at);
 
 bool fb_loop_runs_has_room(const fb_loop *loop);
 /* Once it returned FB_OK the run will end, whatever happens to this process. */
-fb_status fb_loop_runs_start(fb_loop *loop, const char *id, fb_slice mission, fb_slice inputs,
+fb_status fb_loop_runs_start(fb_loop *loop, const char *id, fb_slice name, fb_slice inputs,
                              bool resume, fb_error *err);
 void fb_loop_runs_reap(fb_loop *loop);
 void fb_loop_runs_cancel(fb_loop *loop);

@@ -132,6 +132,7 @@ static void S_files(fb_project_reader *reader, const fb_node *node, void **items
 /* The names are `stride` bytes apart, each part's first member. */
 static void S_unique(fb_project_reader *reader, const fb_node *node, const char *what,
                      const void *first, size_t stride, uint32_t count) {
+  if (!first) return;
   for (uint32_t i = 1; i < count; i++) {
     const fb_slice *name = (const fb_slice *)((const char *)first + i * stride);
     for (uint32_t k = 0; k < i && name->len; k++) {

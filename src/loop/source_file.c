@@ -75,7 +75,7 @@ static void S_take(fb_loop_source *source, bool whole) {
     source->rest.len = 0;
     source->skipping = true;
   }
-  if (!length) return;
+  if (!length || !source->rest.ptr) return;
   fb_slice lines = {bytes, length};
   if (source->skipping) { /* the end of a line that was too long */
     const char *newline = memchr(bytes, '\n', length);

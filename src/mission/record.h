@@ -131,7 +131,7 @@ bool fb_ledger_finish(fb_recorder *recorder);
 fb_status fb_record_new(fb_mission_run *run, fb_error *err);
 void fb_record_free(fb_mission_run *run);
 /* Of a sub-mission, before it starts: which step of the run around it it is. */
-void fb_record_within(fb_mission_run *run, const fb_mission_run *parent, uint32_t step);
+void fb_record_within(fb_mission_run *run, const fb_mission_run *parent, uint32_t number);
 void fb_record_run_started(fb_mission_run *run);
 /* True: the step's end is known and not due to a call; it is final now. */
 bool fb_record_replay_settled(fb_mission_run *run, uint32_t step);

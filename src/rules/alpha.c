@@ -45,7 +45,9 @@ bool fb_session_listens(const fb_session *session, fb_status status) {
 static void S_report(fb_session *session, const fb_cel_program *program, uint32_t rule,
                      const fb_rule_place *place, fb_status status) {
   fb_error err;
-  err.code = status;
+  err.code = status; /* all that is read if nobody listens */
+  err.line = 0;
+  err.text[0] = 0;
   if (fb_session_listens(session, status)) S_eval(session, program, &status, &err);
   fb_session_report(session, rule, place, &err);
 }

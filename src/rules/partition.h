@@ -141,7 +141,7 @@ bool fb_part_has_supports(const fb_partition *group);
 void fb_part_tell_early(fb_partition *group);
 
 /* partition_feed.c: gives the part all that the front knows of types and their fields, of this one at least. */
-fb_status fb_part_learn(fb_part *part, uint32_t type);
+fb_status fb_part_learn(fb_part *part, uint32_t number);
 /* Asserts its share of the rows in a part. */
 void fb_part_feed(fb_part *part, const fb_facts *facts, uint32_t first, uint32_t count);
 

@@ -113,7 +113,7 @@ static bool S_fill_list(const S_walker *w, const fb_rule_level *plan, const fb_s
       return false;
     list->items[list->count++] = (fb_walk_entry){fb_place_serial(session, place), place};
   }
-  qsort(list->items, list->count, sizeof *list->items, S_later);
+  if (list->count) qsort(list->items, list->count, sizeof *list->items, S_later);
   return true;
 }
 

@@ -190,7 +190,7 @@ static bool S_inflate(fb_coder *coder, fb_slice *in, char *out, size_t *size) {
   return done == Z_OK || done == Z_STREAM_END || (done == Z_BUF_ERROR && !in->len);
 }
 
-static bool S_unzstd(fb_coder *coder, fb_slice *in, char *out, size_t *size) {
+static bool S_unzstd(fb_coder *coder, fb_slice *in, void *out, size_t *size) {
   ZSTD_inBuffer from = {in->ptr, in->len, 0};
   ZSTD_outBuffer to = {out, *size, 0};
   size_t left = S_lib.ZSTD_decompressStream(coder->reader, &to, &from);

@@ -14,8 +14,6 @@
 
 enum { MOST_REQUEST = 80 << 20, MOST_KEPT_TEXT = 1 << 20, MOST_QUEUED = 10000, TICK = 50000000 };
 
-extern char **environ;
-
 /* ── What is to be run ── */
 
 fb_status fb_run_request_read(const fb_run_place *place, fb_arena *arena, fb_run_request *ret,

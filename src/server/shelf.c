@@ -100,7 +100,8 @@ fb_status fb_edition_new(fb_slice text, const char *file, const char *folder, fb
   if (!version) {
     fb_error err;
     fb_fail(&err, FB_E_NOMEM, "out of memory");
-    return fb_errors_add(errors, &err);
+    fb_errors_add(errors, &err);
+    return FB_E_NOMEM;
   }
   fb_digest(text, digest);
   fb_hex(digest, sizeof digest, version->hash);
@@ -176,7 +177,8 @@ static fb_status S_refuse(fb_errors *errors, fb_status status, const char *text,
   fb_error err;
   fb_fail(&err, status, "%s", text);
   if (hint) fb_error_hint(&err, "%s", hint);
-  return fb_errors_add(errors, &err);
+  fb_errors_add(errors, &err);
+  return status;
 }
 
 /* NULL: no memory, or too many of them. */
@@ -192,7 +194,7 @@ static S_entry *S_add(fb_shelf *shelf, fb_slice name, size_t at, fb_errors *erro
     S_refuse(errors, FB_E_NOMEM, "out of memory", NULL);
     return NULL;
   }
-  memcpy(entry->name, name.ptr, name.len);
+  snprintf(entry->name, sizeof entry->name, "%.*s", (int)name.len, name.ptr);
   memmove(shelf->entries + at + 1, shelf->entries + at,
           (shelf->count - at) * sizeof *shelf->entries);
   shelf->entries[at] = entry;
